@@ -1,0 +1,1 @@
+"""The `operando` command: reads the experiment file and assembles rooms into processes."""

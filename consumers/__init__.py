@@ -1,0 +1,1 @@
+"""Live analyses, one module a technique, on top of pure Numba kernels."""

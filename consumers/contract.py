@@ -1,0 +1,52 @@
+"""The contract of a consumer: three verbs, and what a reducer gets to see.
+
+The whole system scales by this contract:
+
+- reduce(frame) is pure: it may run in any process, in any order, more than once;
+- absorb(index, array) is idempotent and takes frames in any order, in one place;
+- results() is the best answer from what has been absorbed so far, and says how complete it is.
+
+At-least-once delivery plus idempotent absorb is exactly-once in the results.
+A consumer knows no socket, thread, clock, file or window: the same class runs live, in a replay,
+on a cluster and in a test. One object serves one scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.messages import Array, Focus, Positions, Result
+
+
+class FrameError(ValueError):
+    """A frame that cannot be reduced; its message names scan, index and what was expected."""
+
+
+class Consumer(Protocol):
+    """One live analysis of one scan."""
+
+    name: str
+
+    def reduce(self, index: int, pixels: NDArray[np.generic]) -> Array:
+        """Make kilobytes of one frame's pixels, (rows, cols) unsigned. Pure. Raises FrameError."""
+        ...
+
+    def absorb(self, index: int, array: Array) -> None:
+        """Take the reduction of frame index; the same one again changes nothing."""
+        ...
+
+    def place(self, positions: Positions) -> None:
+        """Replace planned by measured positions."""
+        ...
+
+    def results(self, final: bool = False, focus: Focus | None = None) -> Iterable[Result]:
+        """The best answers so far; final=True: in the canonical order of frames, for the record.
+
+        Final results depend on what was absorbed only, not on the order it came in, bit for bit.
+        focus: add the details of one voxel, where the technique has any.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: compiled kernels without objects, sockets or files."""

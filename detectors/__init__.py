@@ -1,0 +1,1 @@
+"""ophyd devices: area detector, potentiostat, stage; the same for hardware and simulation."""

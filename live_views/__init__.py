@@ -1,0 +1,1 @@
+"""Windows that only listen to results."""

@@ -1,0 +1,1 @@
+"""Facts, no physics: cited structures, open-circuit curves, standards, and their loader."""

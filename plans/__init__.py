@@ -1,0 +1,1 @@
+"""Bluesky plans: run the cell, pause it, scan, resume, leave it safe."""

@@ -1,0 +1,1 @@
+"""The digital twin: cell, samples, forward models, and servers that speak the real protocols."""

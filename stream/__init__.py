@@ -1,0 +1,1 @@
+"""What moves: messages, channels, receivers of vendor streams, the recorder, the replayer."""
