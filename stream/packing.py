@@ -85,7 +85,7 @@ def unpack(parts: Sequence[Part]) -> Message:
     """The message whose parts these are. Raises PackingError saying what is wrong with them."""
     if not parts:
         raise PackingError("no parts: nothing to unpack")
-    views = [memoryview(getattr(p, "buffer", p)).cast("B") for p in parts]
+    views = [_view(p) for p in parts]
     cls, fields, _ = _read_header(views[0])
     used: set[int] = set()
     message = _reader(cls)(fields, views[1:], used, _kind(cls))
@@ -96,8 +96,13 @@ def unpack(parts: Sequence[Part]) -> Message:
 
 def peek(part: Part) -> tuple[str, dict[str, Any]]:
     """Kind and plain fields of a message from its header alone, for those who only route it."""
-    _, fields, kind = _read_header(memoryview(getattr(part, "buffer", part)).cast("B"))
+    _, fields, kind = _read_header(_view(part))
     return kind, fields
+
+
+def _view(part: Part) -> memoryview:
+    buffer: Any = getattr(part, "buffer", part)
+    return memoryview(buffer).cast("B")
 
 
 def _read_header(view: memoryview) -> tuple[type, dict[str, Any], str]:
