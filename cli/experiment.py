@@ -1,0 +1,389 @@
+"""The experiment file: one YAML file describes a whole run, checked before anything moves.
+
+Unknown keys are errors that name the nearest right one, units stand in the names, and every
+message says which key is wrong and what would be right. `simulation:` puts the digital twin at
+the other end of the wires: the rest of the file reads the same with and without it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+
+class ExperimentError(ValueError):
+    """An experiment file that cannot be used: one line a fault, with the key and the remedy."""
+
+
+class Section(BaseModel):
+    """A part of the experiment file; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(Section):
+    """Limits that the potentiostat itself enforces."""
+
+    voltage_V: tuple[float, float] = Field(
+        (2.9, 4.4), description="lowest and highest cell voltage [V]"
+    )
+    current_A: tuple[float, float] = Field(
+        (-1e-4, 1e-4), description="most negative and most positive current [A]"
+    )
+    charge_Ah: tuple[float, float] = Field(
+        (-1.0, 1.0), description="charge since the run's start [A h], discharge negative"
+    )
+    temperature_C: tuple[float, float] = Field((0.0, 60.0), description="cell temperature [deg C]")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Limits:
+        for name in ("voltage_V", "current_A", "charge_Ah", "temperature_C"):
+            low, high = getattr(self, name)
+            if not low < high:
+                raise ValueError(f"{name} is [{low}, {high}]: the lower limit comes first")
+        return self
+
+
+class Cell(Section):
+    """The electrochemical experiment."""
+
+    name: str = Field("LiMn2O4 against lithium", description="what a person calls the cell")
+    current_A: float = Field(-8e-6, description="discharge current [A], negative (IUPAC)")
+    cutoff_V: float = Field(3.0, description="the discharge ends here [V]")
+    window_V: tuple[float, float] = Field(
+        (2.8, 4.5), description="what the cell's chemistry tolerates [V]; limits must lie inside"
+    )
+    limits: Limits = Field(default_factory=lambda: Limits())
+
+    @model_validator(mode="after")
+    def _sane(self) -> Cell:
+        if self.current_A >= 0:
+            raise ValueError(f"current_A is {self.current_A}: a discharge current is negative")
+        low, high = self.limits.voltage_V
+        if not self.window_V[0] <= low < high <= self.window_V[1]:
+            raise ValueError(
+                f"limits.voltage_V [{low}, {high}] leaves the cell's window_V "
+                f"[{self.window_V[0]}, {self.window_V[1]}]: narrow the limits"
+            )
+        if not low < self.cutoff_V < high:
+            raise ValueError(
+                f"cutoff_V {self.cutoff_V} lies outside limits.voltage_V [{low}, {high}]"
+            )
+        if not self.limits.current_A[0] <= self.current_A <= self.limits.current_A[1]:
+            raise ValueError(f"current_A {self.current_A} lies outside limits.current_A")
+        return self
+
+
+class Mark(Section):
+    """Where to pause: exactly one of the three."""
+
+    capacity_mAh: float | None = Field(None, gt=0, description="charge passed since the start")
+    voltage_V: float | None = Field(None, gt=0, description="cell voltage reached from above")
+    time_s: float | None = Field(None, gt=0, description="cell time since the start")
+
+    @model_validator(mode="after")
+    def _one(self) -> Mark:
+        given = [n for n in type(self).model_fields if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a mark takes exactly one of capacity_mAh, voltage_V, time_s; it has {given}"
+            )
+        return self
+
+
+class Translations(Section):
+    """The fast axis of the tomogram."""
+
+    start_um: float = -20.0
+    stop_um: float = 20.0
+    points: int = Field(41, ge=2, le=100_000)
+
+    @model_validator(mode="after")
+    def _forward(self) -> Translations:
+        if not self.start_um < self.stop_um:
+            raise ValueError(f"start_um {self.start_um} must be below stop_um {self.stop_um}")
+        return self
+
+
+class Angles(Section):
+    """The slow axis of the tomogram: projections over half a turn."""
+
+    count: int = Field(40, ge=2, le=100_000)
+    span_deg: float = Field(180.0, gt=0, le=360)
+    order: Literal["sequential", "bit-reversed", "interlaced"] = "bit-reversed"
+
+
+class Scan(Section):
+    """The tomogram that is taken at every mark."""
+
+    technique: Literal["xrdct"] = "xrdct"
+    translations: Translations = Field(default_factory=lambda: Translations())
+    angles: Angles = Field(default_factory=lambda: Angles())
+    exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+    snake: bool = Field(True, description="odd lines run backwards: saves the fly-back")
+    relaxation_s: float = Field(
+        300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"
+    )
+
+    def frames(self) -> int:
+        """Frames in one tomogram."""
+        return self.translations.points * self.angles.count
+
+
+class Potentiostat(Section):
+    """The EPICS names of the potentiostat."""
+
+    prefix: str = "SIM:POT:"
+    lease_s: float = Field(
+        5.0, ge=0, description="the cell opens when its client is silent this long [s]; 0 = off"
+    )
+
+
+class Stage(Section):
+    """The EPICS names of the sample stage."""
+
+    prefix: str = "SIM:STG:"
+
+
+class AreaDetector(Section):
+    """Where the detector's two wires are."""
+
+    rest: str = Field(
+        "", description="SIMPLON address, e.g. http://10.0.0.7:80; empty in a dry run"
+    )
+    stream: str = Field("", description="its stream, e.g. tcp://10.0.0.7:31001; empty in a dry run")
+    api: str = "1.8.0"
+    format: Literal["v2", "v1"] = "v2"
+
+
+class Analysis(Section):
+    """What is made of the frames."""
+
+    reducers: int = Field(2, ge=1, le=256, description="reducer processes on this machine")
+    interval_s: float = Field(0.4, gt=0, description="shortest time between two live results [s]")
+    consumers: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: {"xrdct": {}, "intensity": {}},
+        description="consumer name -> its settings; `operando check` lists them",
+    )
+
+
+class Simulation(Section):
+    """The digital twin in place of the hardware."""
+
+    clock: float = Field(
+        120.0,
+        gt=0,
+        description="seconds of cell time in a second of wall time; frames run in wall time",
+    )
+    twin: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the twin (sim/twin.py, TwinConfig)"
+    )
+
+
+class Network(Section):
+    """Addresses; left empty they are chosen by `operando run`, on this machine only."""
+
+    items: str = Field("", description="the hub's lossless side")
+    live: str = Field("", description="the hub's live side, for windows")
+    epics_addresses: str = Field(
+        "", description="EPICS_CA_ADDR_LIST, e.g. 10.0.0.9; empty = as set"
+    )
+    epics_port: int = Field(0, ge=0, le=65535, description="EPICS_CA_SERVER_PORT; 0 = as set")
+    epics_repeater_port: int = Field(0, ge=0, le=65535, description="0 = as set")
+    window_MB: int = Field(256, ge=8, description="memory for frames on their way [MB]")
+
+
+class Experiment(Section):
+    """A whole run."""
+
+    title: str = Field(min_length=1)
+    output: str = Field("runs", description="folder under which every run gets its own")
+    cell: Cell = Field(default_factory=lambda: Cell())
+    marks: tuple[Mark, ...] = Field(min_length=1, description="where to pause and scan")
+    scan: Scan = Field(default_factory=lambda: Scan())
+    potentiostat: Potentiostat = Field(default_factory=lambda: Potentiostat())
+    stage: Stage = Field(default_factory=lambda: Stage())
+    detector: AreaDetector = Field(default_factory=lambda: AreaDetector())
+    geometry: str = Field("", description="a pyFAI .poni file; empty in a dry run: the twin knows")
+    analysis: Analysis = Field(default_factory=lambda: Analysis())
+    simulation: Simulation | None = None
+    network: Network = Field(default_factory=lambda: Network())
+
+    @model_validator(mode="after")
+    def _complete(self) -> Experiment:
+        if self.simulation is None:
+            missing = [
+                key
+                for key, value in (
+                    ("detector.rest", self.detector.rest),
+                    ("detector.stream", self.detector.stream),
+                    ("geometry", self.geometry),
+                )
+                if not value
+            ]
+            if missing:
+                raise ValueError(
+                    f"{', '.join(missing)} needed with real hardware; "
+                    "for a dry run add a `simulation:` section"
+                )
+        return self
+
+
+def load(path: Path) -> Experiment:
+    """The experiment in the file at path. Raises ExperimentError with one line a fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: cannot be read: {error}") from None
+    experiment = parse(text, str(path))
+    if experiment.geometry:
+        poni = (path.parent / experiment.geometry).resolve()
+        if not poni.is_file():
+            raise ExperimentError(
+                f"{path}: geometry: no file {poni}; give the .poni of this detector"
+            )
+        experiment = experiment.model_copy(update={"geometry": str(poni)})
+    return experiment
+
+
+def parse(text: str, name: str) -> Experiment:
+    """The experiment in YAML text; name stands in the messages. Raises ExperimentError."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ExperimentError(f"{name}: holds no keys; start from one of the examples")
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise ExperimentError(_lines(name, error.errors(), Experiment)) from None
+    check_consumers(experiment, name)
+    check_twin(experiment, name)
+    return experiment
+
+
+def check_consumers(experiment: Experiment, name: str) -> dict[str, Any]:
+    """Consumer name -> its configuration object. Raises ExperimentError."""
+    from ..consumers.catalogue import configs
+
+    known = configs()
+    if not experiment.analysis.consumers:
+        raise ExperimentError(f"{name}: analysis.consumers: empty; choose from {sorted(known)}")
+    found = {}
+    for consumer, settings in experiment.analysis.consumers.items():
+        key = f"analysis.consumers.{consumer}"
+        if consumer not in known:
+            raise ExperimentError(f"{name}: {key}: no such consumer{_nearest(consumer, known)}")
+        found[consumer] = _settings(known[consumer], settings, f"{name}: {key}")
+    return found
+
+
+def check_twin(experiment: Experiment, name: str) -> Any:
+    """The twin's configuration object, None without a simulation. Raises ExperimentError."""
+    if experiment.simulation is None:
+        return None
+    from ..sim.twin import TwinConfig
+
+    return _settings(TwinConfig, experiment.simulation.twin, f"{name}: simulation.twin")
+
+
+def _settings(config: type, settings: dict[str, Any], where: str) -> Any:
+    """A room's own frozen dataclass from a section of the file."""
+    import dataclasses
+
+    from pydantic import TypeAdapter
+
+    names = [f.name for f in dataclasses.fields(config)]
+    for key in settings:
+        if key not in names:
+            raise ExperimentError(f"{where}.{key}: unknown key{_nearest(key, names)}")
+    try:
+        return TypeAdapter(config).validate_python(settings)
+    except ValidationError as error:
+        raise ExperimentError(
+            "\n".join(f"{where}.{_key(e)}: {e['msg']}, got {_short(e)}" for e in error.errors())
+        ) from None
+    except ValueError as error:
+        raise ExperimentError(f"{where}: {error}") from None
+
+
+def _lines(name: str, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> str:
+    lines = []
+    for error in errors:
+        key = _key(error)
+        if error["type"] == "extra_forbidden":
+            section = _section(model, error["loc"][:-1])
+            lines.append(f"{name}: {key}: unknown key{_nearest(str(error['loc'][-1]), section)}")
+        elif error["type"] == "missing":
+            lines.append(f"{name}: {key}: missing; it is needed")
+        elif error["type"] == "value_error":
+            message = error["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {key + ': ' if key else ''}{message}")
+        else:
+            lines.append(f"{name}: {key}: {error['msg']}, got {_short(error)}")
+    return "\n".join(lines)
+
+
+def _key(error: ErrorDetails) -> str:
+    text = ""
+    for part in error["loc"]:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _short(error: ErrorDetails) -> str:
+    text = repr(error["input"])
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _section(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+                break
+    return list(model.model_fields)
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+
+
+def duration_s(experiment: Experiment) -> dict[str, float]:
+    """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
+
+    The discharge is bounded from above by the largest capacity mark or time mark; a voltage mark
+    alone says nothing, so the charge limit serves.
+    """
+    capacity = max((m.capacity_mAh or 0.0 for m in experiment.marks), default=0.0) * 1e-3
+    times = max((m.time_s or 0.0 for m in experiment.marks), default=0.0)
+    discharge = max(capacity / abs(experiment.cell.current_A) * 3600.0, times)
+    scan = experiment.scan.frames() * experiment.scan.exposure_s
+    clock = experiment.simulation.clock if experiment.simulation else 1.0
+    pauses = len(experiment.marks)
+    relaxing = pauses * experiment.scan.relaxation_s
+    return {
+        "discharge_cell_s": discharge,
+        "relaxation_cell_s": relaxing,
+        "scan_wall_s": scan,
+        "wall_s": (discharge + relaxing) / clock + pauses * scan,
+    }
+
+
+def dump(experiment: Experiment) -> str:
+    """The experiment as YAML text that load() reads back."""
+    plain = experiment.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

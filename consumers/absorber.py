@@ -1,0 +1,172 @@
+"""The one place where reductions come together: absorb, answer, acknowledge.
+
+A frame is acknowledged after it has been absorbed (or its failure noted), never before: what a
+crash takes with it is delivered again, and absorbing twice changes nothing. A scan's stop is
+acknowledged after its final results have been handed to the hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..stream.members import Delivery, Member
+from ..stream.messages import Focus, Positions, Reduction, Result, ScanStart, ScanStop, Status
+from .contract import Consumer
+from .reducer import consumers_of
+
+SCANS_KEPT = 12  # whose details can still be asked for
+STATUS_INTERVAL_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class OpenScan:
+    """What the absorber knows of one scan.
+
+    seen: frames taken, whether absorbed or failed
+    stop: the delivery of the scan's stop, to be acknowledged after the final results
+    changed: something came since the last results
+    """
+
+    start: ScanStart
+    consumers: dict[str, Consumer]
+    seen: set[int] = field(default_factory=set)
+    stop: Delivery | None = None
+    frames: int = 0
+    changed: bool = False
+    finished: bool = False
+
+
+class Absorber:
+    """Absorbs what the reducers send and publishes results while frames arrive.
+
+    interval_s: shortest time between two live results of a scan
+    """
+
+    def __init__(self, configs: Mapping[str, object], interval_s: float = 0.4) -> None:
+        self._configs = dict(configs)
+        self._interval_s = interval_s
+        self._scans: OrderedDict[str, OpenScan] = OrderedDict()
+        self._focus: Focus | None = None
+        self._newest = ""
+        self._absorb_s = 0.0
+        self._results_s = 0.0
+
+    def run(self, member: Member, stop: threading.Event) -> None:
+        """Serve member until stop is set."""
+        next_results = next_status = 0.0
+        while not stop.is_set():
+            delivery = member.receive(min(0.2, self._interval_s))
+            if delivery is not None:
+                self._take(member, delivery)
+            now = time.monotonic()
+            if now >= next_results:
+                self._publish(member)
+                spent = time.monotonic() - now
+                # never more than half of the time goes into pictures of the unfinished
+                next_results = time.monotonic() + max(self._interval_s, spent)
+            self._finish(member)
+            if now >= next_status:
+                member.send(self._status())
+                next_status = now + STATUS_INTERVAL_S
+
+    def _take(self, member: Member, delivery: Delivery) -> None:
+        message = delivery.message
+        if isinstance(message, Reduction):
+            self._absorb(member, message)
+            return
+        if isinstance(message, ScanStop):
+            scan = self._scans.get(message.scan)
+            if scan is not None and not scan.finished:
+                scan.stop, scan.frames = delivery, message.frames
+                return
+        elif isinstance(message, ScanStart):
+            self._open(message)
+        elif isinstance(message, Positions):
+            self._place(message)
+        elif isinstance(message, Focus):
+            self._look(member, message)
+        member.acknowledge(delivery)
+
+    def _open(self, start: ScanStart) -> None:
+        if start.scan in self._scans:
+            return
+        self._scans[start.scan] = OpenScan(start, consumers_of(start, self._configs))
+        self._newest = start.scan
+        while len(self._scans) > SCANS_KEPT:
+            self._scans.popitem(last=False)
+
+    def _absorb(self, member: Member, reduction: Reduction) -> None:
+        scan = self._scans.get(reduction.scan)
+        if scan is None:
+            reason = f"frame {reduction.index} of scan {reduction.scan}: never announced here"
+            member.acknowledge_frame(reduction.scan, reduction.index, reason)
+            return
+        began = time.perf_counter()
+        for name, array in reduction.arrays.items():
+            if name in scan.consumers:
+                scan.consumers[name].absorb(reduction.index, array)
+        self._absorb_s += time.perf_counter() - began
+        scan.seen.add(reduction.index)
+        scan.changed = True
+        reasons = sorted(set(reduction.failed.values()))
+        for reason in reasons:
+            log.warning("%s", reason)
+        member.acknowledge_frame(reduction.scan, reduction.index, "; ".join(reasons))
+
+    def _place(self, positions: Positions) -> None:
+        scan = self._scans.get(positions.scan)
+        if scan is not None:
+            for consumer in scan.consumers.values():
+                consumer.place(positions)
+
+    def _look(self, member: Member, focus: Focus) -> None:
+        self._focus = focus
+        scan = self._scans.get(focus.scan or self._newest)
+        if scan is not None:
+            self._answer(member, scan, final=scan.finished)
+
+    def _publish(self, member: Member) -> None:
+        for scan in self._scans.values():
+            if scan.changed and not scan.finished:
+                scan.changed = False
+                self._answer(member, scan, final=False)
+
+    def _finish(self, member: Member) -> None:
+        for scan in self._scans.values():
+            if scan.stop is None or scan.finished or len(scan.seen) < scan.frames:
+                continue
+            self._answer(member, scan, final=True)
+            scan.finished = True
+            member.acknowledge(scan.stop)
+            scan.stop = None
+
+    def _answer(self, member: Member, scan: OpenScan, final: bool) -> None:
+        focus = self._focus
+        if focus is not None and focus.scan not in ("", scan.start.scan):
+            focus = None
+        began = time.perf_counter()
+        results: list[Result] = []
+        for consumer in scan.consumers.values():
+            results.extend(consumer.results(final=final, focus=focus))
+        self._results_s += time.perf_counter() - began
+        for result in results:
+            member.send(result)
+
+    def _status(self) -> Status:
+        scan = self._scans.get(self._newest)
+        state = "waiting for a scan"
+        if scan is not None:
+            state = f"scan {scan.start.number}: {len(scan.seen)} of {scan.start.frames} frames"
+        return Status(
+            "absorber",
+            state,
+            time.time(),
+            {"absorb_s": round(self._absorb_s, 3), "results_s": round(self._results_s, 3)},
+        )
