@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine:
+#   make demo    sets up, runs the dry run with its window (or its pictures) into ./demo
+#   make test    sets up, checks the code, runs every test
+.PHONY: demo test check setup clean help
+
+help:
+	@echo "make demo   set up and run the dry run; what it leaves is in ./demo"
+	@echo "make test   set up, check the code, run every test"
+	@echo "make setup  only set up .venv;  make check: only the checks;  make clean: remove .venv and demo"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml requirements.lock scripts/setup
+	@scripts/setup
+
+demo: .venv/ready
+	@rm -rf demo
+	.venv/bin/operando demo --out demo
+
+check: .venv/ready
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/lint-imports
+	@mkdir -p .build && ln -sfn "$(CURDIR)" .build/operando
+	MYPYPATH=.build .venv/bin/mypy -p operando.stream -p operando.consumers -p operando.sim
+
+test: check
+	.venv/bin/python -m pytest
+
+clean:
+	rm -rf .venv .build demo

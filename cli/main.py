@@ -1,0 +1,286 @@
+"""The `operando` command; rooms are imported inside the commands: --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="operando",
+    help="See inside a working battery while it works: live maps from operando synchrotron scans.",
+    epilog="Start with: operando demo.  This is no personnel or equipment safety system.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+PARTS = "Parts of a run (started by `operando run`; by hand on separate hosts)"
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(help="The experiment file (YAML); see examples/.", show_default=False)
+]
+
+
+def say(line: str) -> None:
+    """One line to the person at the terminal."""
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End with a message and an exit code: 1 it failed, 2 the input is wrong."""
+    typer.echo(f"operando: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _experiment(path: Path):  # type: ignore[no-untyped-def]
+    from .experiment import ExperimentError, load
+
+    try:
+        return load(path)
+    except ExperimentError as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for everything the demo leaves behind.")
+    ] = None,
+    offscreen: Annotated[
+        bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two small tomograms: half a minute instead of two.")
+    ] = False,
+) -> None:
+    """Dry run of a whole experiment: a simulated cell, stage and detector, and the live window."""
+    from .experiment import load
+
+    name = "quick.yaml" if quick else "demo.yaml"
+    _run(load(Path(__file__).with_name(name)), out, offscreen)
+
+
+@app.command()
+def run(
+    file: ExperimentFile,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of this run; by default a new one under `output`.")
+    ] = None,
+    offscreen: Annotated[
+        bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
+    ] = False,
+) -> None:
+    """Run an experiment: cell, scans, analysis, window and record, until the cut-off voltage."""
+    _run(_experiment(file), out, offscreen)
+
+
+def _run(experiment, out: Path | None, offscreen: bool) -> None:  # type: ignore[no-untyped-def]
+    from .folder import new_folder
+    from .run import Choices, Run, has_display
+
+    folder = new_folder(experiment, out)
+    if folder.file.exists():
+        fail(f"{folder.path} already holds a run: give another --out", 2)
+    if not offscreen and not has_display():
+        say("no display here: the window is rendered to pictures instead (as with --offscreen)")
+        offscreen = True
+    say(f"{experiment.title}\nwriting to {folder.path}")
+    choices = Choices(window="pictures" if offscreen else "screen")
+    outcome = Run(experiment, folder, choices, say).execute()
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    file: ExperimentFile,
+    reach: Annotated[
+        bool, typer.Option(help="Also try to reach the hardware that the file names.")
+    ] = True,
+    measure: Annotated[bool, typer.Option(help="Also measure what this machine can take.")] = True,
+) -> None:
+    """Check an experiment file: its keys, the hardware, duration, data volume and this machine."""
+    from .check import check_experiment
+
+    if not check_experiment(_experiment(file), say, reach=reach, measure=measure):
+        raise typer.Exit(1)
+
+
+@app.command()
+def process(
+    file: Annotated[
+        Path | None, typer.Argument(help="An experiment file: serve its hub.", show_default=False)
+    ] = None,
+    frames: Annotated[
+        list[Path] | None,
+        typer.Option(help="Detector files or a folder of them (CBF, TIFF, EDF, HDF5)."),
+    ] = None,
+    poni: Annotated[Path | None, typer.Option(help="pyFAI geometry of these frames.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Image; non-zero pixels are left out.")] = None,
+    orientation: Annotated[
+        str, typer.Option(help="identity, flip-ud, flip-lr, rotate-180 or transpose.")
+    ] = "identity",
+    unit: Annotated[str, typer.Option(help="Axis of the patterns: q or two_theta.")] = "q",
+    bins: Annotated[int, typer.Option(help="Points of a pattern.")] = 2000,
+    out: Annotated[Path, typer.Option(help="Folder for the patterns and the record.")] = Path(
+        "processed"
+    ),
+) -> None:
+    """Analyse: serve a running experiment, or take detector files through the same path."""
+    if (file is None) == (not frames):
+        fail("give an experiment file, or --frames with --poni", 2)
+    if file is not None:
+        from .serve import serve_processing
+
+        serve_processing(_experiment(file))
+        return
+    if poni is None:
+        fail("--frames needs --poni FILE: the geometry of these frames", 2)
+    from .frames import FrameJob, process_frames
+
+    job = FrameJob(tuple(frames or ()), poni, mask, orientation, unit, bins, out)
+    if not process_frames(job, say):
+        raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    file: Annotated[
+        Path | None, typer.Argument(help="The experiment file of the run.", show_default=False)
+    ] = None,
+    address: Annotated[str, typer.Option(help="Or the live address of its hub.")] = "",
+    offscreen: Annotated[
+        bool, typer.Option("--offscreen", help="Render PNG pictures on a timer instead.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for pictures.")] = Path("window"),
+    every: Annotated[float, typer.Option(help="Seconds between two pictures.")] = 2.0,
+    theme: Annotated[str, typer.Option(help="dark or light.")] = "dark",
+) -> None:
+    """The live window: close it, reopen it, open it late, on any machine that hears the hub."""
+    from .serve import serve_window
+
+    if not address and file is None:
+        fail("give the experiment file of the run, or --address of its hub's live side", 2)
+    items = ""
+    if not address and file is not None:
+        network = _experiment(file).network
+        address, items = network.live, network.items
+    if not address:
+        fail("the experiment file has no network.live: use the one in the run's own folder", 2)
+    raise typer.Exit(serve_window(address, items, offscreen, out, every, theme))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the new results; by default beside the file.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(help="Frames a second; 0 = as fast as they can be taken.")
+    ] = 0.0,
+    offscreen: Annotated[
+        bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
+    ] = False,
+) -> None:
+    """Feed a recorded run back in as if live, and compare its final maps with the recorded ones."""
+    from .replay import replay_file
+
+    raise typer.Exit(replay_file(file, out, speed, offscreen, say))
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures; by default `report` beside it.")
+    ] = None,
+) -> None:
+    """Figures and numbers of a finished run."""
+    from ..live_views.report import write_report_of_file
+    from ..stream.run_file import RunFileError
+
+    folder = out or file.parent / "report"
+    try:
+        pictures = write_report_of_file(file, folder)
+    except RunFileError as error:
+        fail(str(error), 2)
+    for picture in pictures:
+        say(str(picture))
+
+
+@app.command(rich_help_panel=PARTS)
+def sim(
+    file: ExperimentFile,
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder for what the twin knows, a file a scan.")
+    ] = None,
+) -> None:
+    """The digital twin: detector server, potentiostat and stage, on their real protocols."""
+    from .serve import serve_sim
+
+    serve_sim(_experiment(file), truth)
+
+
+@app.command(rich_help_panel=PARTS)
+def hub(file: ExperimentFile) -> None:
+    """The backbone: hears the detector, keeps the account, hands every frame on."""
+    from .serve import serve_hub
+
+    serve_hub(_experiment(file))
+
+
+@app.command(rich_help_panel=PARTS)
+def record(
+    file: ExperimentFile,
+    to: Annotated[Path, typer.Option(help="The NeXus file to write.")] = Path("run.nxs"),
+) -> None:
+    """The recorder: one NeXus file with everything."""
+    from .serve import serve_recorder
+
+    serve_recorder(_experiment(file), file, to)
+
+
+@app.command(rich_help_panel=PARTS)
+def absorb(file: ExperimentFile) -> None:
+    """The absorber: puts reductions together and publishes results."""
+    from .serve import serve_absorber
+
+    serve_absorber(_experiment(file))
+
+
+@app.command(rich_help_panel=PARTS)
+def reduce(
+    file: ExperimentFile,
+    name: Annotated[str, typer.Option(help="Its name in the window.")] = "reducer",
+) -> None:
+    """A reducer: decodes and reduces frames. Start as many as there are cores, anywhere."""
+    from .serve import serve_reducer
+
+    serve_reducer(_experiment(file), name)
+
+
+@app.command(rich_help_panel=PARTS)
+def plan(file: ExperimentFile) -> None:
+    """The Bluesky plan: runs the cell, pauses it, scans, and leaves it at open circuit."""
+    from .plan import run_plan
+
+    raise typer.Exit(run_plan(_experiment(file)))
+
+
+@app.command(rich_help_panel=PARTS)
+def warm() -> None:
+    """Compile and cache the kernels, so that the first frame does not wait for the compiler."""
+    from .warm import warm_kernels
+
+    warm_kernels(say)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,212 @@
+"""A whole run on one machine: start the parts, watch them, end them in order, account for it.
+
+The order of ending is the order of trust: the plan first, because it opens the cell; then the
+parts downstream once the hub waits for nothing; the simulated hardware last.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..stream.live import LiveSubscriber
+from .experiment import Experiment, duration_s
+from .folder import (
+    RunFolder,
+    epics_environment,
+    socket_folder,
+    with_addresses,
+    write_resolved,
+)
+from .observer import Observer
+from .parts import Part, Parts
+from .progress import Progress
+from .summary import Outcome, write_summary
+
+START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
+SETTLE_S = 60.0
+PLAN_STOP_S = 30.0
+
+
+@dataclass
+class Choices:
+    """What the command line decides about a run.
+
+    window: "screen", "pictures" or "none"
+    """
+
+    window: str = "screen"
+    picture_every_s: float = 2.0
+    restart_reducers: bool = True
+
+
+class StartUpError(RuntimeError):
+    """A part that did not come up; the message names it and quotes its last lines."""
+
+
+@dataclass
+class Run:
+    """One run from start to summary; execute() does it all."""
+
+    experiment: Experiment
+    folder: RunFolder
+    choices: Choices
+    say: Callable[[str], None]
+    observer: Observer = field(default_factory=Observer)
+    interrupted: int = 0
+
+    def execute(self) -> Outcome:
+        """Run the experiment. Ctrl-C ends it early and in order, also more than once."""
+        began = time.monotonic()
+        previous = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        trouble: list[str] = []
+        try:
+            with socket_folder() as sockets:
+                experiment = with_addresses(self.experiment, Path(sockets))
+                write_resolved(experiment, self.folder)
+                compile_kernels(self.say)
+                trouble = self._supervise(experiment)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        outcome = Outcome(
+            interrupted=self.interrupted > 0, trouble=trouble, wall_s=time.monotonic() - began
+        )
+        write_summary(self.folder, self.observer, outcome, self.say)
+        return outcome
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self.interrupted += 1
+
+    def _supervise(self, experiment: Experiment) -> list[str]:
+        parts = Parts(self.folder.logs, epics_environment(experiment))
+        live = LiveSubscriber(experiment.network.live)
+        trouble: list[str] = []
+        try:
+            self._start(parts, live, experiment)
+            if not self.interrupted:
+                plan = parts.start("plan", "plan", str(self.folder.experiment))
+                trouble += self._follow(parts, live, plan)
+                trouble += self._end_plan(parts, live, plan)
+                trouble += self._settle(live)
+        except StartUpError as error:
+            trouble.append(str(error))
+        finally:
+            trouble += parts.stop_all()
+            self._poll(live, 0.0)
+            live.close()
+        return trouble
+
+    def _start(self, parts: Parts, live: LiveSubscriber, experiment: Experiment) -> None:
+        file = str(self.folder.experiment)
+        if experiment.simulation is not None:
+            parts.start("sim", "sim", file, "--truth", str(self.folder.truth))
+        parts.start("hub", "hub", file)
+        parts.start("recorder", "record", file, "--to", str(self.folder.file))
+        parts.start("absorber", "absorb", file)
+        for number in range(experiment.analysis.reducers):
+            name = f"reducer-{number}"
+            restart = self.choices.restart_reducers
+            parts.start(name, "reduce", file, "--name", name, restart=restart)
+        if self.choices.window == "screen":
+            parts.start("window", "watch", file, restart=False)
+        elif self.choices.window == "pictures":
+            parts.start(
+                "window", "watch", file, "--offscreen", "--out", str(self.folder.window),
+                "--every", str(self.choices.picture_every_s), restart=True,
+            )  # fmt: skip
+        self.say("starting: " + ", ".join(p.name for p in parts.parts))
+        self._wait_ready(parts, live, experiment)
+
+    def _wait_ready(self, parts: Parts, live: LiveSubscriber, experiment: Experiment) -> None:
+        """Until the receiver hears the detector and every part has taken its place."""
+        waiting = {"hub", "receiver", "recorder", "absorber"}
+        waiting |= {f"reducer-{n}" for n in range(experiment.analysis.reducers)}
+        if experiment.simulation is not None:
+            waiting.add("sim")
+        deadline = time.monotonic() + START_UP_S
+        while waiting and not self.interrupted:
+            self._poll(live, 0.1)
+            waiting -= {n for n, s in self.observer.statuses.items() if s.state != "starting"}
+            for part in parts.parts:
+                if not part.alive() and part.name != "window":
+                    raise StartUpError(f"{part.name} did not start: {parts.tail(part)}")
+            if time.monotonic() > deadline:
+                raise StartUpError(
+                    f"not ready after {START_UP_S:.0f} s: {', '.join(sorted(waiting))}; "
+                    f"see {self.folder.logs}"
+                )
+
+    def _follow(self, parts: Parts, live: LiveSubscriber, plan: Part) -> list[str]:
+        """Until the plan ends, somebody interrupts, or a part that cannot be replaced goes down."""
+        trouble: list[str] = []
+        with Progress(self.say, duration_s(self.experiment)["wall_s"]) as progress:
+            while plan.alive() and not self.interrupted:
+                self._poll(live, 0.1)
+                progress.show(self.observer)
+                for line in parts.look_after():
+                    self.say(line)
+                    trouble.append(line)
+                for part in parts.parts:
+                    gone = part.process is not None and not part.alive()
+                    if gone and part.name not in ("plan", "window") and not part.restart:
+                        trouble.append(f"{part.name} went down: {parts.tail(part)}")
+                        return trouble
+            progress.show(self.observer)
+        return trouble
+
+    def _end_plan(self, parts: Parts, live: LiveSubscriber, plan: Part) -> list[str]:
+        if plan.alive():
+            self.say("ending the run: opening the cell, disarming the detector")
+            said = parts.stop(plan, PLAN_STOP_S, signal.SIGINT)
+            return [said] if said else []
+        code = plan.process.returncode if plan.process is not None else 1
+        if code:
+            return [f"plan ended with exit {code}: {parts.tail(plan)}"]
+        return []
+
+    def _settle(self, live: LiveSubscriber) -> list[str]:
+        """Until everything that was received is recorded and in the results."""
+        deadline = time.monotonic() + SETTLE_S
+        quiet = 0
+        while time.monotonic() < deadline and self.interrupted < 2:
+            self._poll(live, 0.2)
+            quiet = quiet + 1 if self.observer.settled() else 0
+            if quiet >= 8:  # the hub reports once a second: two reports, not one lucky moment
+                return []
+        return ["the account did not close: " + str(self.observer.totals())]
+
+    def _poll(self, live: LiveSubscriber, timeout_s: float) -> None:
+        for message in live.poll(timeout_s):
+            self.observer.take(message)
+
+
+def compile_kernels(say: Callable[[str], None]) -> None:
+    """Compile and cache every kernel once, so that no part of a run compiles under load."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "operando.cli.main", "warm"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    spent = time.monotonic() - began
+    if done.returncode:
+        say(f"kernels could not be compiled ahead: {done.stderr.strip().splitlines()[-1:]}")
+    elif spent > 8:
+        say(f"kernels compiled in {spent:.0f} s; the next start finds them in the cache")
+
+
+def has_display() -> bool:
+    """Whether a window can be shown here."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True

@@ -1,0 +1,222 @@
+"""The parts of a run as processes: each joins the hub, does its one thing, and ends when asked."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..stream.members import Producer
+from ..stream.messages import Message, Status
+from .experiment import Experiment, check_consumers, check_twin
+from .folder import epics_environment
+from .parts import stop_when_asked
+
+HEARTBEAT_S = 1.0
+
+
+def configure_logging() -> None:
+    """Log lines with time and origin to the part's own log."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def use_epics(experiment: Experiment) -> None:
+    """Set the EPICS variables of this process; before anything imports epics or caproto."""
+    import os
+
+    os.environ.update(epics_environment(experiment))
+
+
+@contextmanager
+def heartbeat(address: str, component: str, report: Report | None = None) -> Iterator[Report]:
+    """Say once a second that this part lives, on a thread and a connection of its own."""
+    said = report or Report()
+    done = threading.Event()
+
+    def beat() -> None:
+        with Producer(address, f"{component}-status") as producer:
+            while True:
+                state, values = said.state, dict(said.values)
+                producer.put(Status(component, state, time.time(), values))
+                if done.wait(HEARTBEAT_S):
+                    return
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield said
+    finally:
+        done.set()
+        thread.join(2.0)
+
+
+class Report:
+    """What a part's heartbeat says; written by one thread, read by another."""
+
+    def __init__(self, state: str = "starting") -> None:
+        self.state = state
+        self.values: dict[str, str | int | float | bool] = {}
+
+
+def serve_hub(experiment: Experiment) -> None:
+    """Run the hub and, where a detector is named, the receiver of its stream."""
+    from ..stream.dectris_receiver import DectrisReceiver
+    from ..stream.hub import Hub, HubConfig
+
+    configure_logging()
+    stop = stop_when_asked()
+    network = experiment.network
+    hub = Hub(HubConfig(network.items, network.live, window_bytes=network.window_MB << 20))
+    hub.start()
+    try:
+        with (
+            Producer(hub.items_address, "receiver", window=16) as producer,
+            heartbeat(hub.items_address, "receiver") as report,
+        ):
+            receiver = DectrisReceiver(
+                experiment.detector.stream, producer.put, version=experiment.detector.format
+            )
+            watcher = threading.Thread(
+                target=_watch_receiver, args=(receiver, report, stop), daemon=True
+            )
+            watcher.start()
+            receiver.run(stop)
+            producer.flush(10.0)
+    finally:
+        hub.stop()
+
+
+def _watch_receiver(receiver: object, report: Report, stop: threading.Event) -> None:
+    from ..stream.dectris_receiver import DectrisReceiver
+
+    if not isinstance(receiver, DectrisReceiver):
+        raise TypeError(f"needs a DectrisReceiver, got {type(receiver).__name__}")
+    while not stop.wait(0.2):
+        connected = receiver.connected.is_set()
+        report.state = "hears the detector" if connected else "starting"
+        counters = receiver.counters
+        report.values = {
+            "frames": counters.frames,
+            "strays": counters.strays,
+            "rejected": sum(counters.rejected.values()),
+        }
+
+
+def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
+    """Record everything until asked to end; then close and publish the file."""
+    from ..stream.members import Member
+    from ..stream.recorder import Recorder
+
+    configure_logging()
+    stop = stop_when_asked()
+    member = Member(experiment.network.items, "record", "all", "recorder", credit=32)
+    recorder = Recorder(to, member, file.read_text(encoding="utf-8"))
+    try:
+        with heartbeat(experiment.network.items, "recorder", Report("recording")):
+            recorder.run(stop)
+    finally:
+        recorder.close()
+        member.close()
+
+
+def serve_absorber(experiment: Experiment) -> None:
+    """Put reductions together and publish results."""
+    from ..consumers.absorber import Absorber
+    from ..stream.members import Member
+
+    configure_logging()
+    stop = stop_when_asked()
+    configs = check_consumers(experiment, "experiment")
+    member = Member(experiment.network.items, "process", "absorb", "absorber", credit=64)
+    try:
+        Absorber(configs, experiment.analysis.interval_s).run(member, stop)
+    finally:
+        member.close()
+
+
+def serve_reducer(experiment: Experiment, name: str) -> None:
+    """Reduce frames."""
+    from ..consumers.reducer import Reducer
+    from ..stream.members import Member
+
+    configure_logging()
+    stop = stop_when_asked()
+    configs = check_consumers(experiment, "experiment")
+    member = Member(experiment.network.items, "process", "reduce", name, credit=4)
+    try:
+        with heartbeat(experiment.network.items, name, Report("reducing")):
+            Reducer(configs).run(member, stop)
+    finally:
+        member.close()
+
+
+def serve_processing(experiment: Experiment) -> None:
+    """Absorber and reducers of an experiment whose hub runs elsewhere, in one command."""
+    import tempfile
+
+    from .folder import RunFolder, write_resolved
+    from .parts import Parts
+
+    stop = stop_when_asked()
+    with tempfile.TemporaryDirectory(prefix="operando-") as place:
+        folder = RunFolder(Path(place))
+        write_resolved(experiment, folder)
+        parts = Parts(folder.logs, {})
+        parts.start("absorber", "absorb", str(folder.experiment))
+        for number in range(experiment.analysis.reducers):
+            name = f"reducer-{number}"
+            parts.start(name, "reduce", str(folder.experiment), "--name", name, restart=True)
+        try:
+            while not stop.wait(0.5):
+                for line in parts.look_after():
+                    print(line, flush=True)
+        finally:
+            parts.stop_all()
+
+
+def serve_window(
+    address: str, items: str, offscreen: bool, out: Path, every_s: float, theme: str
+) -> int:
+    """Show the live window until it is closed; the exit code."""
+    from ..live_views.main import watch
+
+    configure_logging()
+    if not items:
+        return watch(address, offscreen=offscreen, out=out, every_s=every_s, theme=theme)
+    with Producer(items, "window") as producer:
+
+        def send(message: Message) -> None:
+            producer.put(message, 1.0)
+
+        return watch(address, offscreen=offscreen, out=out, every_s=every_s, theme=theme, send=send)
+
+
+def serve_sim(experiment: Experiment, truth: Path | None) -> None:
+    """Serve the digital twin."""
+    use_epics(experiment)
+    from ..sim.server import Simulation
+    from ..sim.twin import Twin
+
+    configure_logging()
+    stop = stop_when_asked()
+    if experiment.simulation is None:
+        raise SystemExit("operando: this experiment has no `simulation:` section to serve")
+    simulation = Simulation(
+        Twin(check_twin(experiment, "experiment")),
+        clock=experiment.simulation.clock,
+        rest_port=int(experiment.detector.rest.rsplit(":", 1)[1]),
+        stream_address=experiment.detector.stream,
+        ca_port=experiment.network.epics_port,
+        potentiostat_prefix=experiment.potentiostat.prefix,
+        stage_prefix=experiment.stage.prefix,
+        truth_folder=truth,
+    )
+    with heartbeat(experiment.network.items, "sim") as report:
+        simulation.start()
+        report.state = "serving"
+        simulation.run(stop)

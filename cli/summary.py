@@ -1,0 +1,136 @@
+"""How a run went: summary.json for scripts, lines for people, figures for both."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.messages import Result
+from .folder import RunFolder
+from .observer import Observer
+
+EDGE_VOXELS = 1  # voxels at a particle's rim are partly pore
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the supervisor knows when everything has ended."""
+
+    interrupted: bool
+    trouble: list[str]
+    wall_s: float
+
+
+def write_summary(
+    folder: RunFolder, observer: Observer, outcome: Outcome, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Write and say how it went."""
+    from ..live_views.report import write_report_of_file
+
+    say("drawing the report")
+    pictures = [str(p) for p in sorted(folder.window.glob("*.png"))]
+    if folder.file.is_file():
+        try:
+            pictures += [str(p) for p in write_report_of_file(folder.file, folder.report)]
+        except (OSError, ValueError, RuntimeError) as error:
+            outcome.trouble.append(f"the report could not be drawn: {error}")
+    totals = observer.totals()
+    errors = lattice_errors(folder.truth, list(observer.finals.values()))
+    summary = {
+        "account": totals,
+        "closed": totals["announced"] == totals["recorded"] + totals["lost"]
+        and totals["recorded"] == totals["in_results"] + totals["failed"],
+        "scans": [
+            {
+                "number": s.start.number,
+                "frames": s.start.frames,
+                "frames_per_s": _number(s.frames_per_s()),
+                "lattice_error_median_A": _number(errors.get(s.start.number, math.nan)),
+            }
+            for s in sorted(observer.scans.values(), key=lambda s: s.start.number)
+        ],
+        "first_map_s": _number(observer.first_map_s()),
+        "wall_s": round(outcome.wall_s, 2),
+        "frames_per_s": _number(observer.frames_per_s()),
+        "lattice_error_median_A": _number(_median(list(errors.values()))),
+        "cell_state": observer.cell_state,
+        "cell_voltage_V": _number(observer.voltage_v),
+        "interrupted": outcome.interrupted,
+        "trouble": outcome.trouble,
+        "file": str(folder.file) if folder.file.is_file() else None,
+        "pictures": pictures,
+    }
+    folder.summary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    for line in _lines(summary):
+        say(line)
+    say(f"everything is in {folder.path}")
+    return summary
+
+
+def lattice_errors(truth: Path, finals: list[Result]) -> dict[int, float]:
+    """Scan number -> median |a - a_true| in the solid-solution voxels of particles [Å].
+
+    Empty where there is no truth to compare with. Voxels at the rim of a particle are left out:
+    there a voxel is partly pore and the truth of its lattice parameter is the neighbour's.
+    """
+    from ..sim.truth import load_truth
+
+    found = {}
+    for result in finals:
+        if (result.consumer, result.name) != ("xrdct", "lattice_parameter"):
+            continue
+        path = truth / f"truth_{result.number:04d}.npz"
+        if path.is_file():
+            true = load_truth(path)
+            inside = _eroded(true.labels > 0) & ~true.two_phase & (true.labels > 0)
+            error = np.abs(result.values - true.lattice_parameter)[inside]
+            if np.isfinite(error).any():
+                found[result.number] = float(np.nanmedian(error))
+    return found
+
+
+def _eroded(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    out = inside.copy()
+    for axis in (0, 1):
+        for step in (-EDGE_VOXELS, EDGE_VOXELS):
+            out &= np.roll(inside, step, axis)
+    return out
+
+
+def _median(values: list[float]) -> float:
+    finite = [v for v in values if math.isfinite(v)]
+    return float(np.median(finite)) if finite else math.nan
+
+
+def _number(value: float) -> float | None:
+    """JSON has no nan."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _lines(summary: dict[str, Any]) -> list[str]:
+    account = summary["account"]
+    lines = [
+        "account: announced {announced} = recorded {recorded} + lost {lost}; "
+        "recorded = in results {in_results} + failed {failed}".format(**account)
+        + ("" if summary["closed"] else "   DOES NOT CLOSE"),
+        f"cell: {summary['cell_state']}",
+    ]
+    if summary["first_map_s"] is not None:
+        lines.append(
+            f"first map {summary['first_map_s']:.1f} s after the first frame, "
+            f"{summary['frames_per_s'] or 0:.0f} frames/s"
+        )
+    if summary["lattice_error_median_A"] is not None:
+        lines.append(
+            "median |a - a_true| in solid-solution voxels: "
+            f"{summary['lattice_error_median_A']:.5f} Å"
+        )
+    lines += [f"trouble: {line}" for line in summary["trouble"]]
+    return lines
