@@ -229,11 +229,14 @@ def sim(
 
 
 @app.command(rich_help_panel=PARTS)
-def hub(file: ExperimentFile) -> None:
+def hub(
+    file: ExperimentFile,
+    detector: Annotated[bool, typer.Option(help="Listen to the detector's stream.")] = True,
+) -> None:
     """The backbone: hears the detector, keeps the account, hands every frame on."""
     from .serve import serve_hub
 
-    serve_hub(_experiment(file))
+    serve_hub(_experiment(file), detector)
 
 
 @app.command(rich_help_panel=PARTS)
@@ -272,6 +275,18 @@ def plan(file: ExperimentFile) -> None:
     from .plan import run_plan
 
     raise typer.Exit(run_plan(_experiment(file)))
+
+
+@app.command(rich_help_panel=PARTS)
+def feed(
+    recording: Annotated[Path, typer.Argument(help="A recorded run.", show_default=False)],
+    file: ExperimentFile,
+    speed: Annotated[float, typer.Option(help="Frames a second; 0 = as fast as taken.")] = 0.0,
+) -> None:
+    """The replayer: puts a recorded run into a hub as if it were live."""
+    from .replay import serve_feed
+
+    serve_feed(recording, _experiment(file), speed)
 
 
 @app.command(rich_help_panel=PARTS)

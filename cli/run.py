@@ -34,16 +34,22 @@ SETTLE_S = 60.0
 PLAN_STOP_S = 30.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Choices:
     """What the command line decides about a run.
 
     window: "screen", "pictures" or "none"
+    source: name and arguments of the part that makes scans; the Bluesky plan where empty
     """
 
     window: str = "screen"
     picture_every_s: float = 2.0
-    restart_reducers: bool = True
+    source: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come from a detector, real or simulated, and not from files."""
+        return not self.source
 
 
 class StartUpError(RuntimeError):
@@ -59,6 +65,7 @@ class Run:
     choices: Choices
     say: Callable[[str], None]
     observer: Observer = field(default_factory=Observer)
+    notes: list[str] = field(default_factory=list)
     interrupted: int = 0
 
     def execute(self) -> Outcome:
@@ -75,9 +82,7 @@ class Run:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        outcome = Outcome(
-            interrupted=self.interrupted > 0, trouble=trouble, wall_s=time.monotonic() - began
-        )
+        outcome = Outcome(self.interrupted > 0, trouble, self.notes, time.monotonic() - began)
         write_summary(self.folder, self.observer, outcome, self.say)
         return outcome
 
@@ -91,9 +96,10 @@ class Run:
         try:
             self._start(parts, live, experiment)
             if not self.interrupted:
-                plan = parts.start("plan", "plan", str(self.folder.experiment))
-                trouble += self._follow(parts, live, plan)
-                trouble += self._end_plan(parts, live, plan)
+                name, *arguments = self.choices.source or ("plan", "plan")
+                source = parts.start(name, *arguments, str(self.folder.experiment))
+                trouble += self._follow(parts, live, source)
+                trouble += self._end_source(parts, source)
                 trouble += self._settle(live)
         except StartUpError as error:
             trouble.append(str(error))
@@ -105,15 +111,14 @@ class Run:
 
     def _start(self, parts: Parts, live: LiveSubscriber, experiment: Experiment) -> None:
         file = str(self.folder.experiment)
-        if experiment.simulation is not None:
+        if self._simulated(experiment):
             parts.start("sim", "sim", file, "--truth", str(self.folder.truth))
-        parts.start("hub", "hub", file)
+        parts.start("hub", "hub", file, *(() if self.choices.live else ("--no-detector",)))
         parts.start("recorder", "record", file, "--to", str(self.folder.file))
         parts.start("absorber", "absorb", file)
         for number in range(experiment.analysis.reducers):
             name = f"reducer-{number}"
-            restart = self.choices.restart_reducers
-            parts.start(name, "reduce", file, "--name", name, restart=restart)
+            parts.start(name, "reduce", file, "--name", name, restart=True)
         if self.choices.window == "screen":
             parts.start("window", "watch", file, restart=False)
         elif self.choices.window == "pictures":
@@ -126,9 +131,11 @@ class Run:
 
     def _wait_ready(self, parts: Parts, live: LiveSubscriber, experiment: Experiment) -> None:
         """Until the receiver hears the detector and every part has taken its place."""
-        waiting = {"hub", "receiver", "recorder", "absorber"}
+        waiting = {"hub", "recorder", "absorber"}
         waiting |= {f"reducer-{n}" for n in range(experiment.analysis.reducers)}
-        if experiment.simulation is not None:
+        if self.choices.live:
+            waiting.add("receiver")
+        if self._simulated(experiment):
             waiting.add("sim")
         deadline = time.monotonic() + START_UP_S
         while waiting and not self.interrupted:
@@ -143,32 +150,36 @@ class Run:
                     f"see {self.folder.logs}"
                 )
 
-    def _follow(self, parts: Parts, live: LiveSubscriber, plan: Part) -> list[str]:
-        """Until the plan ends, somebody interrupts, or a part that cannot be replaced goes down."""
+    def _simulated(self, experiment: Experiment) -> bool:
+        return self.choices.live and experiment.simulation is not None
+
+    def _follow(self, parts: Parts, live: LiveSubscriber, source: Part) -> list[str]:
+        """Until the source ends, somebody interrupts, or a part that must not goes down."""
         trouble: list[str] = []
         with Progress(self.say, duration_s(self.experiment)["wall_s"]) as progress:
-            while plan.alive() and not self.interrupted:
+            while source.alive() and not self.interrupted:
                 self._poll(live, 0.1)
                 progress.show(self.observer)
                 for line in parts.look_after():
                     self.say(line)
-                    trouble.append(line)
+                    self.notes.append(line)
                 for part in parts.parts:
                     gone = part.process is not None and not part.alive()
-                    if gone and part.name not in ("plan", "window") and not part.restart:
+                    if gone and part is not source and part.name != "window" and not part.restart:
                         trouble.append(f"{part.name} went down: {parts.tail(part)}")
                         return trouble
             progress.show(self.observer)
         return trouble
 
-    def _end_plan(self, parts: Parts, live: LiveSubscriber, plan: Part) -> list[str]:
-        if plan.alive():
-            self.say("ending the run: opening the cell, disarming the detector")
-            said = parts.stop(plan, PLAN_STOP_S, signal.SIGINT)
+    def _end_source(self, parts: Parts, source: Part) -> list[str]:
+        if source.alive():
+            if self.choices.live:
+                self.say("ending the run: opening the cell, disarming the detector")
+            said = parts.stop(source, PLAN_STOP_S, signal.SIGINT)
             return [said] if said else []
-        code = plan.process.returncode if plan.process is not None else 1
+        code = source.process.returncode if source.process is not None else 1
         if code:
-            return [f"plan ended with exit {code}: {parts.tail(plan)}"]
+            return [f"{source.name} ended with exit {code}: {parts.tail(source)}"]
         return []
 
     def _settle(self, live: LiveSubscriber) -> list[str]:

@@ -63,9 +63,8 @@ class Report:
         self.values: dict[str, str | int | float | bool] = {}
 
 
-def serve_hub(experiment: Experiment) -> None:
-    """Run the hub and, where a detector is named, the receiver of its stream."""
-    from ..stream.dectris_receiver import DectrisReceiver
+def serve_hub(experiment: Experiment, detector: bool) -> None:
+    """Run the hub and, where wanted, the receiver of the detector's stream."""
     from ..stream.hub import Hub, HubConfig
 
     configure_logging()
@@ -74,37 +73,39 @@ def serve_hub(experiment: Experiment) -> None:
     hub = Hub(HubConfig(network.items, network.live, window_bytes=network.window_MB << 20))
     hub.start()
     try:
-        with (
-            Producer(hub.items_address, "receiver", window=16) as producer,
-            heartbeat(hub.items_address, "receiver") as report,
-        ):
-            receiver = DectrisReceiver(
-                experiment.detector.stream, producer.put, version=experiment.detector.format
-            )
-            watcher = threading.Thread(
-                target=_watch_receiver, args=(receiver, report, stop), daemon=True
-            )
-            watcher.start()
-            receiver.run(stop)
-            producer.flush(10.0)
+        if detector:
+            _receive(experiment, hub.items_address, stop)
+        else:
+            stop.wait()
     finally:
         hub.stop()
 
 
-def _watch_receiver(receiver: object, report: Report, stop: threading.Event) -> None:
+def _receive(experiment: Experiment, items: str, stop: threading.Event) -> None:
     from ..stream.dectris_receiver import DectrisReceiver
 
-    if not isinstance(receiver, DectrisReceiver):
-        raise TypeError(f"needs a DectrisReceiver, got {type(receiver).__name__}")
-    while not stop.wait(0.2):
-        connected = receiver.connected.is_set()
-        report.state = "hears the detector" if connected else "starting"
-        counters = receiver.counters
-        report.values = {
-            "frames": counters.frames,
-            "strays": counters.strays,
-            "rejected": sum(counters.rejected.values()),
-        }
+    with (
+        Producer(items, "receiver", window=16) as producer,
+        heartbeat(items, "receiver") as report,
+    ):
+        receiver = DectrisReceiver(
+            experiment.detector.stream, producer.put, version=experiment.detector.format
+        )
+
+        def watch() -> None:
+            while not stop.wait(0.2):
+                heard = receiver.connected.is_set()
+                report.state = "hears the detector" if heard else "starting"
+                counters = receiver.counters
+                report.values = {
+                    "frames": counters.frames,
+                    "strays": counters.strays,
+                    "rejected": sum(counters.rejected.values()),
+                }
+
+        threading.Thread(target=watch, name="receiver-watch", daemon=True).start()
+        receiver.run(stop)
+        producer.flush(10.0)
 
 
 def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:

@@ -21,11 +21,20 @@ EDGE_VOXELS = 1  # voxels at a particle's rim are partly pore
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the supervisor knows when everything has ended."""
+    """What the supervisor knows when everything has ended.
+
+    trouble: what went wrong; notes: what went wrong and was mended, like a part started again
+    """
 
     interrupted: bool
     trouble: list[str]
+    notes: list[str]
     wall_s: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run did not do what it was asked to."""
+        return bool(self.trouble)
 
 
 def write_summary(
@@ -64,6 +73,7 @@ def write_summary(
         "cell_voltage_V": _number(observer.voltage_v),
         "interrupted": outcome.interrupted,
         "trouble": outcome.trouble,
+        "notes": outcome.notes,
         "file": str(folder.file) if folder.file.is_file() else None,
         "pictures": pictures,
     }

@@ -1,0 +1,275 @@
+"""Check an experiment before anything moves: hardware, duration, data volume, this machine.
+
+Predictions are simple sums, stated as such; what the machine can take is measured here and now,
+for about a second each: the disk under the output folder, a local socket, and one reducer on
+frames like those to come.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import zmq
+
+from ..stream.compression import checksum as checksum_of
+from ..stream.compression import decode, encode
+from ..stream.messages import Axis, Detector, Frame, ScanStart, Trajectory
+from .experiment import Experiment, check_consumers, check_twin, duration_s
+from .folder import epics_environment
+
+COMPRESSED_SHARE = 0.45  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
+DISK_MB = 64
+PROBE_S = 1.0
+DEFAULT_SHAPE = (1679, 1475)  # a Pilatus 2M, where the detector cannot be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a run will ask of this machine.
+
+    frame_bytes: a decoded frame; rate_hz: frames a second during a scan
+    """
+
+    shape: tuple[int, int]
+    frame_bytes: int
+    rate_hz: float
+    frames: int
+
+    @property
+    def volume_gb(self) -> float:
+        """What the record will take on disk [GB], an estimate."""
+        return self.frames * self.frame_bytes * COMPRESSED_SHARE / 1e9
+
+    @property
+    def bandwidth_mb_s(self) -> float:
+        """Compressed frames during a scan [MB/s], an estimate."""
+        return self.rate_hz * self.frame_bytes * COMPRESSED_SHARE / 1e6
+
+
+def check_experiment(
+    experiment: Experiment, say: Callable[[str], None], *, reach: bool, measure: bool
+) -> bool:
+    """Say what the experiment will do and need; False where it cannot work."""
+    faults: list[str] = []
+    say(f"ok    {experiment.title}: every key is known and in range")
+    say(f"ok    limits lie inside the cell's window {_span(experiment.cell.window_V)} V")
+    load = _load(experiment)
+    _say_duration(experiment, load, say)
+    if experiment.simulation is None and reach:
+        faults += _reach(experiment, say)
+    elif experiment.simulation is not None:
+        say("ok    dry run: the hardware is simulated, there is nothing to reach")
+    if measure:
+        faults += _measure(experiment, load, say)
+    for fault in faults:
+        say(f"FAULT {fault}")
+    say("ready to run" if not faults else f"not ready: {len(faults)} fault(s)")
+    return not faults
+
+
+def _span(pair: tuple[float, float]) -> str:
+    return f"{pair[0]:g} to {pair[1]:g}"
+
+
+def _load(experiment: Experiment) -> Load:
+    twin = check_twin(experiment, "experiment")
+    shape = tuple(twin.shape) if twin is not None else _asked_shape(experiment)
+    itemsize = np.dtype(twin.dtype).itemsize if twin is not None else 4
+    frames = experiment.scan.frames() * len(experiment.marks)
+    return Load(
+        (shape[0], shape[1]), shape[0] * shape[1] * itemsize, 1 / experiment.scan.exposure_s, frames
+    )
+
+
+def _asked_shape(experiment: Experiment) -> tuple[int, int]:
+    from ..detectors.simplon import SimplonClient, SimplonError
+
+    try:
+        with SimplonClient(experiment.detector.rest, api=experiment.detector.api) as client:
+            columns = client.get("detector", "config", "x_pixels_in_detector")
+            rows = client.get("detector", "config", "y_pixels_in_detector")
+            return int(str(rows)), int(str(columns))
+    except (SimplonError, ValueError):
+        return DEFAULT_SHAPE
+
+
+def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]) -> None:
+    times = duration_s(experiment)
+    scan = experiment.scan
+    say(
+        f"plan  {len(experiment.marks)} pauses of {scan.angles.count} x "
+        f"{scan.translations.points} = {scan.frames()} frames, {times['scan_wall_s']:.0f} s each"
+    )
+    say(
+        f"plan  last mark after at most {times['discharge_cell_s'] / 3600:.2f} h of discharge, "
+        f"{times['relaxation_cell_s'] / 60:.0f} min of rest; about {times['wall_s'] / 60:.1f} min "
+        "on the wall, without the way to the cut-off"
+    )
+    say(
+        f"plan  {load.frames} frames of {load.shape[0]} x {load.shape[1]}, about "
+        f"{load.volume_gb:.2f} GB on disk, {load.bandwidth_mb_s:.0f} MB/s during a scan"
+    )
+
+
+def _reach(experiment: Experiment, say: Callable[[str], None]) -> list[str]:
+    from ..detectors.simplon import SimplonClient, SimplonError
+
+    faults = []
+    detector = experiment.detector
+    try:
+        with SimplonClient(detector.rest, api=detector.api) as client:
+            state = client.get("detector", "status", "state")
+        say(f"ok    detector at {detector.rest} answers: {state}")
+    except SimplonError as error:
+        faults.append(f"detector.rest: {error}")
+    address = urlsplit(detector.stream)
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 0), 3.0):
+            say(f"ok    detector stream {detector.stream} takes connections")
+    except OSError as error:
+        faults.append(
+            f"detector.stream: {detector.stream} does not answer ({error}): enable the stream"
+        )
+    faults += _reach_epics(experiment, say)
+    return faults
+
+
+def _reach_epics(experiment: Experiment, say: Callable[[str], None]) -> list[str]:
+    os.environ.update(epics_environment(experiment))
+    import epics
+
+    faults = []
+    for section, prefix, name in (
+        ("potentiostat", experiment.potentiostat.prefix, "STATE"),
+        ("stage", experiment.stage.prefix, "STATE"),
+    ):
+        pv = epics.PV(prefix + name)
+        if pv.wait_for_connection(timeout=3.0):
+            say(f"ok    {section} {prefix}{name} = {pv.get(as_string=True)}")
+        else:
+            faults.append(
+                f"{section}.prefix: nobody serves {prefix}{name}: check the prefix and "
+                "network.epics_addresses"
+            )
+    return faults
+
+
+def _measure(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
+    faults = []
+    disk = disk_mb_s(Path(experiment.output))
+    faults += _verdict("disk", disk, load.bandwidth_mb_s, "MB/s", say)
+    wire = socket_mb_s(int(load.frame_bytes * COMPRESSED_SHARE))
+    faults += _verdict("local sockets", wire, 3 * load.bandwidth_mb_s, "MB/s", say)
+    one = reduce_hz(experiment, load)
+    if one is None:
+        say("plan  reduction is not measured: its geometry is not here")
+    else:
+        cores = os.cpu_count() or 1
+        workers = min(experiment.analysis.reducers, cores)
+        faults += _verdict(
+            f"reduction by {workers} of {cores} cores", one * workers, load.rate_hz, "frames/s", say
+        )
+    return faults
+
+
+def _verdict(
+    what: str, has: float, needs: float, unit: str, say: Callable[[str], None]
+) -> list[str]:
+    line = f"{what}: {has:.0f} {unit} measured, {needs:.0f} needed"
+    if has < needs:
+        return [line + ": lengthen scan.exposure_s or use a faster machine"]
+    say(f"ok    {line}" + ("" if has > 1.5 * needs else " (little to spare)"))
+    return []
+
+
+def disk_mb_s(folder: Path) -> float:
+    """Writing and syncing a file in folder, or in the nearest parent that exists [MB/s]."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    block = np.random.default_rng(1).bytes(1 << 20)
+    with tempfile.TemporaryFile(dir=place) as file:
+        began = time.perf_counter()
+        for _ in range(DISK_MB):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+        return DISK_MB / (time.perf_counter() - began)
+
+
+def socket_mb_s(message_bytes: int) -> float:
+    """PUSH to PULL between two threads over ipc [MB/s]."""
+    count = max(20, min(500, int(300e6 / max(message_bytes, 1))))
+    payload = bytes(message_bytes)
+    with tempfile.TemporaryDirectory(prefix="operando-") as folder, zmq.Context() as context:
+        with context.socket(zmq.PULL) as pull, context.socket(zmq.PUSH) as push:
+            push.sndhwm = pull.rcvhwm = 8
+            pull.bind(f"ipc://{folder}/probe")
+            push.connect(f"ipc://{folder}/probe")
+            sender = threading.Thread(
+                target=lambda: [push.send(payload, copy=False) for _ in range(count)]
+            )
+            began = time.perf_counter()
+            sender.start()
+            for _ in range(count):
+                pull.recv(copy=False)
+            spent = time.perf_counter() - began
+            sender.join()
+    return count * message_bytes / 1e6 / spent
+
+
+def reduce_hz(experiment: Experiment, load: Load) -> float | None:
+    """Frames a second that one reducer decodes and reduces; None without a geometry."""
+    from ..consumers.reducer import Reducer
+
+    start = _start(experiment, load)
+    if start is None:
+        return None
+    dtype = start.detector.dtype
+    pixels = np.random.default_rng(1).poisson(6.0, load.shape).astype(dtype)
+    data = encode(pixels, "bslz4")
+    frame = Frame(start.scan, 0, load.shape, dtype, "bslz4", data, checksum_of(data))
+    decode(frame)
+    reducer = Reducer(check_consumers(experiment, "experiment"))
+    reducer.take(start)
+    reducer.take(frame)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < PROBE_S:
+        reducer.take(frame)
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+def _start(experiment: Experiment, load: Load) -> ScanStart | None:
+    if experiment.simulation is not None:
+        from ..sim.twin import Twin
+
+        twin = Twin(check_twin(experiment, "experiment"))
+        detector, poni, energy = twin.detector, twin.poni, twin.energy_ev
+    elif experiment.geometry:
+        poni, energy = Path(experiment.geometry).read_text(encoding="utf-8"), float("nan")
+        detector = Detector("probe", load.shape, "uint32", (172e-6, 172e-6), 2**31)
+    else:
+        return None
+    translations = experiment.scan.translations
+    line = np.linspace(translations.start_um, translations.stop_um, translations.points)
+    trajectory = Trajectory(
+        (2, translations.points),
+        (
+            Axis("rotation", "deg", np.repeat([0.0, 90.0], translations.points)),
+            Axis("translation", "um", np.tile(line, 2)),
+        ),
+    )
+    return ScanStart(
+        "probe", "probe", 1, experiment.scan.technique, 2 * translations.points, detector,
+        trajectory, poni, energy, experiment.scan.exposure_s, None, 0.0,
+    )  # fmt: skip
