@@ -210,20 +210,24 @@ def socket_mb_s(message_bytes: int) -> float:
     """PUSH to PULL between two threads over ipc [MB/s]."""
     count = max(20, min(500, int(300e6 / max(message_bytes, 1))))
     payload = bytes(message_bytes)
-    with tempfile.TemporaryDirectory(prefix="operando-") as folder, zmq.Context() as context:
-        with context.socket(zmq.PULL) as pull, context.socket(zmq.PUSH) as push:
-            push.sndhwm = pull.rcvhwm = 8
-            pull.bind(f"ipc://{folder}/probe")
-            push.connect(f"ipc://{folder}/probe")
-            sender = threading.Thread(
-                target=lambda: [push.send(payload, copy=False) for _ in range(count)]
-            )
-            began = time.perf_counter()
-            sender.start()
-            for _ in range(count):
-                pull.recv(copy=False)
-            spent = time.perf_counter() - began
-            sender.join()
+    with (
+        tempfile.TemporaryDirectory(prefix="operando-") as folder,
+        zmq.Context() as context,
+        context.socket(zmq.PULL) as pull,
+        context.socket(zmq.PUSH) as push,
+    ):
+        push.sndhwm = pull.rcvhwm = 8
+        pull.bind(f"ipc://{folder}/probe")
+        push.connect(f"ipc://{folder}/probe")
+        sender = threading.Thread(
+            target=lambda: [push.send(payload, copy=False) for _ in range(count)]
+        )
+        began = time.perf_counter()
+        sender.start()
+        for _ in range(count):
+            pull.recv(copy=False)
+        spent = time.perf_counter() - began
+        sender.join()
     return count * message_bytes / 1e6 / spent
 
 
