@@ -99,13 +99,25 @@ def _run(experiment, out: Path | None, offscreen: bool) -> None:  # type: ignore
 
 @app.command()
 def check(
-    file: ExperimentFile,
+    file: Annotated[
+        Path | None, typer.Argument(help="The experiment file (YAML).", show_default=False)
+    ] = None,
     reach: Annotated[
         bool, typer.Option(help="Also try to reach the hardware that the file names.")
     ] = True,
     measure: Annotated[bool, typer.Option(help="Also measure what this machine can take.")] = True,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print every key that the file may have.")
+    ] = False,
 ) -> None:
     """Check an experiment file: its keys, the hardware, duration, data volume and this machine."""
+    if explain:
+        from .reference import experiment_reference
+
+        say(experiment_reference())
+        return
+    if file is None:
+        fail("give an experiment file, or --explain to see what can stand in one", 2)
     from .check import check_experiment
 
     if not check_experiment(_experiment(file), say, reach=reach, measure=measure):
