@@ -1,0 +1,183 @@
+"""Voltage, current and charge over time, with the scans shaded and numbered."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6 import QtCore, QtWidgets
+
+from .kit import Card, EmptyNote, label_axis, style_axes, tint
+from .model import RunModel, ScanRecord
+from .theme import Theme, font
+
+AXIS_WIDTH = 62
+MAX_DRAWN = 3000  # samples: more than there are pixels
+
+
+class CellPanel(Card):
+    """Upper plot E(t), lower plot I(t) and Q(t), on the potentiostat's own clock."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__("Cell")
+        self._theme = theme
+        self.area = pg.GraphicsLayoutWidget()
+        self.area.setBackground(theme.card)
+        self.area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+        self.area.ci.layout.setContentsMargins(0, 0, 0, 0)
+        self.area.ci.layout.setVerticalSpacing(2)
+        self.voltage = self.area.addPlot(row=0, col=0)
+        self.current = self.area.addPlot(row=1, col=0)
+        self.area.ci.layout.setRowStretchFactor(0, 3)
+        self.area.ci.layout.setRowStretchFactor(1, 2)
+        for item in (self.voltage, self.current):
+            item.showAxis("right")
+            style_axes(item, theme, ("left", "bottom", "right"))
+            item.getAxis("left").setWidth(AXIS_WIDTH)
+            item.getAxis("right").setWidth(AXIS_WIDTH)
+            item.setMouseEnabled(x=False, y=False)
+        self.voltage.getAxis("right").setStyle(showValues=False)
+        self.voltage.getAxis("right").setPen(pg.mkPen(None))
+        self.voltage.getAxis("bottom").setStyle(showValues=False)
+        self.voltage.getAxis("bottom").setHeight(4)
+        self.current.setXLink(self.voltage)
+        for axis in ("left", "right"):
+            self.current.getAxis(axis).setStyle(maxTickLevel=0)
+        self._charge_box = pg.ViewBox(enableMouse=False)
+        self.current.scene().addItem(self._charge_box)
+        self.current.getAxis("right").linkToView(self._charge_box)
+        self._charge_box.setXLink(self.current)
+        self.current.vb.sigResized.connect(self._follow)
+        self._e = self.voltage.plot(pen=pg.mkPen(theme.active, width=1), connect="finite")
+        self._i = self.current.plot(pen=pg.mkPen(theme.fit, width=1), connect="finite")
+        self._q = pg.PlotDataItem(
+            pen=pg.mkPen(theme.good, width=1, style=QtCore.Qt.PenStyle.DashLine), connect="finite"
+        )
+        self._charge_box.addItem(self._q)
+        now = pg.mkPen(theme.text, width=1, style=QtCore.Qt.PenStyle.DotLine)
+        self._now = [pg.InfiniteLine(0, pen=now), pg.InfiniteLine(0, pen=now)]
+        self.voltage.addItem(self._now[0], ignoreBounds=True)
+        self.current.addItem(self._now[1], ignoreBounds=True)
+        label_axis(self.voltage, "left", "E (V)", theme)
+        self._shades: list[tuple[pg.LinearRegionItem, pg.LinearRegionItem, pg.TextItem]] = []
+        self._key = QtWidgets.QLabel(
+            f'<span style="color:{theme.active}">━</span> E &nbsp;'
+            f'<span style="color:{theme.fit}">━</span> I &nbsp;'
+            f'<span style="color:{theme.good}">┅</span> Q &nbsp;'
+            f'<span style="color:{theme.shade}">▒</span> scan'
+        )
+        self._key.setObjectName("note")
+        self.head.addWidget(self._key)
+        self.body.addWidget(self.area, 1)
+        self.empty = EmptyNote(self.area)
+
+    def _follow(self) -> None:
+        self._charge_box.setGeometry(self.current.vb.sceneBoundingRect())
+
+    def refresh(self, model: RunModel) -> None:
+        """Draw what the model holds now."""
+        history = model.history
+        self.empty.say("" if len(history) else "no potentiostat data yet")
+        for line in self._now:
+            line.setVisible(len(history) > 0)
+        if not len(history):
+            for curve in (self._e, self._i, self._q):
+                curve.setData([], [])
+            self.note.setText("")
+            self._shade(model, 1.0)
+            return
+        every = max(1, len(history) // MAX_DRAWN)
+        keep = np.r_[0 : len(history) : every, len(history) - 1]
+        span = float(history.time_s[-1] - history.time_s[0])
+        unit, scale = ("s", 1.0) if span < 300 else ("min", 60.0) if span < 3 * 3600 else ("h", 3600.0)
+        t = history.time_s[keep] / scale
+        e, i, q = history.voltage_v[keep], history.current_a[keep], history.charge_ah[keep]
+        i_unit, i_scale = _milli(i, "A")
+        q_unit, q_scale = _milli(q, "A h")
+        self._e.setData(t, e)
+        self._i.setData(t, i * i_scale)
+        self._q.setData(t, q * q_scale)
+        label_axis(self.current, "bottom", f"time ({unit})", self._theme)
+        label_axis(self.current, "left", f"I ({i_unit})", self._theme)
+        label_axis(self.current, "right", f"Q ({q_unit})", self._theme)
+        low, high = float(np.nanmin(e)), float(np.nanmax(e))
+        pad = 0.08 * (high - low) or 0.05
+        self.voltage.setYRange(low - pad, high + 2.2 * pad, padding=0)
+        self.current.setYRange(*_padded(i * i_scale), padding=0)
+        self._charge_box.setYRange(*_padded(q * q_scale), padding=0)
+        right = t[-1] + 0.02 * (t[-1] - t[0] or 1.0)
+        self.voltage.setXRange(t[0], right, padding=0)
+        for line in self._now:
+            line.setValue(t[-1])
+        self._shade(model, scale)
+        kelvin = history.temperature_c[-1]
+        warm = f" · {kelvin:.1f} °C" if math.isfinite(kelvin) else ""
+        self.note.setText(
+            f"E {e[-1]:.4f} V · I {i[-1] * i_scale:.2f} {i_unit} · "
+            f"Q {q[-1] * q_scale:.2f} {q_unit}{warm}".replace("-", "−")
+        )
+
+    def _shade(self, model: RunModel, scale: float) -> None:
+        periods = [(s, p) for s in model.scans() if (p := scan_period(model, s)) is not None]
+        while len(self._shades) < len(periods):
+            made = [
+                pg.LinearRegionItem(movable=False, brush=tint(self._theme.shade, 40)) for _ in "ab"
+            ]
+            for region in made:
+                region.setZValue(-20)
+                for line in region.lines:
+                    line.setPen(pg.mkPen(None))
+            text = pg.TextItem(color=self._theme.text, anchor=(0.5, 0.0))
+            text.setFont(font(13, bold=True))
+            self.voltage.addItem(made[0], ignoreBounds=True)
+            self.current.addItem(made[1], ignoreBounds=True)
+            self.voltage.addItem(text, ignoreBounds=True)
+            self._shades.append((made[0], made[1], text))
+        top = self.voltage.viewRange()[1][1]
+        for at, (upper, lower, text) in enumerate(self._shades):
+            for one in (upper, lower, text):
+                one.setVisible(at < len(periods))
+            if at < len(periods):
+                scan, (begin, end) = periods[at]
+                upper.setRegion((begin / scale, end / scale))
+                lower.setRegion((begin / scale, end / scale))
+                text.setText(str(scan.number))
+                text.setPos((begin + end) / 2 / scale, top)
+
+
+def scan_period(model: RunModel, scan: ScanRecord) -> tuple[float, float] | None:
+    """When a scan ran, on the potentiostat's clock [s].
+
+    It begins at the cell state it was announced with. Its stop carries no time: it ends when the
+    stop was seen here, but not after the state of the cell at its begin ended, which holds for
+    replays and late joiners too.
+    """
+    history = model.history
+    if scan.start is None or not len(history):
+        return None
+    if scan.start.cell is not None and math.isfinite(scan.start.cell.time_s):
+        begin = scan.start.cell.time_s
+    else:
+        begin = history.at_wall(scan.start.time)
+    if not math.isfinite(begin):
+        return None
+    end = history.end_of_state(begin)
+    seen = history.at_wall(scan.stopped_wall_s) if scan.stop is not None else float("nan")
+    if math.isfinite(seen) and begin < seen < end:
+        end = seen
+    return (begin, end) if end > begin else None
+
+
+def _padded(values: np.ndarray) -> tuple[float, float]:
+    low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
+    pad = 0.12 * (high - low) or 1.0
+    return low - pad, high + pad
+
+
+def _milli(values: np.ndarray, unit: str) -> tuple[str, float]:
+    finite = np.abs(values[np.isfinite(values)])
+    top = float(finite.max(initial=0.0))
+    if top >= 1.0:
+        return unit, 1.0
+    return (f"m{unit}", 1e3) if top >= 1e-3 else (f"µ{unit}", 1e6)

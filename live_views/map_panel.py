@@ -1,0 +1,152 @@
+"""The map of the pause that is shown, in the quantity that is chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6 import QtCore, QtWidgets
+
+from . import words
+from .colour_bar import ColourBar
+from .kit import Card
+from .map_canvas import MapCanvas
+from .model import RunModel, ScanRecord
+from .quantities import MapOf, Quantity, map_of, quantities_of, unit_text
+from .theme import Theme, colour_table
+from .view_state import ViewState
+
+SCALES = ("all pauses", "this pause", "locked")
+BUTTONS = 5
+
+
+def colour_range(model: RunModel, view: ViewState, shown: MapOf) -> tuple[float, float]:
+    """The range that shown is drawn with; one for all pauses unless asked otherwise."""
+    key = shown.quantity.key
+    if view.scale == "this pause":
+        return view.ranges.of(f"{key}@{shown.result.number}").follow([shown.values])
+    maps = (map_of(scan, shown.quantity) for scan in model.scans()[-24:])
+    return view.ranges.of(key).follow(m.values for m in maps if m is not None)
+
+
+def provisional(scan: ScanRecord, shown: MapOf) -> str:
+    """What is written on a map that is not final; "" on one that is."""
+    if shown.result.final:
+        share = shown.result.completeness
+        return "" if share >= 0.9995 else f"incomplete · {share * 100:.0f} %"
+    return f"provisional · {shown.result.completeness * 100:.0f} %"
+
+
+class MapPanel(Card):
+    """Emits chosen() when quantity or scale change and picked(row, column) on a click."""
+
+    chosen = QtCore.Signal()
+    picked = QtCore.Signal(int, int)
+
+    def __init__(self, theme: Theme, view: ViewState) -> None:
+        super().__init__("Map")
+        self._view = view
+        self._shown: list[Quantity] = []
+        self._buttons = QtWidgets.QHBoxLayout()
+        self._buttons.setSpacing(4)
+        self._group: list[QtWidgets.QPushButton] = []
+        self.scale = QtWidgets.QComboBox()
+        self.scale.addItems([f"scale: {s}" for s in SCALES])
+        self.scale.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        self.scale.setToolTip("Which values set the colour range; locked holds it as it is")
+        self.scale.currentIndexChanged.connect(self._choose_scale)
+        bar = QtWidgets.QHBoxLayout()
+        bar.addLayout(self._buttons)
+        bar.addStretch(1)
+        bar.addWidget(self.scale)
+        self.body.addLayout(bar)
+        self.canvas = MapCanvas(theme)
+        self.canvas.picked.connect(self.picked)
+        self.colours = ColourBar(theme)
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(self.canvas, 1)
+        row.addWidget(self.colours)
+        self.body.addLayout(row, 1)
+        self.foot = QtWidgets.QLabel("")
+        self.foot.setObjectName("note")
+        self.foot.setTextFormat(QtCore.Qt.TextFormat.RichText)
+        hatch, grey = theme.hatch_line, theme.masked
+        self._legend = (
+            f'<span style="color:{hatch}">▨</span> not measured yet &nbsp; '
+            f'<span style="color:{grey}">■</span> no sample or no fit'
+        )
+        self.body.addWidget(self.foot)
+
+    def refresh(self, model: RunModel) -> None:
+        """Draw what the model holds now."""
+        view = self._view
+        self._offer(quantities_of(model.scans()))
+        scan = view.scan(model)
+        shown = map_of(scan, view.quantity)
+        which = f"pause {scan.number}" if scan else ""
+        following = "" if view.number is None else " · not the newest (→ goes on)"
+        self.title.setText(view.quantity.title)
+        if scan is None or shown is None:
+            self.note.setText(which + following)
+            self.canvas.clear_map(words.empty_map(model, scan))
+            self.colours.setVisible(False)
+            self.foot.setText("")
+            return
+        low, high = colour_range(model, view, shown)
+        self.canvas.show_map(
+            shown, low, high, colour_table(view.quantity.key),
+            fade=self._fade(scan, shown), picked=view.picked, badge=provisional(scan, shown),
+        )  # fmt: skip
+        label = view.quantity.title + (f" ({unit_text(shown.unit)})" if shown.unit else "")
+        self.colours.set(low, high, colour_table(view.quantity.key), label)
+        self.colours.setVisible(True)
+        self.note.setText(which + following)
+        self.foot.setText(self._legend + " &nbsp;·&nbsp; " + self._median(shown))
+
+    def _fade(self, scan: ScanRecord, shown: MapOf) -> np.ndarray | None:
+        lattice = scan.result("lattice_parameter")
+        if self._view.brush is None or lattice is None or lattice.values.shape != shown.values.shape:
+            return None
+        low, high = self._view.brush
+        with np.errstate(invalid="ignore"):
+            return ~((lattice.values >= low) & (lattice.values <= high)) & np.isfinite(shown.values)
+
+    def _median(self, shown: MapOf) -> str:
+        values = shown.values[np.isfinite(shown.values)]
+        if not values.size:
+            return "no voxel has a value yet"
+        middle = float(np.median(values))
+        unit = unit_text(shown.unit)
+        return f"median {middle:.{shown.quantity.digits}f} {unit} in {values.size} voxels"
+
+    def _offer(self, quantities: list[Quantity]) -> None:
+        if quantities == self._shown:
+            return
+        self._shown = list(quantities)
+        for button in self._group:
+            button.deleteLater()
+        self._group = []
+        for quantity in quantities[:BUTTONS] + quantities[BUTTONS : BUTTONS + 2]:
+            button = QtWidgets.QPushButton(quantity.short)
+            button.setCheckable(True)
+            button.setChecked(quantity == self._view.quantity)
+            button.setToolTip(quantity.title)
+            button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(lambda _=False, q=quantity: self.choose(q))
+            self._buttons.addWidget(button)
+            self._group.append(button)
+
+    def choose(self, quantity: Quantity) -> None:
+        """Show another quantity."""
+        self._view.quantity = quantity
+        for button in self._group:
+            button.setChecked(button.toolTip() == quantity.title)
+        self.chosen.emit()
+
+    def choose_at(self, index: int) -> None:
+        """Show the quantity of the button at index."""
+        if index < len(self._shown):
+            self.choose(self._shown[index])
+
+    def _choose_scale(self, index: int) -> None:
+        self._view.scale = SCALES[index]
+        self._view.ranges.lock(SCALES[index] == "locked")
+        self.chosen.emit()

@@ -1,0 +1,284 @@
+"""What the window knows of a run: plain state, no Qt.
+
+Policy. Messages may come twice, late, or again after a reconnection; taking one twice changes
+nothing. Of each result of a scan the newest is kept:
+- a final one replaces every provisional one, and no provisional one replaces a final one;
+- otherwise a higher revision wins;
+- a lower revision wins too where it rests on more frames: that is a restarted processor, which
+  counts its revisions anew and has caught up. Until then the fuller, older picture stays.
+- results about a picked voxel (attrs row, column) win whenever the voxel is another one.
+A message of another run starts the model anew; messages of runs that were left are ignored.
+Memory is bounded: scans, samples, log lines and bytes have limits, and the oldest go first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ..stream.messages import (
+    Account,
+    Frame,
+    Message,
+    Result,
+    Samples,
+    ScanStart,
+    ScanStop,
+    Status,
+)
+from .cell_history import CellHistory
+
+MAX_SCANS = 100
+MAX_RESULT_BYTES = 64 << 20
+MAX_RESULTS_PER_SCAN = 64
+MAX_LOG = 200
+MAX_COMPONENTS = 256
+
+
+@dataclass(slots=True)
+class ScanRecord:
+    """One scan as far as it is known; start is None for who joined after it was announced.
+
+    stopped_wall_s: unix time at which its stop was seen here; nan while it runs
+    """
+
+    run: str
+    scan: str
+    number: int
+    start: ScanStart | None = None
+    stop: ScanStop | None = None
+    account: Account | None = None
+    stopped_wall_s: float = float("nan")
+    results: dict[tuple[str, str], Result] = field(default_factory=dict)
+
+    def result(self, name: str, consumer: str = "") -> Result | None:
+        """The newest result called name, of any consumer or of the one given."""
+        for (maker, called), result in self.results.items():
+            if called == name and consumer in ("", maker):
+                return result
+        return None
+
+    def completeness(self) -> float:
+        """Share of the scan's frames that have come, 0 to 1."""
+        if self.account is not None and self.account.announced:
+            return min(1.0, self.account.received / self.account.announced)
+        return max((r.completeness for r in self.results.values()), default=0.0)
+
+    def lost(self) -> int:
+        """Frames lost on the way, and frames that a group failed on."""
+        if self.account is None:
+            return len(self.stop.lost) if self.stop else 0
+        return len(self.account.lost) + sum(len(g.failed) for g in self.account.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A component's newest report and when it came here [s, the model's clock]."""
+
+    status: Status
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """level: "info", "warning" or "fault"."""
+
+    wall_s: float
+    level: str
+    text: str
+
+
+class RunModel:
+    """The state of the newest run, made of messages."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock, self.wall = clock, wall
+        self.run = ""
+        self.history = CellHistory()
+        self.components: dict[str, Heard] = {}
+        self.frame: Frame | None = None
+        self.log: deque[LogLine] = deque(maxlen=MAX_LOG)
+        self.messages = 0
+        self.last_heard_s = float("nan")
+        self.last_result_s = float("nan")
+        self._scans: dict[str, ScanRecord] = {}
+        self._left_runs: deque[str] = deque(maxlen=32)
+        self._changed: set[str] = set()
+
+    def take(self, message: Message) -> None:
+        """Take one message of any kind."""
+        self.messages += 1
+        self.last_heard_s = self.clock()
+        match message:
+            case Result():
+                self._take_result(message)
+            case Samples():
+                if self._in_run(message.run) and self.history.add(message):
+                    self._changed.add("samples")
+            case Status():
+                self._take_status(message)
+            case Account():
+                self._take_account(message)
+            case Frame():
+                self.frame = message
+                self._changed.add("frame")
+            case ScanStart():
+                self._take_start(message)
+            case ScanStop():
+                self._take_stop(message)
+            case _:
+                pass
+
+    def changes(self) -> set[str]:
+        """What changed since the last call: "samples", "frame", "scan", "status", "log", and
+        "result" together with the results' names."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def scans(self) -> list[ScanRecord]:
+        """All scans of the run, in their order."""
+        return sorted(self._scans.values(), key=lambda s: s.number)
+
+    def scan(self, number: int | None = None) -> ScanRecord | None:
+        """The scan of that number; without one, the newest."""
+        scans = self.scans()
+        if number is None:
+            return scans[-1] if scans else None
+        return next((s for s in scans if s.number == number), None)
+
+    def status(self, component: str) -> Status | None:
+        """The newest report of a component."""
+        heard = self.components.get(component)
+        return heard.status if heard else None
+
+    def age_s(self, component: str) -> float:
+        """How long ago a component was last heard [s]; nan where it never was."""
+        heard = self.components.get(component)
+        return self.clock() - heard.at_s if heard else float("nan")
+
+    def silence_s(self) -> float:
+        """How long ago anything was heard [s]; nan where nothing ever was."""
+        return self.clock() - self.last_heard_s
+
+    def values(self, key: str) -> Iterator[str | int | float | bool]:
+        """Every component's value of that name, e.g. "disk_free_bytes"."""
+        for heard in self.components.values():
+            if key in heard.status.values:
+                yield heard.status.values[key]
+
+    def lost(self) -> int:
+        """Frames lost or failed in all scans of the run."""
+        return sum(s.lost() for s in self._scans.values())
+
+    # -- taking ---------------------------------------------------------------------------------
+
+    def _in_run(self, run: str) -> bool:
+        if run == self.run:
+            return True
+        if run in self._left_runs:
+            return False
+        if self.run:
+            self._left_runs.append(self.run)
+            self._scans.clear()
+            self.history.clear()
+            self.frame = None
+            self._say("info", f"another run begins: {run}")
+        self.run = run
+        self._changed |= {"scan", "samples", "frame", "result"}
+        return True
+
+    def _record(self, run: str, scan: str, number: int) -> ScanRecord | None:
+        if not self._in_run(run):
+            return None
+        record = self._scans.get(scan)
+        if record is None:
+            record = self._scans[scan] = ScanRecord(run, scan, number)
+            if len(self._scans) > MAX_SCANS:
+                oldest = min(self._scans.values(), key=lambda s: s.number)
+                del self._scans[oldest.scan]
+            self._changed.add("scan")
+        return record
+
+    def _take_start(self, start: ScanStart) -> None:
+        record = self._record(start.run, start.scan, start.number)
+        if record is None or record.start is not None:
+            return
+        record.start, record.number = start, start.number
+        self._changed.add("scan")
+        self._say("info", f"scan {start.number} announced: {start.frames} frames", start.time)
+
+    def _take_stop(self, stop: ScanStop) -> None:
+        record = self._scans.get(stop.scan)
+        if record is None or record.stop is not None:
+            return
+        record.stop, record.stopped_wall_s = stop, self.wall()
+        self._changed.add("scan")
+        bad = stop.reason != "complete" or bool(stop.lost)
+        lost = f", {len(stop.lost)} lost" if stop.lost else ""
+        words = f"scan {record.number} {stop.reason}: {stop.frames} frames{lost}"
+        self._say("fault" if bad else "info", words)
+
+    def _take_account(self, account: Account) -> None:
+        record = self._record(account.run, account.scan, account.number)
+        if record is None or (record.account and record.account.closed and not account.closed):
+            return
+        before = record.lost()
+        closed = record.account is not None and record.account.closed
+        record.account = account
+        self._changed.add("scan")
+        if record.lost() > before:
+            self._say("fault", f"scan {record.number}: {record.lost()} frames lost or failed")
+        if account.closed and not closed:
+            self._say("info", f"account of scan {account.number} closed: {_account(account)}")
+
+    def _take_result(self, result: Result) -> None:
+        record = self._record(result.run, result.scan, result.number)
+        if record is None or result.values.nbytes > MAX_RESULT_BYTES:
+            return
+        key = (result.consumer, result.name)
+        known = record.results.get(key)
+        if known is None and len(record.results) >= MAX_RESULTS_PER_SCAN:
+            return
+        self.last_result_s = self.clock()
+        if known is None or _is_better(result, known):
+            record.results[key] = result
+            self._changed |= {"result", result.name}
+
+    def _take_status(self, status: Status) -> None:
+        known = self.components.get(status.component)
+        if known is None and len(self.components) >= MAX_COMPONENTS:
+            quietest = min(self.components, key=lambda c: self.components[c].at_s)
+            del self.components[quietest]
+        if known is not None and status.time < known.status.time:
+            return
+        self.components[status.component] = Heard(status, self.clock())
+        self._changed.add("status")
+        if known is None or known.status.state != status.state:
+            fault = any(w in status.state.lower() for w in ("fault", "failed", "error", "limit"))
+            level = "fault" if fault else "info"
+            self._say(level, f"{status.component}: {status.state}", status.time)
+
+    def _say(self, level: str, text: str, wall_s: float | None = None) -> None:
+        self.log.append(LogLine(self.wall() if wall_s is None else wall_s, level, text))
+        self._changed.add("log")
+
+
+def _is_better(new: Result, known: Result) -> bool:
+    if any(new.attrs.get(k) != known.attrs.get(k) for k in ("row", "column")):
+        return True
+    if new.final != known.final:
+        return new.final
+    return new.revision > known.revision or new.completeness > known.completeness
+
+
+def _account(account: Account) -> str:
+    done = ", ".join(f"{g.name} {g.done}" for g in account.groups)
+    return f"announced {account.announced}, received {account.received}, {done}"

@@ -1,0 +1,89 @@
+"""What the plan will do next, and what has happened: a line, a bar, and a log, newest first."""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+
+from PySide6 import QtCore, QtWidgets
+
+from . import words
+from .kit import Card
+from .model import RunModel
+from .theme import Theme
+
+SHOWN = 60
+
+
+class NextPanel(Card):
+    """The plan's own words, from its status."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__("Next")
+        self._theme = theme
+        self.now = QtWidgets.QLabel("")
+        self.now.setObjectName("headline")
+        self.now.setWordWrap(True)
+        self.then = QtWidgets.QLabel("")
+        self.then.setWordWrap(True)
+        self.bar = QtWidgets.QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        self.log = QtWidgets.QTextBrowser()
+        self.log.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        self.log.document().setDocumentMargin(0)
+        self.log.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.body.addWidget(self.now)
+        self.body.addWidget(self.bar)
+        self.body.addWidget(self.then)
+        self.body.addSpacing(4)
+        self.body.addWidget(self.log, 1)
+        self._written = ""
+
+    def refresh(self, model: RunModel) -> None:
+        """Say what the plan said last."""
+        now, then = plan_words(model)
+        self.now.setText(now)
+        self.then.setText(then)
+        scan = model.scan()
+        share = scan.completeness() if scan else 0.0
+        self.bar.setValue(round(1000 * share))
+        written = "".join(self._line(line.wall_s, line.level, line.text) for line in _newest(model))
+        if written != self._written:
+            self._written = written
+            self.log.setHtml(f"<table cellspacing=0 cellpadding=1>{written}</table>")
+
+    def _line(self, wall_s: float, level: str, text: str) -> str:
+        colour = self._theme.fault if level == "fault" else self._theme.text
+        clock = time.strftime("%H:%M:%S", time.localtime(wall_s)) if math.isfinite(wall_s) else ""
+        return (
+            f'<tr><td style="color:{self._theme.muted}">{clock}&nbsp;&nbsp;</td>'
+            f'<td style="color:{colour}">{html.escape(text)}</td></tr>'
+        )
+
+
+def _newest(model: RunModel) -> list:
+    return list(reversed(model.log))[:SHOWN]
+
+
+def plan_words(model: RunModel) -> tuple[str, str]:
+    """(what the plan does now, what it will do next), in words."""
+    plan = model.status("plan")
+    if plan is None:
+        return "No word from the plan yet", ""
+    said = plan.values
+    now = str(said.get("phase") or plan.state)
+    now = now[:1].upper() + now[1:]
+    mark, marks = words.number(said.get("mark")), words.number(said.get("marks"))
+    if math.isfinite(mark) and math.isfinite(marks):
+        now += f" · mark {mark:.0f} of {marks:.0f}"
+    done, frames = words.number(said.get("frames_done")), words.number(said.get("frames"))
+    if math.isfinite(done) and frames > 0:
+        now += f" · {done:.0f} of {frames:.0f} frames"
+    then = f"next: {said['next']}" if said.get("next") else ""
+    left = words.number(said.get("remaining_s"))
+    if math.isfinite(left):
+        then += (", " if then else "") + f"{words.duration(left)} left"
+    return now, then

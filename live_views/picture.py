@@ -1,0 +1,23 @@
+"""Widgets to PNG files, replaced as a whole: a reader never sees half a picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PySide6 import QtGui, QtWidgets
+
+
+def save_picture(widget: QtWidgets.QWidget, path: Path, scale: float = 1.0) -> Path:
+    """Render widget into a PNG file at path. Raises OSError where it cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = QtGui.QImage(widget.size() * scale, QtGui.QImage.Format.Format_RGB32)
+    image.setDevicePixelRatio(scale)
+    image.fill(QtGui.QColor("#000000"))
+    widget.ensurePolished()
+    widget.render(image)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if not image.save(str(part), "PNG", 60):
+        raise OSError(f"picture {path} cannot be written")
+    os.replace(part, path)
+    return path

@@ -1,0 +1,126 @@
+"""What a map can show: each quantity's title, its unit, and where its values come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.messages import Array, Result
+from .model import ScanRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A map's quantity.
+
+    key: its name where colours and ranges are concerned
+    result: name of the result; of_uncertainty: show the result's uncertainty
+    short: for a button; title: for a heading; digits: decimals of a value
+    """
+
+    key: str
+    result: str
+    short: str
+    title: str
+    digits: int
+    of_uncertainty: bool = False
+
+
+QUANTITIES = (
+    Quantity("lattice_parameter", "lattice_parameter", "a", "Lattice parameter a", 4),
+    Quantity(
+        "lattice_parameter sigma", "lattice_parameter", "σ(a)", "Uncertainty of a", 5, True
+    ),
+    Quantity("peak_intensity", "peak_intensity", "intensity", "Peak intensity", 0),
+    Quantity("peak_width", "peak_width", "width", "Peak width", 4),
+    Quantity("fit_status", "fit_status", "fit", "Reflections fitted", 0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """One scan's map of one quantity.
+
+    values: (rows, cols) float, nan where there is no number
+    answered: (rows, cols), True where the voxel has been looked at
+    extent: (x, y, width, height) of the map with its outer voxels whole [um, or the axes' units]
+    axes: (x, y) labels with units
+    """
+
+    quantity: Quantity
+    result: Result
+    values: Array
+    answered: NDArray[np.bool_]
+    extent: tuple[float, float, float, float]
+    axes: tuple[str, str]
+
+    @property
+    def unit(self) -> str:
+        return self.result.unit
+
+    @property
+    def label(self) -> str:
+        """The quantity with its unit, for a colour bar."""
+        unit = "" if self.unit in ("", "1") else f" ({self.unit})"
+        return self.quantity.title + unit
+
+
+def quantities_of(scans: list[ScanRecord]) -> list[Quantity]:
+    """What can be shown: the known quantities, then any other map that has arrived."""
+    found = list(QUANTITIES)
+    known = {q.result for q in found} | {"sinogram"}
+    for scan in scans:
+        for result in scan.results.values():
+            if result.values.ndim == 2 and result.name not in known and len(found) < 16:
+                known.add(result.name)
+                words = result.name.replace("_", " ")
+                found.append(Quantity(result.name, result.name, words, words.capitalize(), 1))
+    return found
+
+
+def map_of(scan: ScanRecord | None, quantity: Quantity) -> MapOf | None:
+    """The newest map of quantity in scan; None where there is none."""
+    result = scan.result(quantity.result) if scan else None
+    if scan is None or result is None or result.values.ndim != 2:
+        return None
+    values = result.uncertainty if quantity.of_uncertainty else result.values
+    if values is None or values.shape != result.values.shape:
+        return None
+    y, x = result.dims
+    (x0, width), (y0, height) = _reach(result, x, 1), _reach(result, y, 0)
+    return MapOf(
+        quantity, result, np.asarray(values, np.float64), _answered(scan, result),
+        (x0, y0, width, height), (_label(result, x), _label(result, y)),
+    )  # fmt: skip
+
+
+def unit_text(unit: str) -> str:
+    """A unit as people write it: um is µm, deg is °."""
+    return {"um": "µm", "deg": "°", "degC": "°C", "1/Å": "Å⁻¹", "1/A": "Å⁻¹"}.get(unit, unit)
+
+
+def _answered(scan: ScanRecord, result: Result) -> NDArray[np.bool_]:
+    # fit_status is a number wherever a fit was tried; a complete scan has tried everywhere
+    if result.completeness >= 1:
+        return np.ones(result.values.shape, bool)
+    status = scan.result("fit_status", result.consumer)
+    if status is None or status.values.shape != result.values.shape:
+        return np.zeros(result.values.shape, bool)
+    return np.isfinite(status.values)
+
+
+def _reach(result: Result, dim: str, axis: int) -> tuple[float, float]:
+    n = result.values.shape[axis]
+    coords = np.asarray(result.coords.get(dim, np.arange(n)), np.float64)
+    if coords.shape != (n,) or not np.all(np.isfinite(coords)):
+        coords = np.arange(n, dtype=np.float64)
+    step = (coords[-1] - coords[0]) / (n - 1) if n > 1 else 1.0
+    step = step or 1.0
+    return float(coords[0] - step / 2), float(step * n)
+
+
+def _label(result: Result, dim: str) -> str:
+    unit = unit_text(result.units.get(dim, ""))
+    return f"{dim} ({unit})" if unit else dim

@@ -1,0 +1,242 @@
+"""The live window: panels around one model, drawn on the window's own timer.
+
+Messages are taken as they come and change the model only; drawing looks at the newest state, at
+most ten times a second and never for more than a fifth of the time. A slow screen loses pictures,
+never frames.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from ..stream.messages import Focus, Message
+from .cell_panel import CellPanel
+from .compare_panel import ComparePanel
+from .film_panel import FilmPanel
+from .frame_panel import FramePanel
+from .histogram_panel import HistogramPanel
+from .map_panel import MapPanel
+from .model import RunModel
+from .next_panel import NextPanel
+from .pattern_panel import PatternPanel
+from .picture import save_picture
+from .ranges import Ranges
+from .sinogram_panel import SinogramPanel
+from .status_panel import StatusPanel
+from .theme import Theme, style_sheet
+from .trend_panel import TrendPanel
+from .view_state import ViewState
+
+HELP = """space   hold the display; data goes on being taken
+← →   earlier, later pause; beyond the last one the window follows the newest
+1 … 5   quantity of the map
+B   brush a range in the histogram
+Esc   leave the comparison, let go of the voxel
+S   save the window as PNG
+?   this help
+
+Click a voxel for its pattern, fit and history; click two pauses to compare them."""
+
+
+class LiveWindow(QtWidgets.QWidget):
+    """model: what is shown; send: takes a Focus to the consumers, None where looking is all."""
+
+    def __init__(
+        self,
+        model: RunModel,
+        theme: Theme,
+        send: Callable[[Message], None] | None = None,
+        pictures: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("window")
+        self.setWindowTitle("operando")
+        self.setStyleSheet(style_sheet(theme))
+        self.model, self.view = model, ViewState(Ranges())
+        self._send, self._pictures = send, pictures or Path.cwd()
+        self._focused_scan = ""
+        self._rest_until = 0.0
+        self._pending: set[str] = {"all"}
+        self._build(theme)
+        self.resize(1920, 1080)
+        self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
+
+    def _build(self, theme: Theme) -> None:
+        view = self.view
+        self.status = StatusPanel(theme, view)
+        self.map = MapPanel(theme, view)
+        self.histogram, self.trend = HistogramPanel(theme, view), TrendPanel(theme, view)
+        self.pattern, self.frame = PatternPanel(theme, view), FramePanel(theme)
+        self.sinogram = SinogramPanel(theme, view)
+        self.film, self.compare = FilmPanel(theme, view), ComparePanel(theme, view)
+        self.cell, self.next = CellPanel(theme), NextPanel(theme)
+        live = _row((self.map, 58), (_column((self.histogram, 55), (self.trend, 45)), 42))
+        self.stack = QtWidgets.QStackedWidget()
+        self.stack.addWidget(live)
+        self.stack.addWidget(self.compare)
+        right = _column(
+            (self.pattern, 54), (_row((self.frame, 59), (self.sinogram, 41)), 46),
+        )  # fmt: skip
+        self.help = QtWidgets.QLabel(HELP, self)
+        self.help.setStyleSheet(
+            f"background: {theme.card}; border: 1px solid {theme.active}; border-radius: 8px;"
+            "padding: 22px; font-size: 15px;"
+        )
+        self.help.hide()
+        outer = QtWidgets.QVBoxLayout(self)
+        outer.setContentsMargins(10, 10, 10, 10)
+        outer.setSpacing(8)
+        outer.addWidget(self.status)
+        outer.addWidget(_row((self.stack, 55), (right, 45)), 53)
+        outer.addWidget(self.film, 21)
+        outer.addWidget(_row((self.cell, 68), (self.next, 32)), 26)
+        self.map.chosen.connect(self.redraw)
+        self.map.picked.connect(self.pick)
+        self.compare.picked.connect(self.pick)
+        self.histogram.brushed.connect(self._brushed)
+        self.film.compared.connect(self._compared)
+        self.compare.closed.connect(self.leave_comparison)
+        self.frame.rings.toggled.connect(self.redraw)
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def take(self, messages: Iterable[Message]) -> None:
+        """Take messages into the model; nothing is drawn."""
+        for message in messages:
+            self.model.take(message)
+        scan = self.model.scan()
+        if self.view.picked is not None and scan is not None and scan.scan != self._focused_scan:
+            self._ask(scan.scan)  # a new scan has a consumer that does not know where we look
+
+    def tick(self) -> None:
+        """Draw what has changed, unless drawing has had its share of the time."""
+        self.status.show_connection(self.model)
+        now = time.monotonic()
+        if self.view.paused or now < self._rest_until:
+            return
+        self._pending |= self.model.changes()
+        if self._pending:
+            self.draw()
+            spent = time.monotonic() - now
+            self._rest_until = now + max(0.1, 5 * spent)
+
+    def redraw(self) -> None:
+        """Draw everything now: the person has chosen something."""
+        self._pending = {"all"}
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw every panel whose data changed."""
+        changed, self._pending = self._pending | self.model.changes(), set()
+        everything = "all" in changed or "scan" in changed
+        if everything or changed & {"samples", "status", "result"}:
+            self.status.refresh(self.model)
+        if everything or "result" in changed:
+            self._draw_results()
+        if everything or changed & {"frame", "reflections"}:
+            self.frame.refresh(self.model)
+        if everything or "samples" in changed:
+            self.cell.refresh(self.model)
+        if everything or changed & {"status", "log"}:
+            self.next.refresh(self.model)
+
+    def _draw_results(self) -> None:
+        if self.stack.currentWidget() is self.compare:
+            self.compare.refresh(self.model)
+        else:
+            self.map.refresh(self.model)
+            self.histogram.refresh(self.model)
+            self.trend.refresh(self.model)
+        self.pattern.refresh(self.model)
+        self.sinogram.refresh(self.model)
+        self.film.refresh(self.model)
+
+    # -- the person -----------------------------------------------------------------------------
+
+    def pick(self, row: int, column: int) -> None:
+        """Look at a voxel: show it, and ask the consumers for its details."""
+        self.view.picked = (row, column)
+        scan = self.view.scan(self.model)
+        self._ask(scan.scan if scan else "")
+        self.redraw()
+
+    def _ask(self, scan: str) -> None:
+        self._focused_scan = scan
+        if self._send is not None and self.view.picked is not None:
+            self._send(Focus(scan, *self.view.picked))
+
+    def _brushed(self) -> None:
+        self.map.refresh(self.model)
+
+    def _compared(self) -> None:
+        two = len(self.view.compared) == 2
+        self.stack.setCurrentWidget(self.compare if two else self.stack.widget(0))
+        self.redraw()
+
+    def leave_comparison(self) -> None:
+        """Back to the live map."""
+        self.view.compared = ()
+        self._compared()
+
+    def save(self) -> Path:
+        """Save the window as PNG; the file's path."""
+        name = datetime.now().strftime("operando-%Y%m%d-%H%M%S-%f")[:-3] + ".png"
+        return save_picture(self, self._pictures / name)
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        key, keys = event.key(), QtCore.Qt.Key
+        if key == keys.Key_Space:
+            self.view.paused = not self.view.paused
+            self.redraw()
+        elif key in (keys.Key_Left, keys.Key_Right):
+            self.view.step(self.model, -1 if key == keys.Key_Left else 1)
+            self.redraw()
+        elif keys.Key_1 <= key <= keys.Key_5:
+            self.map.choose_at(key - keys.Key_1)
+        elif key == keys.Key_B:
+            self.histogram.brush_button.toggle()
+        elif key == keys.Key_S:
+            self.save()
+        elif key == keys.Key_Escape:
+            self.help.hide()
+            self.view.picked = None
+            self.leave_comparison()
+        elif event.text() == "?":
+            self.help.setVisible(not self.help.isVisible())
+            self.help.adjustSize()
+            self.help.move(self.rect().center() - self.help.rect().center())
+            self.help.raise_()
+        else:
+            super().keyPressEvent(event)
+
+
+def _row(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QWidget:
+    return _box(QtWidgets.QHBoxLayout(), parts)
+
+
+def _column(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QWidget:
+    return _box(QtWidgets.QVBoxLayout(), parts)
+
+
+def _box(
+    layout: QtWidgets.QBoxLayout, parts: tuple[tuple[QtWidgets.QWidget, int], ...]
+) -> QtWidgets.QWidget:
+    holder = QtWidgets.QWidget()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(8)
+    for part, stretch in parts:
+        layout.addWidget(part, stretch)
+        policy = part.sizePolicy()
+        ignored = QtWidgets.QSizePolicy.Policy.Ignored
+        policy.setHorizontalPolicy(ignored)
+        policy.setVerticalPolicy(ignored)
+        policy.setHorizontalStretch(stretch)
+        policy.setVerticalStretch(stretch)
+        part.setSizePolicy(policy)
+    holder.setLayout(layout)
+    return holder

@@ -1,0 +1,204 @@
+"""What the window says: numbers with units, durations, and sentences about the run's health."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .model import RunModel, ScanRecord
+
+SILENT_AFTER_S = 3.5  # components report about once a second: three reports missed
+_OVER = ("stopped", "finished", "closed", "done", "ended", "complete", "left", "idle: finished")
+_PROCESSOR = ("absorber", "processor", "process")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """level: "good", "active", "quiet", "warning" or "fault"; it becomes the colour."""
+
+    text: str
+    level: str = "quiet"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 0:41, 12:05 or 3:07:20; an en dash where there is no number."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "–"
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
+
+
+def with_uncertainty(value: float, sigma: float, unit: str = "") -> str:
+    """8.13424 and 0.00081 as 8.1342(8); the value alone where sigma says nothing."""
+    tail = f" {unit}" if unit else ""
+    if not math.isfinite(value):
+        return "–"
+    if not (math.isfinite(sigma) and sigma > 0):
+        return f"{value:.5g}{tail}"
+    digits = max(0, -math.floor(math.log10(sigma)))
+    in_last = round(sigma * 10**digits)
+    if in_last >= 10 and digits > 0:  # 0.00098 rounds to 10 in the last place
+        digits, in_last = digits - 1, 1
+    return f"{value:.{digits}f}({in_last}){tail}"
+
+
+def size(octets: float) -> str:
+    """Bytes in the largest unit that leaves a number of at least 1."""
+    if not math.isfinite(octets):
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(octets) < 1000:
+            return f"{octets:.0f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} TB"
+
+
+def number(value: object) -> float:
+    """value as a float; nan where it is no number."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def is_over(state: str) -> bool:
+    """True where a component said that it ended of its own accord."""
+    return state.lower().startswith(_OVER)
+
+
+def cell(model: RunModel) -> Said:
+    """The cell's state in words: does current flow, is it safe?"""
+    history = model.history
+    if not len(history):
+        return Said("NO CELL DATA YET")
+    state, current = history.states[-1], float(history.current_a[-1])
+    upper = state.upper()
+    if any(word in upper for word in ("LIMIT", "FAULT", "DISCONNECT", "ERROR")):
+        return Said(upper.replace("_", " "), "fault")
+    if "OCV" in upper or "PAUSE" in upper:
+        return Said("PAUSED AT OPEN CIRCUIT", "good")
+    if "FINISH" in upper:
+        return Said("FINISHED, OPEN CIRCUIT", "good")
+    if "RUN" in upper:
+        if abs(current) < 1e-12:
+            return Said("RUNNING, NO CURRENT", "active")
+        return Said("DISCHARGING" if current < 0 else "CHARGING", "active")
+    return Said(upper.replace("_", " "))
+
+
+def run_is_over(model: RunModel) -> bool:
+    """True when the plan said that it ended."""
+    plan = model.status("plan")
+    return plan is not None and is_over(plan.state)
+
+
+def trouble(model: RunModel) -> Said:
+    """The connection in words: who has fallen silent, and for how long."""
+    silence = model.silence_s()
+    if math.isnan(silence):
+        return Said("waiting for the first message from the hub", "warning")
+    if silence > SILENT_AFTER_S:
+        if run_is_over(model):
+            return Said("run finished, hub closed")
+        return Said(f"no data from the hub for {_seconds(silence)}", "fault")
+    for name, heard in model.components.items():
+        age = model.age_s(name)
+        if age > SILENT_AFTER_S and not is_over(heard.status.state) and not run_is_over(model):
+            who = "the processor" if name.startswith(_PROCESSOR) else name
+            return Said(f"no data from {who} for {_seconds(age)}", "fault")
+    return Said("run finished" if run_is_over(model) else "connected", "good")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value < 120 else duration(value)
+
+
+def connected(model: RunModel) -> str:
+    """Who is there: names, with workers of one kind counted."""
+    kinds: dict[str, int] = {}
+    for name, heard in model.components.items():
+        if model.age_s(name) <= SILENT_AFTER_S and not is_over(heard.status.state):
+            stem = name.rstrip("0123456789").rstrip("-_ ") or name
+            kinds[stem] = kinds.get(stem, 0) + 1
+    return ", ".join(k if n == 1 else f"{n} {k}s" for k, n in sorted(kinds.items())) or "nobody"
+
+
+def frames_per_s(model: RunModel) -> float:
+    """Frames that enter the hub [1/s]; nan where nobody says."""
+    hub = model.status("hub")
+    if hub is None or model.age_s("hub") > SILENT_AFTER_S:
+        return float("nan")
+    return number(hub.values.get("frames_per_s"))
+
+
+def lag_s(model: RunModel) -> float:
+    """How far results stand behind the detector [s]: as reported, else waiting frames by rate."""
+    reported = [number(v) for v in model.values("lag_s")]
+    if reported:
+        return max(reported)
+    hub = model.status("hub")
+    if hub is None:
+        return float("nan")
+    waiting, rate = number(hub.values.get("outstanding")), frames_per_s(model)
+    if waiting == 0:
+        return 0.0
+    return waiting / rate if rate > 0 else float("nan")
+
+
+def disk_free(model: RunModel) -> float:
+    """Free bytes where the recorder writes; nan where nobody says."""
+    return min((number(v) for v in model.values("disk_free_bytes")), default=float("nan"))
+
+
+def marks(model: RunModel) -> int:
+    """How many pauses the plan has; 0 where it does not say."""
+    value = next((number(v) for v in model.values("marks")), float("nan"))
+    return int(value) if math.isfinite(value) and 0 < value < 10_000 else 0
+
+
+def progress(model: RunModel) -> Said:
+    """scan 2 of 5: 63 %, 0:41 left."""
+    scan = model.scan()
+    planned = marks(model)
+    if scan is None:
+        return Said(f"none yet, {planned} planned" if planned else "none yet")
+    head = f"{scan.number} of {planned}" if planned >= scan.number else f"{scan.number}"
+    if scan.stop is not None and scan.stop.reason != "complete":
+        return Said(f"{head}: {scan.stop.reason}", "fault")
+    share = scan.completeness()
+    if share >= 1 or scan.stop is not None:
+        closed = scan.account is not None and scan.account.closed
+        return Said(f"{head}: complete" + (", account closed" if closed else ""), "good")
+    left = remaining_s(model, scan)
+    tail = f", {duration(left)} left" if math.isfinite(left) else ""
+    return Said(f"{head}: {share:.0%}".replace("%", " %") + tail, "active")
+
+
+def remaining_s(model: RunModel, scan: ScanRecord) -> float:
+    """Time to the scan's end [s], as the plan says or by the present rate."""
+    said = next((number(v) for v in model.values("remaining_s")), float("nan"))
+    if math.isfinite(said):
+        return said
+    rate = frames_per_s(model)
+    if scan.account is None or not rate > 0:
+        return float("nan")
+    return (scan.account.announced - scan.account.received) / rate
+
+
+def empty_map(model: RunModel, scan: ScanRecord | None) -> str:
+    """Why there is no map yet."""
+    if math.isnan(model.silence_s()):
+        return "waiting for the hub"
+    if scan is None:
+        planned = marks(model)
+        return "waiting for the first scan" + (f"\n{planned} pauses are planned" if planned else "")
+    if scan.start is None:
+        return f"scan {scan.number}: joined while it runs,\nwaiting for its next map"
+    grid = scan.start.trajectory.grid
+    points = grid[-1] if grid else scan.start.frames
+    done = scan.account.received if scan.account else 0
+    if done < points:
+        return f"waiting for the first projection:\n{done} of {points} points"
+    return f"waiting for the first map:\n{done} of {scan.start.frames} frames are in"
