@@ -1,0 +1,353 @@
+"""One group of members: who holds what, and what becomes of it when somebody dies.
+
+Each frame goes to one "reduce" or "all" member of the group, the one with most free credit, and
+is kept until it is acknowledged. A Reduction gives its reducer the credit back, but only the
+absorbing member's word acknowledges the frame: acknowledged by reducers, frames were lost in
+every test with kills. The reductions of an unfinished scan are kept as well, and a restarted
+absorber gets all of them again; absorbing is idempotent, so nothing is lost or counted twice.
+ScanStop is handed on when every frame of its scan is reduced or acknowledged in this group, so it
+is the last message that a member gets of a scan.
+
+A frame in the hands of two members when they died is given to a member alone; when two die of it
+that way it has failed, and is named.
+
+No sockets and no clocks here: the hub tells what happens and hands in how to send.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from .held import Entry, FrameKey, GroupScan, Payload, Peer, PendingFrame, size_of
+from .wire_ops import Hello, Item, Op, Refused
+
+IN_FLIGHT = 1000  # deliveries other than frames that one member may leave unacknowledged
+SUSPECT_AFTER = 2  # deaths of its holders after which a frame is handed out alone
+CONDEMNED_AFTER = 2  # further deaths, alone with it, after which it has failed
+
+Send = Callable[[bytes, Op, Payload], bool]
+Enter = Callable[[str, FrameKey, str], None]
+
+
+class Group:
+    """The members called name, and all that waits for them.
+
+    send: (identity, operation, message) -> False where that peer cannot be reached
+    enter: (group, frame, reason) a frame is done, or has failed where reason is not ""
+    history_bytes: reductions already absorbed that are kept for a restarted absorber
+    """
+
+    def __init__(self, name: str, send: Send, enter: Enter, history_bytes: int = 512 << 20) -> None:
+        self.name = name
+        self.peers: dict[bytes, Peer] = {}
+        self.scans: dict[str, GroupScan] = {}
+        self.control_bytes = 0
+        self.redelivered = 0
+        self._send = send
+        self._enter = enter
+        self._history_bytes = history_bytes
+        self._kind = ""  # "all" or "reduce", known when the first member comes
+        self._frames: dict[FrameKey, PendingFrame] = {}
+        self._waiting: deque[FrameKey] = deque()
+        self._suspects: deque[FrameKey] = deque()
+        self._backlog: deque[Entry] = deque()  # for "all" members while there is none
+        self._absorbed: deque[tuple[FrameKey, int]] = deque()
+        self._absorbed_bytes = 0
+        self._focus: Payload = ()
+        self._tags = itertools.count(1)
+        self._unreachable: set[bytes] = set()
+
+    # messages ------------------------------------------------------------------------------
+
+    def open_scan(self, scan: str, start: Payload) -> None:
+        """A scan begins: every member is told."""
+        self.scans[scan] = GroupScan(start)
+        for peer in self.peers.values():
+            if peer.role != "all":
+                self._queue(peer, Entry(start))
+        self.add_item(start, scan)
+
+    def add_frame(self, key: FrameKey, parts: Payload) -> None:
+        """A frame came that one member has to deal with."""
+        self._frames[key] = PendingFrame(parts)
+        self.scans[key[0]].unsettled += 1
+        self._waiting.append(key)
+
+    def add_reduction(self, key: FrameKey, parts: Payload) -> bool:
+        """A frame was reduced; False where that is no news."""
+        frame = self._frames.get(key)
+        if frame is None or frame.reduced:
+            return False
+        self._take_from_holder(key, frame)
+        frame.reduced = True
+        scan = self.scans[key[0]]
+        scan.reductions[key[1]] = parts
+        scan.unsettled -= 1
+        for peer in self._peers("absorb"):
+            self._queue(peer, Entry(parts, key=key, tracked=True))
+        self._maybe_stop(key[0])
+        return True
+
+    def add_positions(self, scan: str, parts: Payload) -> None:
+        """Measured positions of a scan, for the absorber; kept as long as the scan."""
+        if scan in self.scans:
+            self.scans[scan].positions.append(parts)
+            self.control_bytes += size_of(parts)
+        for peer in self._peers("absorb"):
+            self._queue(peer, Entry(parts))
+
+    def add_stop(self, scan: str, parts: Payload) -> None:
+        """The source of a scan has no more to say."""
+        self.scans[scan].stop = parts
+        self._maybe_stop(scan)
+
+    def add_item(self, parts: Payload, scan: str = "") -> None:
+        """A message for every "all" member, or for the next to come where there is none."""
+        if self._kind == "reduce" and not any(self._peers("all")):
+            return
+        entry = Entry(parts, tracked=True, starts=scan)
+        receivers = list(self._peers("all"))
+        self.control_bytes += size_of(parts) * max(1, len(receivers))
+        for peer in receivers:
+            self._queue(peer, entry)
+        if not receivers:
+            self._backlog.append(entry)
+
+    def add_focus(self, parts: Payload) -> None:
+        """Where somebody looks; the last one is kept for a restarted absorber."""
+        self._focus = parts
+        for peer in self._peers("absorb"):
+            self._queue(peer, Entry(parts))
+
+    # members -------------------------------------------------------------------------------
+
+    def hello(self, identity: bytes, hello: Hello, now: float) -> None:
+        """A member joins, or joins again after its connection broke."""
+        self.leave(identity, died=False)
+        for old in list(self.peers.values()):
+            if old.name == hello.name or old.role == hello.role == "absorb":
+                self._send(old.identity, Refused(f"{hello.name} has taken your place"), ())
+                self.leave(old.identity, died=False)
+        peer = Peer(identity, hello.role, hello.name, min(hello.credit, IN_FLIGHT), now)
+        self.peers[identity] = peer
+        if not self._kind:
+            self._kind = "all" if hello.role == "all" else "reduce"
+            if self._kind == "reduce":
+                self._drop(self._backlog)
+                self._backlog.clear()
+        self._tell_what_was(peer)
+        for scan in list(self.scans):
+            self._maybe_stop(scan)
+        self.serve()
+
+    def leave(self, identity: bytes, died: bool) -> None:
+        """A member goes; what it holds is for others. died: it may have died of a frame."""
+        peer = self.peers.pop(identity, None)
+        if peer is None:
+            return
+        for key in sorted(peer.frames, reverse=True):
+            self._give_back(key, alone=peer.alone, died=died)
+        kept = [e for e in (*peer.items.values(), *peer.outbox) if e.tracked and e.key is None]
+        if peer.role == "all" and not any(self._peers("all")):
+            self._backlog.extendleft(reversed(kept))
+        elif peer.role == "all":
+            self._drop(kept)
+
+    def acknowledge(self, identity: bytes, tags: Iterable[int], failed: str) -> None:
+        """A member is done with these deliveries; tags that it does not hold mean nothing."""
+        peer = self.peers.get(identity)
+        for tag in tags if peer is not None else ():
+            entry = peer.items.get(tag) if peer is not None else None
+            if peer is None or entry is None:
+                continue
+            if entry.key is not None and peer.role == "reduce" and not failed:
+                continue  # not a reducer's word to give
+            del peer.items[tag]
+            if entry.key is not None:
+                peer.tags.pop(entry.key, None)
+                self._settle(entry.key, failed)
+            elif entry.stops:
+                self._end_scan(entry.stops)
+            else:
+                self._drop([entry])
+        if peer is not None:
+            self._pump(peer)
+
+    def acknowledge_frame(self, identity: bytes, key: FrameKey, failed: str) -> None:
+        """The absorber's word on a frame of this group."""
+        peer = self.peers.get(identity)
+        if peer is None or peer.role == "reduce":
+            return
+        tag = peer.tags.pop(key, 0)
+        peer.items.pop(tag, None)
+        self._settle(key, failed)
+        self._pump(peer)
+
+    def serve(self) -> None:
+        """Give frames to members with credit, and clear away members that are gone."""
+        self._serve_waiting()
+        while self._unreachable:
+            self.leave(self._unreachable.pop(), died=True)
+            self._serve_waiting()
+
+    def outstanding(self) -> int:
+        """Things that members still have to acknowledge; 0 when all is done."""
+        stops = sum(s.stop is not None for s in self.scans.values())
+        entries = (e for p in self.peers.values() for e in (*p.items.values(), *p.outbox))
+        items = sum(e.tracked and e.key is None and not e.stops for e in entries)
+        return len(self._frames) + stops + items + len(self._backlog)
+
+    # within --------------------------------------------------------------------------------
+
+    def _peers(self, role: str) -> Iterator[Peer]:
+        return (p for p in self.peers.values() if p.role == role)
+
+    def _takers(self) -> Iterator[Peer]:
+        gone = self._unreachable
+        return (p for p in self.peers.values() if p.role != "absorb" and p.identity not in gone)
+
+    def _serve_waiting(self) -> None:
+        while self._suspects:
+            idle = next((p for p in self._takers() if not p.frames), None)
+            if idle is None:
+                break
+            key = self._suspects.popleft()
+            if key in self._frames:
+                idle.alone = True
+                self._give_frame(idle, key, self._suspects)
+        while self._waiting:
+            free = max(self._takers(), key=Peer.free, default=None)
+            if free is None or free.free() <= 0:
+                break
+            key = self._waiting.popleft()
+            if key in self._frames:
+                self._give_frame(free, key, self._waiting)
+
+    def _tell_what_was(self, peer: Peer) -> None:
+        if peer.role == "all":
+            told = {e.starts for e in self._backlog}
+            for name, scan in self.scans.items():
+                if name not in told:
+                    self.control_bytes += size_of(scan.start)
+                    self._queue(peer, Entry(scan.start, tracked=True, starts=name))
+            peer.outbox.extend(self._backlog)
+            self._backlog.clear()
+            self._pump(peer)
+            return
+        for name, scan in self.scans.items():
+            self._queue(peer, Entry(scan.start))
+            if peer.role != "absorb":
+                continue
+            scan.stop_given = False
+            for index in scan.let_go:
+                reason = "the absorber restarted, and its reduction was not kept that long"
+                self._enter(self.name, (name, index), reason)
+            scan.let_go.clear()
+            for parts in scan.positions:
+                self._queue(peer, Entry(parts))
+            for index, parts in scan.reductions.items():
+                self._queue(peer, Entry(parts, key=(name, index), tracked=True))
+        if peer.role == "absorb" and self._focus:
+            self._queue(peer, Entry(self._focus))
+
+    def _maybe_stop(self, name: str) -> None:
+        scan = self.scans.get(name)
+        if scan is None or scan.stop is None or scan.stop_given or scan.unsettled:
+            return
+        if self._kind == "all":
+            self._end_scan(name)
+            self.add_item(scan.stop)
+            return
+        for peer in self._peers("absorb"):
+            scan.stop_given = True
+            self._queue(peer, Entry(scan.stop, tracked=True, stops=name))
+
+    def _queue(self, peer: Peer, entry: Entry) -> None:
+        peer.outbox.append(entry)
+        self._pump(peer)
+
+    def _pump(self, peer: Peer) -> None:
+        while peer.outbox and len(peer.items) < IN_FLIGHT:
+            self._give(peer, peer.outbox.popleft())
+
+    def _end_scan(self, name: str) -> None:
+        for key in [k for k in self._frames if k[0] == name]:
+            self._settle(key, "the absorber finished the scan without it")
+        scan = self.scans.pop(name, None)
+        if scan is not None:
+            self.control_bytes -= sum(size_of(p) for p in scan.positions)
+        kept = deque(e for e in self._absorbed if e[0][0] != name)
+        self._absorbed_bytes -= sum(e[1] for e in self._absorbed) - sum(e[1] for e in kept)
+        self._absorbed = kept
+
+    def _give(self, peer: Peer, entry: Entry) -> bool:
+        tag = next(self._tags) if entry.tracked else 0
+        if tag:
+            peer.items[tag] = entry
+            if entry.key is not None:
+                peer.tags[entry.key] = tag
+        reached = self._send(peer.identity, Item(tag), entry.parts)
+        if not reached:
+            self._unreachable.add(peer.identity)
+        return reached
+
+    def _give_frame(self, peer: Peer, key: FrameKey, queue: deque[FrameKey]) -> None:
+        frame = self._frames[key]
+        frame.holder = peer.identity
+        peer.frames.add(key)
+        if not self._give(peer, Entry(frame.parts, key=key, tracked=True)):
+            self._take_from_holder(key, frame)
+            queue.appendleft(key)
+
+    def _take_from_holder(self, key: FrameKey, frame: PendingFrame) -> None:
+        holder = self.peers.get(frame.holder)
+        frame.holder = b""
+        if holder is not None:
+            holder.frames.discard(key)
+            holder.alone = holder.alone and bool(holder.frames)
+            holder.items.pop(holder.tags.pop(key, 0), None)
+            self._pump(holder)
+
+    def _give_back(self, key: FrameKey, alone: bool, died: bool) -> None:
+        frame = self._frames[key]
+        frame.holder = b""
+        frame.deaths += died
+        frame.deaths_alone += died and alone
+        self.redelivered += 1
+        if frame.deaths_alone >= CONDEMNED_AFTER:
+            self._settle(key, f"{frame.deaths} members died while they held it")
+        elif frame.deaths >= SUSPECT_AFTER:
+            self._suspects.append(key)
+        else:
+            self._waiting.appendleft(key)
+
+    def _settle(self, key: FrameKey, failed: str) -> None:
+        """Enter the last word on a frame; again where a restarted absorber says it again."""
+        scan = self.scans.get(key[0])
+        frame = self._frames.pop(key, None)
+        if scan is None or (frame is None and key[1] not in scan.reductions):
+            return
+        if frame is not None:
+            self._take_from_holder(key, frame)
+            scan.unsettled -= not frame.reduced
+            if key[1] in scan.reductions:
+                size = size_of(scan.reductions[key[1]])
+                self._absorbed.append((key, size))
+                self._absorbed_bytes += size
+                self._trim_history()
+        self._enter(self.name, key, failed)
+        if frame is not None:
+            self._maybe_stop(key[0])
+
+    def _trim_history(self) -> None:
+        while self._absorbed_bytes > self._history_bytes:
+            (scan, index), size = self._absorbed.popleft()
+            self._absorbed_bytes -= size
+            if scan in self.scans:
+                self.scans[scan].reductions.pop(index, None)
+                self.scans[scan].let_go.append(index)
+
+    def _drop(self, entries: Iterable[Entry]) -> None:
+        self.control_bytes -= sum(size_of(e.parts) for e in entries)

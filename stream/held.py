@@ -1,0 +1,91 @@
+"""What a group of the hub holds: scans, frames, members, and deliveries on their way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import zmq
+
+Payload = Sequence[bytes | zmq.Frame]
+FrameKey = tuple[str, int]  # scan and index
+
+
+def size_of(parts: Payload) -> int:
+    """Bytes of a packed message."""
+    return sum(len(part) for part in parts)
+
+
+@dataclass(slots=True)
+class GroupScan:
+    """One unfinished scan as a group sees it.
+
+    unsettled: frames that are neither reduced nor acknowledged; ScanStop waits for them
+    reductions: index -> reduction, absorbed or not, kept for a restarted absorber
+    let_go: indices of absorbed reductions that had to be dropped
+    """
+
+    start: Payload
+    stop: Payload | None = None
+    stop_given: bool = False
+    unsettled: int = 0
+    positions: list[Payload] = field(default_factory=list)
+    reductions: dict[int, Payload] = field(default_factory=dict)
+    let_go: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PendingFrame:
+    """A frame that its group has not acknowledged.
+
+    holder: identity of the member that has it; b"" where it waits or is reduced
+    deaths: members that died while they held it; deaths_alone: of those, with nothing else
+    """
+
+    parts: Payload
+    holder: bytes = b""
+    reduced: bool = False
+    deaths: int = 0
+    deaths_alone: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One delivery to one member.
+
+    tracked: the member has to acknowledge it
+    key: of the frame that it is or reduces
+    starts, stops: the scan whose ScanStart it is to an "all", or ScanStop to an "absorb" member
+    """
+
+    parts: Payload
+    tracked: bool = False
+    key: FrameKey | None = None
+    starts: str = ""
+    stops: str = ""
+
+
+@dataclass(slots=True)
+class Peer:
+    """A member as its group knows it.
+
+    last_heard: time.monotonic() of its last sign of life [s]
+    frames: those in its hands; alone: it holds a suspect and gets nothing else
+    items: tag -> delivered and not yet acknowledged; tags: the way back for frames
+    """
+
+    identity: bytes
+    role: str
+    name: str
+    credit: int
+    last_heard: float
+    frames: set[FrameKey] = field(default_factory=set)
+    alone: bool = False
+    items: dict[int, Entry] = field(default_factory=dict)
+    tags: dict[FrameKey, int] = field(default_factory=dict)
+    outbox: deque[Entry] = field(default_factory=deque)
+
+    def free(self) -> int:
+        """How many more frames it may get."""
+        return 0 if self.alone else self.credit - len(self.frames)

@@ -1,0 +1,341 @@
+"""The hub: the one lossless backbone of a run, and its ledger.
+
+Everybody puts messages in (members.Producer), groups of members take them out (members.Member),
+views subscribe to the live side (live.LiveSubscriber). One thread owns both sockets; payloads
+are never decoded and never copied, each is handed on as the buffer it came in. Memory is bounded
+by withholding answers: a frame is taken at once, but its producer hears Got only when the frames
+that are not yet acknowledged by every group fit the window again. Nothing is dropped for want of
+room, and what empties the window (reductions, acknowledgements) never waits for it.
+See docs/explanations/channel.md for the protocol.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from .group import Group
+from .held import Payload
+from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
+from .live import LivePublisher
+from .messages import Scalar, Status
+from .packing import PackingError, peek
+from .router import Refusal, Router
+from .wire_ops import (
+    MAX_PARTS,
+    Ack,
+    AckFrame,
+    Beat,
+    Bye,
+    Got,
+    Hello,
+    Op,
+    Put,
+    Refused,
+    Who,
+    WireError,
+    pack_op,
+    unpack_op,
+)
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+KEPT_SENDERS = 4096  # peers whose last number is remembered
+BATCH = 64  # messages taken before members are served again
+SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
+
+
+@dataclass(frozen=True, slots=True)
+class HubConfig:
+    """items, live: addresses to bind (ipc://..., tcp://127.0.0.1:*, inproc://...)
+    groups: each gets every frame once
+    window_bytes: frames not yet acknowledged by every group, above which producers wait
+    live_cache_bytes: results kept for views that come late
+    history_bytes: absorbed reductions of unfinished scans, kept for a restarted absorber
+    dead_after_s: silence after which a member counts as dead [s]
+    """
+
+    items: str
+    live: str
+    groups: tuple[str, ...] = ("record", "process")
+    window_bytes: int = 256 << 20
+    live_cache_bytes: int = 256 << 20
+    history_bytes: int = 512 << 20
+    dead_after_s: float = 5.0
+
+
+@dataclass(slots=True)
+class _Sender:
+    """A peer that puts: the last number taken, and those taken whose answer is withheld."""
+
+    last: int
+    withheld: set[int] = field(default_factory=set)
+
+
+class Hub:
+    """Binds, then runs in its own thread from start() to stop()."""
+
+    def __init__(self, config: HubConfig, context: zmq.Context[Any] | None = None) -> None:
+        if not config.groups or len(set(config.groups)) != len(config.groups):
+            raise ValueError(f"hub: groups {config.groups}, needs different names, at least one")
+        self._config = config
+        self._context = context or zmq.Context.instance()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._senders: OrderedDict[bytes, _Sender] = OrderedDict()
+        self._withheld: deque[tuple[bytes, int, str]] = deque()
+        self._groups_of: dict[bytes, str] = {}
+        self._ignored = 0
+        self._refused = 0
+        self._frames = 0
+        self._last_status = time.monotonic()
+
+    def start(self) -> None:
+        """Bind and run. Raises zmq.ZMQError where an address cannot be bound."""
+        self._items = self._bind_items()
+        try:
+            self._live = LivePublisher(
+                self._context, self._config.live, self._config.live_cache_bytes
+            )
+        except zmq.ZMQError:
+            self._items.close(linger=0)
+            raise
+        self.items_address: str = self._items.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.live_address: str = self._live.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._router = Router(
+            self._config.groups, self._send, self._live, self._config.history_bytes
+        )
+        self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close the sockets."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def __enter__(self) -> Hub:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _bind_items(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a peer that is gone is an error, not silence
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a peer may reconnect before we miss it
+        socket.setsockopt(zmq.SNDHWM, SEND_HWM)
+        socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
+        socket.setsockopt(zmq.LINGER, 1000)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+        try:
+            socket.bind(self._config.items)
+        except zmq.ZMQError:
+            socket.close(linger=0)
+            raise
+        return socket
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._items, zmq.POLLIN)
+        poller.register(self._live.socket, zmq.POLLIN)
+        next_tick = time.monotonic()
+        try:
+            while not self._stopping.is_set():
+                ready = dict(poller.poll(50))
+                try:
+                    if self._items in ready:
+                        self._take_in()
+                    if self._live.socket in ready:
+                        self._live.answer_subscriptions()
+                    if time.monotonic() >= next_tick:
+                        next_tick = time.monotonic() + TICK_S
+                        self._tick()
+                    self._router.serve()
+                    self._answer_withheld()
+                except Exception:  # whatever it is, the other peers must not suffer for it
+                    log.exception("hub: unexpected")
+                    self._ignored += 1
+        finally:
+            self._items.close()
+            self._live.close()
+
+    def _take_in(self) -> None:
+        for _ in range(BATCH):
+            try:
+                identity, *parts = self._items.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            try:
+                if not 1 <= len(parts) <= MAX_PARTS:
+                    raise WireError(f"message of {len(parts)} parts, 1 to {MAX_PARTS} are read")
+                self._handle(identity.bytes, unpack_op(parts[0].buffer), parts[1:])
+            except WireError as error:
+                self._ignored += 1
+                log.warning("hub: from %s: %s", identity.bytes[:60], error)
+
+    def _handle(self, identity: bytes, op: Op, parts: Sequence[zmq.Frame]) -> None:
+        now = time.monotonic()
+        match op:
+            case Put():
+                self._put(identity, op, parts)
+            case AckFrame():
+                group = self._group_of(identity)
+                if group is not None:
+                    group.acknowledge_frame(identity, (op.scan, op.index), op.failed)
+            case Ack():
+                group = self._group_of(identity)
+                if group is not None:
+                    group.acknowledge(identity, op.tags, op.failed)
+            case Beat():
+                member, group_name = op.of, self._groups_of.get(op.of)
+                peer = self._router.groups[group_name].peers.get(member) if group_name else None
+                if peer is not None:
+                    peer.last_heard = now
+                else:
+                    self._send(member, Who(), ())
+            case Hello():
+                self._hello(identity, op, now)
+            case Bye():
+                self._leave(identity, died=False)
+                self._senders.pop(identity, None)
+            case _:
+                raise WireError(f"{type(op).__name__} is for the hub to say")
+
+    def _hello(self, identity: bytes, op: Hello, now: float) -> None:
+        group = self._router.groups.get(op.group)
+        if group is None:
+            known = ", ".join(self._router.groups)
+            self._send(identity, Refused(f"no group {op.group!r} here, there are: {known}"), ())
+            return
+        if op.role not in ("reduce", "absorb", "all") or op.credit < 1:
+            raise WireError(f"hello as {op.role!r} with credit {op.credit}")
+        self._groups_of[identity] = op.group
+        group.hello(identity, op, now)
+        log.info("hub: %s/%s joined as %s", op.group, op.name, op.role)
+
+    def _put(self, identity: bytes, op: Put, parts: Sequence[zmq.Frame]) -> None:
+        sender = self._senders.get(identity)
+        if sender is None:
+            sender = self._senders[identity] = _Sender(op.base - 1)
+            while len(self._senders) > KEPT_SENDERS:
+                self._senders.popitem(last=False)
+        self._senders.move_to_end(identity)
+        if op.seq <= sender.last:  # put again after a reconnection
+            if op.seq not in sender.withheld:
+                self._send(identity, Got(op.seq, ""), ())
+            return
+        if op.seq > sender.last + 1:
+            return  # what comes before it was lost on the way; all of it will be put again
+        sender.last = op.seq
+        refused = ""
+        kind = ""
+        try:
+            if not parts:
+                raise PackingError("a put without a message")
+            kind, fields = peek(parts[0])
+            self._frames += kind == "frame"
+            self._router.route(kind, fields, _keepable(parts), op.group)
+        except (PackingError, Refusal) as error:
+            self._refused += 1
+            refused = str(error)[:500]
+            log.warning("hub: refused from %s: %s", identity[:60], refused)
+        if not refused and not self._has_room(kind):
+            sender.withheld.add(op.seq)
+            self._withheld.append((identity, op.seq, kind))
+        else:
+            self._send(identity, Got(op.seq, refused), ())
+
+    def _has_room(self, kind: str) -> bool:
+        window = self._config.window_bytes
+        if kind == "frame":
+            return self._router.queued_bytes <= window
+        if kind in ("reduction", "status", "focus"):  # these empty the window, or are not kept
+            return True
+        return self._router.control_bytes() <= window
+
+    def _answer_withheld(self) -> None:
+        for _ in range(len(self._withheld)):
+            identity, seq, kind = self._withheld.popleft()
+            if not self._has_room(kind):
+                self._withheld.append((identity, seq, kind))
+                continue
+            sender = self._senders.get(identity)
+            if sender is not None:
+                sender.withheld.discard(seq)
+            self._send(identity, Got(seq, ""), ())
+
+    def _group_of(self, identity: bytes) -> Group | None:
+        name = self._groups_of.get(identity)
+        if name is None:
+            self._send(identity, Who(), ())  # it was given up for dead
+            return None
+        return self._router.groups[name]
+
+    def _leave(self, identity: bytes, died: bool) -> None:
+        name = self._groups_of.pop(identity, None)
+        if name is not None:
+            self._router.groups[name].leave(identity, died)
+
+    def _send(self, identity: bytes, op: Op, parts: Payload) -> bool:
+        try:
+            self._items.send_multipart(
+                [identity, pack_op(op), *parts], zmq.NOBLOCK, copy=False, track=False
+            )
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            return False
+        return True
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for identity, name in list(self._groups_of.items()):
+            peer = self._router.groups[name].peers.get(identity)
+            if peer is None:  # replaced, or found to be gone while it was served
+                del self._groups_of[identity]
+                continue
+            silent_s = now - peer.last_heard
+            if silent_s > self._config.dead_after_s or not self._send(identity, Beat(identity), ()):
+                log.warning("hub: %s/%s is gone, silent for %.1f s", name, peer.name, silent_s)
+                self._leave(identity, died=True)
+        self._router.publish_accounts()
+        self._router.publish(self._status())
+
+    def _status(self) -> Status:
+        now = time.monotonic()
+        router = self._router
+        outstanding = router.outstanding() + len(self._withheld)
+        members = [f"{g.name}/{p.name}" for g in router.groups.values() for p in g.peers.values()]
+        elapsed_s = max(TICK_S / 2, now - self._last_status)
+        values: dict[str, Scalar] = {
+            "outstanding": outstanding,
+            "window_bytes": self._config.window_bytes,
+            "queued_bytes": router.queued_bytes,
+            "members": ", ".join(sorted(members)),
+            "frames_per_s": self._frames / elapsed_s,
+            "withheld": len(self._withheld),
+            "refused": self._refused,
+            "ignored": self._ignored,
+            "redelivered": sum(g.redelivered for g in router.groups.values()),
+        }
+        self._frames, self._last_status = 0, now
+        full = router.queued_bytes > self._config.window_bytes
+        return Status("hub", "full" if full else "open", time.time(), values)
+
+
+def _keepable(parts: Sequence[zmq.Frame]) -> Payload:
+    """parts as they can be kept: large ones where they are, small ones copied."""
+    return [p if len(p) > SMALL_BYTES else p.bytes for p in parts]

@@ -1,0 +1,110 @@
+"""The ledger of one scan: what was announced, what came, what became of it in every group.
+
+The invariants, for every announced index at any time:
+
+- it is received, lost, or still to come; a frame both lost and received is received;
+- in each group a received frame is done, failed, or pending; the last word counts, because a
+  restarted absorber's word on a frame replaces that of the one whose memory is gone.
+
+No sockets, no clocks: the hub tells it what happens and asks for the Account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .messages import Account, GroupAccount, ScanStop
+
+
+class LedgerError(ValueError):
+    """Something that cannot be true of this scan, e.g. frame 41 of 40."""
+
+
+class ScanLedger:
+    """Counts the frames of one scan.
+
+    announced: frames promised by ScanStart
+    groups: names of the groups that have to deal with each frame
+    """
+
+    def __init__(
+        self, run: str, scan: str, number: int, announced: int, groups: Iterable[str]
+    ) -> None:
+        self.run = run
+        self.scan = scan
+        self.number = number
+        self.announced = announced
+        self.stopped = False
+        self._received: set[int] = set()
+        self._duplicates = 0
+        self._lost: dict[int, str] = {}
+        self._done: dict[str, set[int]] = {name: set() for name in groups}
+        self._failed: dict[str, dict[int, str]] = {name: {} for name in self._done}
+
+    def receive(self, index: int) -> bool:
+        """Enter a frame that came; False where it had come before. Raises LedgerError."""
+        if not 0 <= index < self.announced:
+            raise LedgerError(
+                f"frame {index} of scan {self.scan}, which announced {self.announced} frames"
+            )
+        if index in self._received:
+            self._duplicates += 1
+            return False
+        self._received.add(index)
+        self._lost.pop(index, None)
+        return True
+
+    def has(self, index: int) -> bool:
+        """Whether frame index has come."""
+        return index in self._received
+
+    def done(self, group: str, index: int) -> None:
+        """Enter that group has recorded or absorbed a frame."""
+        self._check(group, index)
+        self._failed[group].pop(index, None)
+        self._done[group].add(index)
+
+    def fail(self, group: str, index: int, reason: str) -> None:
+        """Enter that group has given up on a frame."""
+        self._check(group, index)
+        self._done[group].discard(index)
+        self._failed[group][index] = reason
+
+    def stop(self, message: ScanStop) -> None:
+        """Enter what the source said at its end: what has not come by now is lost."""
+        self.stopped = True
+        missing = set(range(self.announced)) - self._received
+        silent = f"not received when the source stopped ({message.reason})"
+        self._lost = {i: message.lost.get(i, silent) for i in sorted(missing)}
+
+    def pending(self, group: str) -> int:
+        """Frames received and not yet done or failed in group."""
+        return len(self._received) - len(self._done[group]) - len(self._failed[group])
+
+    @property
+    def closed(self) -> bool:
+        """Whether every announced frame is accounted for in every group."""
+        return self.stopped and all(self.pending(name) == 0 for name in self._done)
+
+    def account(self) -> Account:
+        """The ledger as it stands."""
+        return Account(
+            run=self.run,
+            scan=self.scan,
+            number=self.number,
+            announced=self.announced,
+            received=len(self._received),
+            duplicates=self._duplicates,
+            lost=dict(self._lost),
+            groups=tuple(
+                GroupAccount(name, len(done), dict(sorted(self._failed[name].items())))
+                for name, done in self._done.items()
+            ),
+            closed=self.closed,
+        )
+
+    def _check(self, group: str, index: int) -> None:
+        if group not in self._done:
+            raise LedgerError(f"group {group!r}, scan {self.scan} is kept for {list(self._done)}")
+        if index not in self._received:
+            raise LedgerError(f"frame {index} of scan {self.scan} has not come")

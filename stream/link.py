@@ -1,0 +1,193 @@
+"""One peer's connection to the hub: numbered puts that survive a broken connection.
+
+What is put stays here until the hub has said Got. After every reconnection all of it is put
+again in its old order; the hub knows by identity and number what it has already. A link is used
+by one thread, and looks after itself only inside its methods: whoever falls silent for long
+after something important calls flush() first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from .messages import Frame, Message
+from .packing import pack
+from .wire_ops import Got, Op, Put, WireError, pack_op, unpack_op
+
+log = logging.getLogger(__name__)
+
+SEND_HWM = 10_000  # operations, mostly of some 30 bytes; payloads are bounded by the window
+RECEIVE_HWM = 2_000  # above what the hub lets be unacknowledged in one member
+MAX_PART_BYTES = 256 << 20  # EIGER2 16M as raw uint32 is 72 MB
+HEARTBEAT_MS = 2_000  # ZMTP's own: notices a pulled cable, safe because everything is acknowledged
+
+
+class HubUnreachable(ConnectionError):
+    """The hub did not answer in time; the message was not taken and may be put again."""
+
+
+class HubFull(HubUnreachable):
+    """The hub is there, but had no room in all that time: a group does not keep up."""
+
+
+class Link:
+    """A DEALER socket to the hub's items address.
+
+    window: puts that may wait for the hub's answer at the same time
+    group: the group in whose name messages are put; "" for none
+    rejoined: called after each reconnection, before what is unanswered is put again
+    """
+
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        context: zmq.Context[Any] | None = None,
+        window: int = 8,
+        group: str = "",
+        rejoined: Callable[[], None] | None = None,
+    ) -> None:
+        if window < 1:
+            raise ValueError(f"{name}: window {window}, at least 1 is needed")
+        self.address = address
+        self.name = name
+        self.identity = f"{name[:100]}/{uuid.uuid4().hex}".encode()
+        self.refused = 0
+        self._window = window
+        self._group = group
+        self._rejoined = rejoined
+        self._seq = 0
+        self._unanswered: dict[int, Sequence[Any]] = {}
+        self._inbox: deque[tuple[Op, list[zmq.Frame]]] = deque()
+        self._handshakes = 0
+        self._connected = address.startswith("inproc:")  # which has no events
+        self._socket = open_dealer(context or zmq.Context.instance(), self.identity)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        self._socket.connect(address)
+
+    def put(self, message: Message, timeout_s: float) -> None:
+        """Hand message to the hub. Raises HubUnreachable (HubFull) when it finds no room."""
+        deadline = time.monotonic() + timeout_s
+        self._take_in()
+        while len(self._unanswered) >= self._window:
+            if not self._wait(deadline):
+                raise self._late(f"put a {type(message).__name__}", timeout_s)
+        parts: Sequence[Any] = pack(message)
+        if not isinstance(message, Frame):  # the caller may go on working in its arrays
+            parts = [bytes(p) for p in parts]
+        self._seq += 1
+        self._unanswered[self._seq] = parts
+        self._send_put(self._seq)
+
+    def flush(self, timeout_s: float) -> None:
+        """Return when the hub has everything that was put. Raises HubUnreachable (HubFull)."""
+        deadline = time.monotonic() + timeout_s
+        self._take_in()
+        while self._unanswered:
+            if not self._wait(deadline):
+                raise self._late(f"flush {len(self._unanswered)} messages", timeout_s)
+
+    def send_op(self, op: Op) -> None:
+        """Say op. It is dropped where the hub has been away so long that the queue is full:
+        the Hello after its return sets everything right."""
+        try:
+            self._socket.send(pack_op(op), zmq.NOBLOCK)
+        except zmq.Again:
+            log.warning("%s: %s dropped, no hub at %s", self.name, type(op).__name__, self.address)
+
+    def receive(self, timeout_s: float) -> tuple[Op, list[zmq.Frame]] | None:
+        """The next operation that is not an answer to a put, with its message; None in time."""
+        deadline = time.monotonic() + timeout_s
+        if not self._inbox:
+            self._take_in()
+        while not self._inbox:
+            if not self._wait(deadline):
+                return None
+        return self._inbox.popleft()
+
+    def close(self, linger_s: float = 1.0) -> None:
+        """Close; what was sent gets linger_s to leave."""
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+            self._socket.close(linger=round(linger_s * 1000))
+
+    def _late(self, doing: str, timeout_s: float) -> HubUnreachable:
+        told = f"{self.name} could not {doing} in {timeout_s:g} s: "
+        if self._connected:
+            return HubFull(f"{told}the hub at {self.address} has no room")
+        return HubUnreachable(f"{told}no hub answers at {self.address}")
+
+    def _wait(self, deadline: float) -> bool:
+        """Wait for news and take it in; False when the deadline has passed without any."""
+        left_ms = max(0, round((deadline - time.monotonic()) * 1000))
+        if not self._poller.poll(left_ms):
+            return False
+        self._take_in()
+        return True
+
+    def _take_in(self) -> None:
+        while True:
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            self._sort(parts)
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            self._connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self._handshakes += self._connected
+            if self._connected and self._handshakes > 1:
+                self._put_again()
+
+    def _sort(self, parts: list[zmq.Frame]) -> None:
+        try:
+            op = unpack_op(parts[0].buffer)
+        except WireError as error:
+            log.warning("%s: from the hub at %s: %s", self.name, self.address, error)
+            return
+        if not isinstance(op, Got):
+            self._inbox.append((op, parts[1:]))
+        elif self._unanswered.pop(op.seq, None) is not None and op.refused:
+            self.refused += 1
+            log.warning("%s: the hub refused message %d: %s", self.name, op.seq, op.refused)
+
+    def _put_again(self) -> None:
+        log.info("%s: reconnected to %s", self.name, self.address)
+        if self._rejoined is not None:
+            self._rejoined()
+        for seq in self._unanswered:
+            self._send_put(seq)
+
+    def _send_put(self, seq: int) -> None:
+        base = next(iter(self._unanswered))
+        head = pack_op(Put(seq, base, self._group))
+        try:
+            self._socket.send_multipart([head, *self._unanswered[seq]], zmq.NOBLOCK, copy=False)
+        except zmq.Again:  # the hub has been away very long; it is put again when it comes back
+            log.warning("%s: message %d waits, no hub at %s", self.name, seq, self.address)
+
+
+def open_dealer(context: zmq.Context[Any], identity: bytes) -> zmq.Socket[bytes]:
+    """A DEALER with every limit set, not yet connected."""
+    socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.IDENTITY, identity)
+    socket.setsockopt(zmq.SNDHWM, SEND_HWM)
+    socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
+    socket.setsockopt(zmq.LINGER, 1000)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+    return socket
