@@ -26,21 +26,35 @@ class FrameError(ValueError):
     """A frame that cannot be reduced; its message names scan, index and what was expected."""
 
 
+class ScanNotForThis(ValueError):
+    """A scan that a consumer cannot use; the message says in one line what it lacks."""
+
+
 class Consumer(Protocol):
-    """One live analysis of one scan."""
+    """One live analysis of one scan.
+
+    Setting one up checks everything that can be checked before the first frame and raises
+    ScanNotForThis; reduce, absorb and results then trust it.
+    """
 
     name: str
 
     def reduce(self, index: int, pixels: NDArray[np.generic]) -> Array:
-        """Make kilobytes of one frame's pixels, (rows, cols) unsigned. Pure. Raises FrameError."""
+        """Make kilobytes of one frame's pixels, (rows, cols) unsigned. Pure. Raises FrameError.
+
+        May be called by several threads at once. The array belongs to the caller.
+        """
         ...
 
     def absorb(self, index: int, array: Array) -> None:
-        """Take the reduction of frame index; the same one again changes nothing."""
+        """Take the reduction of frame index; the same one again changes nothing.
+
+        A different one for the same index replaces the first.
+        """
         ...
 
     def place(self, positions: Positions) -> None:
-        """Replace planned by measured positions."""
+        """Replace planned by measured positions; axes that the technique does not use pass by."""
         ...
 
     def results(self, final: bool = False, focus: Focus | None = None) -> Iterable[Result]:

@@ -1,0 +1,223 @@
+"""From a pyFAI geometry to the table that the azimuthal kernel reads.
+
+pyFAI owns geometry, solid angle and polarisation; it is imported here, when the first table is
+made, because it takes a second. Tables are kept: building one takes a tenth of a second, and all
+scans of a run usually share it.
+
+A .poni may hold several calibrations, pyFAI appends; the last value of each key applies. Only its
+numbers are read. Detector shape, pixel size and mask come from the ScanStart, so that a detector's
+name or a file path inside a .poni decides nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.messages import Detector, ScanStart
+from .contract import ScanNotForThis
+from .kernels.azimuthal import MAX_RING_PIXELS, MAX_WIDTH, WIDTH_UNIT
+
+HC_EV_M = 1.239841984e-6  # Planck constant times speed of light (CODATA 2018) [eV m]
+_PYFAI_UNITS = {"q": "q_A^-1", "two_theta": "2th_deg"}
+UNITS = {"q": "1/Å", "two_theta": "deg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Poni:
+    """The numbers of a .poni: lengths in m, angles in rad, wavelength_m nan where it has none.
+
+    pixel_m: (height, width), nan where it does not say
+    orientation: pyFAI's number for the image's orientation, 0 where it does not say
+    """
+
+    distance: float
+    poni1: float
+    poni2: float
+    rot1: float
+    rot2: float
+    rot3: float
+    wavelength_m: float
+    pixel_m: tuple[float, float]
+    orientation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RingTable:
+    """Which ring each pixel belongs to and what it sees; see kernels/azimuthal.py.
+
+    axis: "q" or "two_theta"
+    ring: (pixels,) uint16; the number of rings where a pixel is masked or outside the range
+    width: (pixels,) uint32; per_width: (pixels,) float32
+    ring_width, ring_pixels: (rings,) int64
+    centres: (rings,) float64, mean of the axis over a ring's pixels; the middle of an empty ring
+    """
+
+    axis: str
+    ring: NDArray[np.uint16]
+    width: NDArray[np.uint32]
+    per_width: NDArray[np.float32]
+    ring_width: NDArray[np.int64]
+    ring_pixels: NDArray[np.int64]
+    centres: NDArray[np.float64]
+
+
+def read_poni(text: str) -> Poni:
+    """The numbers in the text of a .poni. Raises ScanNotForThis where it is none."""
+    entries: dict[str, str] = {}
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        if colon and not key.lstrip().startswith("#"):
+            entries[key.strip().lower()] = value.strip()
+    try:
+        config = json.loads(entries.get("detector_config", "{}"))
+        number = functools.partial(_number, entries)
+        return Poni(
+            distance=number("distance"),
+            poni1=number("poni1"),
+            poni2=number("poni2"),
+            rot1=number("rot1", 0.0),
+            rot2=number("rot2", 0.0),
+            rot3=number("rot3", 0.0),
+            wavelength_m=number("wavelength", math.nan),
+            pixel_m=(
+                float(config.get("pixel1", number("pixelsize1", math.nan))),
+                float(config.get("pixel2", number("pixelsize2", math.nan))),
+            ),
+            orientation=int(config.get("orientation", 0)),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ScanNotForThis(f"geometry is no .poni: {error}") from None
+
+
+def _number(entries: dict[str, str], key: str, default: float | None = None) -> float:
+    value = entries.get(key, "None")
+    if value == "None":
+        if default is None:
+            raise ValueError(f"it has no {key!r}")
+        return default
+    return float(value)
+
+
+def ring_table(
+    start: ScanStart, axis: str, low: float, high: float, bins: int, polarisation: float
+) -> RingTable:
+    """The table for a scan's detector and geometry.
+
+    axis: "q" [1/Å] or "two_theta" [deg]; low, high in its unit
+    polarisation: degree of horizontal polarisation, -1 to 1
+
+    Raises ScanNotForThis where the scan has no geometry or contradicts it.
+    """
+    if axis not in _PYFAI_UNITS:
+        raise ScanNotForThis(f"axis {axis!r} is not one of {sorted(_PYFAI_UNITS)}")
+    if not 0 <= low < high or not 1 <= bins < 65535:
+        raise ScanNotForThis(f"{bins} bins from {low} to {high} make no pattern")
+    if not start.poni:
+        raise ScanNotForThis("the scan carries no .poni geometry")
+    detector = start.detector
+    mask = b"" if detector.mask is None else np.packbits(detector.mask).tobytes()
+    return _table(
+        start.poni, start.energy_ev, detector.shape, detector.pixel_m, mask, axis, low, high, bins,
+        polarisation,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8)
+def _table(
+    text: str,
+    energy_ev: float,
+    shape: tuple[int, int],
+    pixel_m: tuple[float, float],
+    mask: bytes,
+    axis: str,
+    low: float,
+    high: float,
+    bins: int,
+    polarisation: float,
+) -> RingTable:
+    poni = read_poni(text)
+    wavelength_m = _wavelength(poni, energy_ev)
+    if any(abs(a / b - 1) > 1e-3 for a, b in zip(poni.pixel_m, pixel_m, strict=True)):
+        raise ScanNotForThis(f".poni is for pixels of {poni.pixel_m} m, the detector has {pixel_m}")
+    positions, widths = _pyfai_arrays(poni, wavelength_m, shape, pixel_m, axis, polarisation)
+    if widths.max() > MAX_WIDTH or not widths.min() > 0:
+        raise ScanNotForThis("solid angle and polarisation of this geometry leave 0 to 4")
+
+    ring = np.floor((positions - low) * (bins / (high - low)))
+    hidden = (ring < 0) | (ring >= bins)
+    if mask:
+        hidden |= np.unpackbits(np.frombuffer(mask, np.uint8), count=ring.size).astype(np.bool_)
+    if hidden.all():
+        raise ScanNotForThis(
+            f"no open pixel between {low} and {high} {UNITS[axis]}: the detector covers "
+            f"{positions.min():.4g} to {positions.max():.4g}"
+        )
+    index = np.where(hidden, bins, ring).astype(np.uint16)
+    width = np.round(widths / WIDTH_UNIT).astype(np.uint32)
+    pixels = np.bincount(index, minlength=bins + 1)[:bins]
+    if pixels.max() > MAX_RING_PIXELS:
+        raise ScanNotForThis(f"a ring of {pixels.max()} pixels: at most {MAX_RING_PIXELS}")
+    middles = low + (np.arange(bins) + 0.5) * ((high - low) / bins)
+    sums = np.bincount(index, positions, bins + 1)[:bins]
+    return RingTable(
+        axis=axis,
+        ring=index,
+        width=width,
+        per_width=(1.0 / widths).astype(np.float32),
+        ring_width=np.bincount(index, width, bins + 1)[:bins].astype(np.int64),
+        ring_pixels=pixels.astype(np.int64),
+        centres=np.where(pixels > 0, sums / np.maximum(pixels, 1), middles),
+    )
+
+
+def _wavelength(poni: Poni, energy_ev: float) -> float:
+    from_energy = HC_EV_M / energy_ev if energy_ev > 0 else math.nan
+    if math.isnan(poni.wavelength_m):
+        if math.isnan(from_energy):
+            raise ScanNotForThis("neither the .poni nor the scan says the wavelength")
+        return from_energy
+    if abs(from_energy / poni.wavelength_m - 1) > 1e-3:
+        raise ScanNotForThis(
+            f".poni is for {HC_EV_M / poni.wavelength_m:.1f} eV, the scan is at {energy_ev:.1f} eV"
+        )
+    return poni.wavelength_m
+
+
+def _pyfai_arrays(
+    poni: Poni,
+    wavelength_m: float,
+    shape: tuple[int, int],
+    pixel_m: tuple[float, float],
+    axis: str,
+    polarisation: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Position on the axis, and solid angle times polarisation, of every pixel; both (pixels,)."""
+    from pyFAI.detectors import Detector as PyfaiDetector
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+    integrator = AzimuthalIntegrator(
+        dist=poni.distance,
+        poni1=poni.poni1,
+        poni2=poni.poni2,
+        rot1=poni.rot1,
+        rot2=poni.rot2,
+        rot3=poni.rot3,
+        wavelength=wavelength_m,
+        detector=PyfaiDetector(*pixel_m, max_shape=shape, orientation=poni.orientation),
+    )
+    positions = integrator.center_array(shape, unit=_PYFAI_UNITS[axis])
+    widths = np.asarray(integrator.solidAngleArray(shape), np.float64)
+    widths = widths * integrator.polarization(shape, factor=polarisation)
+    return np.asarray(positions, np.float64).ravel(), widths.ravel()
+
+
+def saturation_of(detector: Detector) -> int:
+    """Counts at or above which a pixel is left out: never above the dtype's largest value."""
+    top = int(np.iinfo(np.dtype(detector.dtype)).max)
+    return min(detector.saturation, top) if detector.saturation > 0 else top

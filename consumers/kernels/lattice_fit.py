@@ -1,0 +1,390 @@
+"""One lattice parameter and one width for all reflections of a pattern, voxel by voxel.
+
+Reflection r stands at root_r / a, with root_r = 2 pi sqrt(h^2 + k^2 + l^2), for a cubic cell. Each is
+a pseudo-Voigt of common width and fixed mixing in a window of its own, with a straight background
+and, where one falls into the window, a foreign line at a known place (e.g. aluminium of the cell).
+Everything but a and the width is linear, so it is solved exactly at every step and only two
+parameters are searched: variable projection with Kaufman's approximation (Golub and Pereyra, SIAM
+J. Numer. Anal. 1973, 10, 413; Kaufman, BIT 1975, 15, 49). Heights are not negative: a reflection
+that would be is left out.
+
+Why jointly: at the counts of one voxel the weak reflections have no minimum of their own, and a
+peak's height, width and background are not needed one by one. See docs/explanations/kernels.md.
+
+Uncertainties come from the curvature at the minimum, multiplied by the voxel's reduced chi2, so
+only the relative weights of the channels matter: counting noise, streaks of the reconstruction and
+misfit all widen them; a systematic shift common to all reflections does not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .options import KERNEL
+from .profile import value_and_slopes
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+A, A_SIGMA, WIDTH, WIDTH_SIGMA, AREA, AREA_SIGMA, CHI2, FITTED, STEPS = range(9)
+OUTPUTS = 9
+# columns of a window's linear problem; the reflection comes last, so that leaving it out is free
+_LEVEL, _SLOPE, _FOREIGN, _PEAK = range(4)
+_SEEN = 3.0  # a reflection counts as fitted where its height is so many standard uncertainties
+
+
+@njit(**KERNEL)
+def _window(
+    q: F64,
+    y: NDArray[np.float32],
+    weight: F64,
+    first: int,
+    last: int,
+    centre: float,
+    foreign: float,
+    width: float,
+    mixing: float,
+    out: F64,
+    linear: F64,
+) -> None:
+    """Solve one window's linear problem and project the two slopes on what it leaves.
+
+    out: (9,) chi2, gradient (by centre, by width), curvature (cc, cw, ww), height, its variance
+        at fixed centre and width, change of height with width
+    linear: (4,) level, slope, foreign height, height
+    """
+    n = np.zeros((4, 4))
+    u = np.zeros((3, 4))  # right-hand sides: data, slope by centre, slope by width
+    yy = cc = cw = ww = cy = wy = 0.0
+    has_foreign = not math.isnan(foreign)
+    z = np.zeros(4)
+    z[_LEVEL] = 1.0
+    for i in range(first, last):
+        t = weight[i]
+        if t == 0.0:
+            continue
+        v = np.float64(y[i])
+        distance = q[i] - centre
+        f, fc, fw, _ = value_and_slopes(distance, width, mixing)
+        z[_SLOPE] = distance / width
+        z[_PEAK] = f
+        if has_foreign:
+            z[_FOREIGN] = value_and_slopes(q[i] - foreign, width, mixing)[0]
+        for a in range(4):
+            s = t * z[a]
+            u[0, a] += s * v
+            u[1, a] += s * fc
+            u[2, a] += s * fw
+            for b in range(a + 1):
+                n[a, b] += s * z[b]
+        yy += t * v * v
+        cy += t * fc * v
+        wy += t * fw * v
+        cc += t * fc * fc
+        cw += t * fc * fw
+        ww += t * fw * fw
+    if not has_foreign:
+        n[_FOREIGN, _FOREIGN] = 1.0
+    for i in range(4):
+        diagonal = n[i, i]
+        for j in range(i + 1):
+            total = n[i, j]
+            for k in range(j):
+                total -= n[i, k] * n[j, k]
+            if i == j:
+                n[i, i] = math.sqrt(max(total, 1e-9 * diagonal + 1e-300))
+            else:
+                n[i, j] = total / n[j, j]
+    for r in range(3):
+        for i in range(4):
+            total = u[r, i]
+            for k in range(i):
+                total -= n[i, k] * u[r, k]
+            u[r, i] = total / n[i, i]
+    height = u[0, _PEAK] / n[_PEAK, _PEAK]
+    chi2 = yy
+    used = 4 if height > 0.0 else 3
+    for k in range(used):
+        chi2 -= u[0, k] * u[0, k]
+    out[:] = 0.0
+    out[0] = chi2
+    linear[_PEAK] = max(height, 0.0)
+    for i in range(2, -1, -1):
+        total = u[0, i] - (n[_PEAK, i] * height if used == 4 else 0.0)
+        for k in range(i + 1, 3):
+            total -= n[k, i] * linear[k]
+        linear[i] = total / n[i, i]
+    linear[_SLOPE] /= width
+    out[7] = 1.0 / (n[_PEAK, _PEAK] * n[_PEAK, _PEAK])
+    if used < 4:
+        return
+    for k in range(4):
+        cy -= u[1, k] * u[0, k]
+        wy -= u[2, k] * u[0, k]
+        cc -= u[1, k] * u[1, k]
+        cw -= u[1, k] * u[2, k]
+        ww -= u[2, k] * u[2, k]
+    out[1] = height * cy
+    out[2] = height * wy
+    out[3] = height * height * cc
+    out[4] = height * height * cw
+    out[5] = height * height * ww
+    out[6] = height
+    out[8] = -height * u[2, _PEAK] / n[_PEAK, _PEAK]
+
+
+@njit(**KERNEL)
+def _evaluate(
+    q: F64,
+    y: NDArray[np.float32],
+    weight: F64,
+    windows: I64,
+    roots: F64,
+    foreign: F64,
+    a: float,
+    width: float,
+    mixing: float,
+    reflections: F64,
+    linear: F64,
+    normal: F64,
+) -> float:
+    """chi2 at (a, width); normal: gradient and curvature of a and width, (5,)."""
+    chi2 = 0.0
+    normal[:] = 0.0
+    for r in range(roots.size):
+        if windows[r, 1] <= windows[r, 0]:
+            reflections[r] = 0.0
+            continue
+        centre = roots[r] / a
+        by_a = -centre / a
+        w = reflections[r]
+        _window(
+            q, y, weight, windows[r, 0], windows[r, 1], centre, foreign[r], width, mixing, w,
+            linear[r],
+        )  # fmt: skip
+        chi2 += w[0]
+        normal[0] += w[1] * by_a
+        normal[1] += w[2]
+        normal[2] += w[3] * by_a * by_a
+        normal[3] += w[4] * by_a
+        normal[4] += w[5]
+    return chi2
+
+
+@njit(**KERNEL)
+def choose_windows(
+    q: F64,
+    weight: F64,
+    roots: F64,
+    lines: F64,
+    a: float,
+    width: float,
+    half: float,
+    windows: I64,
+    foreign: F64,
+) -> int:
+    """Windows around the reflections at a, first and one past last channel; returns the points.
+
+    A reflection nearer than half a width to a foreign line cannot be told from it, and one whose
+    window is cut by the pattern's end has no background: their windows are empty.
+    """
+    points = 0
+    for r in range(roots.size):
+        centre = roots[r] / a
+        first = np.searchsorted(q, centre - half)
+        last = np.searchsorted(q, centre + half)
+        windows[r, 0] = first
+        windows[r, 1] = last
+        foreign[r] = np.nan
+        nearest = half + width
+        for line in lines:
+            gap = abs(line - centre)
+            if gap < nearest:
+                nearest = gap
+                foreign[r] = line
+        used = 0
+        for i in range(first, last):
+            used += weight[i] > 0.0
+        cut = centre - half < q[0] - 0.25 * half or centre + half > q[-1] + 0.25 * half
+        if used < 8 or cut or nearest < 0.5 * width:
+            windows[r, 1] = first
+            used = 0
+        points += used
+    return points
+
+
+@njit(**KERNEL)
+def fit_lattices(
+    q: F64,
+    patterns: NDArray[np.float32],
+    weight: F64,
+    roots: F64,
+    lines: F64,
+    half: float,
+    mixing: float,
+    start: F64,
+    limits: F64,
+    tolerance: float,
+    most: int,
+    out: F64,
+    heights: F64,
+) -> None:
+    """Fit every row of patterns.
+
+    q: (channels,) ascending [1/Å]; patterns: (voxels, channels)
+    weight: (channels,) relative 1 / variance, 0 to leave a channel out
+    roots: (reflections,) 2 pi sqrt(h2 + k2 + l2), ascending; lines: (n,) foreign lines [1/Å]
+    half: half width of a window [1/Å]; mixing: Lorentzian share
+    start: (voxels, 2) lattice parameter [Å] and width [1/Å]; nan: the voxel is left out
+    limits: (4,) lowest and highest lattice parameter, lowest and highest width
+    tolerance: step, as a share of the standard uncertainty, at which a fit has converged
+    most: steps at most
+    out: (voxels, OUTPUTS), nan where there is no fit; AREA is the sum over the reflections per unit
+        area of a profile of width 1, still to be multiplied by profile.area(1, mixing)
+    heights: (voxels, reflections), nan where a reflection was not used
+    """
+    n = roots.size
+    reflections, trial_reflections = np.zeros((n, 9)), np.zeros((n, 9))
+    linear = np.zeros((n, 4))
+    normal, trial = np.zeros(5), np.zeros(5)
+    windows, foreign = np.zeros((n, 2), np.int64), np.zeros(n)
+    for voxel in range(patterns.shape[0]):
+        out[voxel] = np.nan
+        heights[voxel] = np.nan
+        a, width = start[voxel]
+        if math.isnan(a):
+            continue
+        y = patterns[voxel]
+        points = choose_windows(q, weight, roots, lines, a, width, half, windows, foreign)
+        windows_used = 0
+        for r in range(n):
+            windows_used += windows[r, 1] > windows[r, 0]
+        free = points - 3 * windows_used - 2
+        if free < 1:
+            continue
+        chi2 = _evaluate(
+            q, y, weight, windows, roots, foreign, a, width, mixing, reflections, linear, normal
+        )
+        damping = 1e-3
+        steps = 0
+        converged = False
+        while steps < most and normal[2] > 0.0:
+            steps += 1
+            aa = normal[2] * (1.0 + damping)
+            ww = normal[4] * (1.0 + damping) + 1e-300
+            det = aa * ww - normal[3] * normal[3]
+            if not det > 0.0:
+                break
+            step_a = (ww * normal[0] - normal[3] * normal[1]) / det
+            step_w = (aa * normal[1] - normal[3] * normal[0]) / det
+            next_a = min(max(a + step_a, limits[0]), limits[1])
+            next_w = min(
+                max(width + step_w, max(limits[2], 0.5 * width)), min(limits[3], 2 * width)
+            )
+            after = _evaluate(
+                q, y, weight, windows, roots, foreign, next_a, next_w, mixing, trial_reflections,
+                linear, trial,
+            )  # fmt: skip
+            if after <= chi2:
+                scale = math.sqrt(after / free)
+                small = (
+                    abs(next_a - a) <= tolerance * scale / math.sqrt(normal[2])
+                    and abs(next_w - width) <= tolerance * scale / math.sqrt(normal[4] + 1e-300)
+                )  # fmt: skip
+                a, width, chi2 = next_a, next_w, after
+                normal[:] = trial
+                reflections[:] = trial_reflections
+                damping = max(0.1 * damping, 1e-9)
+                if small:
+                    converged = True
+                    break
+            else:
+                damping *= 10.0
+                if damping > 1e9:  # no way down in these digits
+                    converged = True
+                    break
+        if converged:
+            _report(reflections, windows, normal, a, width, chi2 / free, steps, limits,
+                    out[voxel], heights[voxel])  # fmt: skip
+
+
+@njit(**KERNEL)
+def _report(
+    reflections: F64,
+    windows: I64,
+    normal: F64,
+    a: float,
+    width: float,
+    scale: float,
+    steps: int,
+    limits: F64,
+    out: F64,
+    heights: F64,
+) -> None:
+    """Write one voxel's values and uncertainties; nothing where a stopped at a limit."""
+    det = normal[2] * normal[4] - normal[3] * normal[3]
+    if not det > 0.0 or a <= limits[0] or a >= limits[1]:
+        return
+    var_a, var_w = normal[4] / det, normal[2] / det
+    height = variance = by_w = 0.0
+    fitted = 0
+    for r in range(heights.size):
+        if windows[r, 1] <= windows[r, 0]:
+            continue
+        w = reflections[r]
+        heights[r] = w[6]
+        fitted += w[6] > _SEEN * math.sqrt(w[7] * scale)
+        height += w[6]
+        variance += w[7]
+        by_w += w[8]
+    # area = height * width: a reflection's own scatter, and what the common width does to all;
+    # a moves no area by symmetry
+    var_area = width * width * variance + (by_w * width + height) ** 2 * var_w
+    out[A] = a
+    out[A_SIGMA] = math.sqrt(var_a * scale)
+    out[WIDTH] = width
+    out[WIDTH_SIGMA] = math.sqrt(var_w * scale)
+    out[AREA] = height * width
+    out[AREA_SIGMA] = math.sqrt(var_area * scale)
+    out[CHI2] = scale
+    out[FITTED] = fitted
+    out[STEPS] = steps
+
+
+@njit(**KERNEL)
+def model(
+    q: F64,
+    pattern: NDArray[np.float32],
+    weight: F64,
+    roots: F64,
+    lines: F64,
+    half: float,
+    mixing: float,
+    a: float,
+    width: float,
+    out: F64,
+) -> None:
+    """The fitted curve of one pattern at (a, width) over q; nan outside the windows."""
+    n = roots.size
+    scratch, linear = np.zeros(9), np.zeros(4)
+    windows, foreign = np.zeros((n, 2), np.int64), np.zeros(n)
+    choose_windows(q, weight, roots, lines, a, width, half, windows, foreign)
+    out[:] = np.nan
+    for r in range(n):
+        if windows[r, 1] <= windows[r, 0]:
+            continue
+        centre = roots[r] / a
+        _window(
+            q, pattern, weight, windows[r, 0], windows[r, 1], centre, foreign[r], width, mixing,
+            scratch, linear,
+        )  # fmt: skip
+        for i in range(windows[r, 0], windows[r, 1]):
+            distance = q[i] - centre
+            value = linear[_LEVEL] + linear[_SLOPE] * distance
+            value += linear[_PEAK] * value_and_slopes(distance, width, mixing)[0]
+            if not math.isnan(foreign[r]):
+                value += linear[_FOREIGN] * value_and_slopes(q[i] - foreign[r], width, mixing)[0]
+            out[i] = value
