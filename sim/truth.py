@@ -1,0 +1,85 @@
+"""The truth of one scan: what the twin's sample was while its frames were taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+PHASES = ("spinel_lower", "spinel_upper", "rock_salt", "li2mno3")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a perfect instrument would have found; maps are (rows, cols), nan outside particles.
+
+    number: of the scan, from begin_scan()
+    time_s: the cell's clock [s]
+    charge_ah: [A h], discharge negative
+    mean_lithiation: y of the whole electrode, from the charge
+    x_um, y_um: (cols,) and (rows,) centres of the voxels, the rotation axis at 0
+    phases: names along the first dimension of phase_a and phase_share
+    filling: share of a voxel that is particle
+    particle: int, 1, 2, ...; 0 where most of the voxel is pore
+    lithium_rich: True in particles of lithium-rich stoichiometry
+    two_phase: True where two spinels share a voxel
+    lithiation: y of each voxel
+    lattice_parameter_a: mean of the voxel's spinels, weighted with their shares [Å]
+    phase_a: (phases, rows, cols) lattice parameter a [Å], nan where the phase is not
+    phase_share: (phases, rows, cols) by volume of the particle's part; they add to 1
+    """
+
+    number: int
+    time_s: float
+    charge_ah: float
+    mean_lithiation: float
+    x_um: NDArray[np.float64]
+    y_um: NDArray[np.float64]
+    phases: tuple[str, ...]
+    filling: NDArray[np.float64]
+    particle: NDArray[np.int32]
+    lithium_rich: NDArray[np.bool_]
+    two_phase: NDArray[np.bool_]
+    lithiation: NDArray[np.float64]
+    lattice_parameter_a: NDArray[np.float64]
+    phase_a: NDArray[np.float64]
+    phase_share: NDArray[np.float64]
+
+    @property
+    def solid_solution(self) -> NDArray[np.bool_]:
+        """True in voxels that are mostly particle and hold one spinel."""
+        return (self.particle > 0) & ~self.two_phase
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz file without Python objects in it."""
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_truth(path: Path) -> Truth:
+    """Read what Truth.save() wrote. Raises KeyError naming what is missing."""
+    with np.load(path, allow_pickle=False) as file:
+        missing = [f.name for f in dataclasses.fields(Truth) if f.name not in file]
+        if missing:
+            raise KeyError(f"{path} holds no truth: {missing} missing")
+        return Truth(
+            number=int(file["number"]),
+            time_s=float(file["time_s"]),
+            charge_ah=float(file["charge_ah"]),
+            mean_lithiation=float(file["mean_lithiation"]),
+            x_um=file["x_um"],
+            y_um=file["y_um"],
+            phases=tuple(str(name) for name in file["phases"]),
+            filling=file["filling"],
+            particle=file["particle"],
+            lithium_rich=file["lithium_rich"],
+            two_phase=file["two_phase"],
+            lithiation=file["lithiation"],
+            lattice_parameter_a=file["lattice_parameter_a"],
+            phase_a=file["phase_a"],
+            phase_share=file["phase_share"],
+        )
