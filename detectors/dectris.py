@@ -1,0 +1,356 @@
+"""A DECTRIS detector as an ophyd device: SIMPLON REST for control, its own stream for the frames.
+
+The frames never pass through here: they go from the detector to whoever receives its stream. The
+documents carry how many there are and in which file they will be found. The scan's description
+travels in the header appendix, so frames and description cannot be joined wrongly.
+
+A series is never taken up again in the middle: pause() aborts it and tells the RunEngine that
+nothing may be replayed, so that two passes are never mixed into one scan.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from bluesky.utils import NoReplayAllowed
+from ophyd import Component as Cpt
+from ophyd import Device, Kind
+from ophyd.signal import Signal
+from ophyd.status import DeviceStatus
+
+from ..stream.description import ScanDescription
+from .simplon import Simplon, SimplonError
+
+_POLL_S = 0.05
+_IDLE = ("idle", "na")
+
+
+class DetectorError(RuntimeError):
+    """The detector did not do what it was asked to; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A series to prepare.
+
+    description: what the detector passes on in its stream
+    exposure_s: count time of a frame [s]
+    frame_s: period of the frames, at least the exposure [s]; 0 means as short as it can be
+    energy_ev: photon energy to set [eV]; 0 leaves it as it is
+    trigger_mode: "exts" for pulses from the stage, "ints" for the detector's own pace
+    """
+
+    description: ScanDescription
+    exposure_s: float
+    frame_s: float = 0.0
+    energy_ev: float = 0.0
+    trigger_mode: str = "exts"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """Where the frames of a scan will be found: uri "file://localhost/…" and HDF5 dataset."""
+
+    uri: str
+    dataset: str
+
+
+def no_file(description: ScanDescription) -> RunFile:
+    """The answer where nobody said which file is being written."""
+    return RunFile(f"file://localhost/{description.run}.nxs", "/entry/instrument/detector/data")
+
+
+class SimplonSignal(Signal):
+    """A parameter of the detector, asked for anew every time it is read."""
+
+    def __init__(self, where: str, *, unit: str = "", **kwargs: Any) -> None:
+        """where: "module/task/name", e.g. "detector/status/temperature"."""
+        super().__init__(**kwargs)
+        self._module, self._task, self._key = where.split("/", 2)
+        self._unit = unit
+
+    def get(self, **_: Any) -> Any:
+        """What the detector answers. Raises SimplonError."""
+        value = self.parent.simplon.get(self._module, self._task, self._key)
+        self._readback = value
+        self._metadata["timestamp"] = time.time()
+        return value
+
+    def read(self) -> dict[str, Any]:
+        """Value and the time it was asked for."""
+        return {self.name: {"value": self.get(), "timestamp": time.time()}}
+
+    def put(self, value: Any, **_: Any) -> None:
+        """Write a configuration parameter. Raises SimplonError."""
+        if self._task != "config":
+            raise SimplonError(f"{self.name} is a status: it can only be read")
+        self.parent.simplon.put(self._module, self._key, value)
+
+    def describe(self) -> dict[str, Any]:
+        """Type, unit and URL."""
+        value = self.get()
+        kind = "string" if isinstance(value, str) else "number"
+        if isinstance(value, bool):
+            kind = "boolean"
+        simplon = self.parent.simplon
+        source = f"{simplon.url}/{self._module}/api/{simplon.version}/{self._task}/{self._key}"
+        found = {"source": source, "dtype": kind, "shape": []}
+        return {self.name: {**found, "units": self._unit} if self._unit else found}
+
+
+class DectrisDetector(Device):
+    """An EIGER2 or PILATUS4 with SIMPLON and stream V2."""
+
+    state = Cpt(SimplonSignal, "detector/status/state", kind=Kind.normal)
+    temperature = Cpt(SimplonSignal, "detector/status/temperature", unit="degC", kind=Kind.normal)
+    humidity = Cpt(SimplonSignal, "detector/status/humidity", unit="%", kind=Kind.normal)
+    dropped = Cpt(SimplonSignal, "stream/status/dropped", kind=Kind.normal)
+    count_time = Cpt(SimplonSignal, "detector/config/count_time", unit="s", kind=Kind.config)
+    frame_time = Cpt(SimplonSignal, "detector/config/frame_time", unit="s", kind=Kind.config)
+    nimages = Cpt(SimplonSignal, "detector/config/nimages", kind=Kind.config)
+    ntrigger = Cpt(SimplonSignal, "detector/config/ntrigger", kind=Kind.config)
+    trigger_mode = Cpt(SimplonSignal, "detector/config/trigger_mode", kind=Kind.config)
+    photon_energy = Cpt(SimplonSignal, "detector/config/photon_energy", unit="eV", kind=Kind.config)
+    serial_number = Cpt(SimplonSignal, "detector/config/detector_number", kind=Kind.config)
+    # frames of the last series that reached their end; what a plan compares with what it announced
+    frames = Cpt(Signal, value=0, kind=Kind.omitted)
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        name: str,
+        version: str = "1.8.0",
+        header_detail: str = "all",
+        run_file: Callable[[ScanDescription], RunFile] = no_file,
+        **kwargs: Any,
+    ) -> None:
+        """prefix: the detector's URL, "http://host:port"."""
+        self.simplon = Simplon(prefix, version)
+        self._header_detail = header_detail
+        self._run_file = run_file
+        self._exposure: Exposure | None = None
+        self._flying = False
+        self._ended_by_us = threading.Event()
+        self._resource = ""
+        self._collected = 0
+        super().__init__(prefix, name=name, **kwargs)
+
+    # -- staging ----------------------------------------------------------------------------------
+
+    def stage(self) -> list[object]:
+        """The stream is switched on, and whatever was going on is ended."""
+        if self.simplon.get("detector", "status", "state") not in _IDLE:
+            self.disarm()
+        for key, value in (
+            ("mode", "enabled"),
+            ("format", "cbor"),
+            ("header_detail", self._header_detail),
+        ):
+            self.simplon.put("stream", key, value)
+        return [self]
+
+    def unstage(self) -> list[object]:
+        """Disarmed, whatever happened."""
+        self._end("disarm")
+        return [self]
+
+    def stop(self, *, success: bool = False) -> None:
+        """Abort the series and disarm."""
+        self._end("abort")
+        self._end("disarm")
+
+    def disarm(self) -> None:
+        """End the series."""
+        self._end("disarm")
+
+    def abort(self) -> None:
+        """End the series at once."""
+        self._end("abort")
+
+    def cancel(self) -> None:
+        """End the series after the frame that is being taken."""
+        self._end("cancel")
+
+    def _end(self, command: str) -> None:
+        self._ended_by_us.set()
+        self._flying = False
+        self.simplon.command(command)
+
+    # -- flying -----------------------------------------------------------------------------------
+
+    def prepare(self, value: Exposure) -> DeviceStatus:
+        """Configure and arm; armed when the status is done."""
+        self._exposure = value
+        self._resource, self._collected = "", 0
+        self.frames.put(0)
+        status = DeviceStatus(self, call_stop_on_failure=False)
+        threading.Thread(target=self._arm, args=(value, status), daemon=True).start()
+        self._flying = True  # from here on nothing may be replayed
+        return status
+
+    def _arm(self, exposure: Exposure, status: DeviceStatus) -> None:
+        try:
+            self.configure_series(exposure)
+            self.simplon.command("arm")
+        except Exception as error:
+            self._flying = False
+            status.set_exception(error)
+        else:
+            status.set_finished()
+
+    def configure_series(self, exposure: Exposure) -> None:
+        """Write everything that the series needs. Raises SimplonError."""
+        frames = exposure.description.frames()
+        pulsed = exposure.trigger_mode == "exts"
+        settings: list[tuple[str, str, float | int | str]] = [
+            ("detector", "trigger_mode", exposure.trigger_mode),
+            ("detector", "nimages", 1 if pulsed else frames),
+            ("detector", "ntrigger", frames if pulsed else 1),
+            ("detector", "count_time", exposure.exposure_s),
+            ("stream", "header_appendix", exposure.description.to_json()),
+        ]
+        if exposure.frame_s:
+            settings.insert(3, ("detector", "frame_time", exposure.frame_s))
+        if exposure.energy_ev:
+            settings.insert(0, ("detector", "photon_energy", exposure.energy_ev))
+        for module, key, value in settings:
+            self.simplon.put(module, key, value)
+
+    def kickoff(self) -> DeviceStatus:
+        """The detector waits for pulses, or takes its burst. Raises DetectorError if not armed."""
+        if self._exposure is None or not self._flying:
+            raise DetectorError(f"{self.name}: kickoff, but the detector is not armed")
+        self._ended_by_us.clear()
+        status = DeviceStatus(self, call_stop_on_failure=False)
+        if self._exposure.trigger_mode == "ints":
+            threading.Thread(target=self._burst, daemon=True).start()
+        status.set_finished()
+        return status
+
+    def trigger_series(self) -> None:
+        """The software trigger; returns when the burst has been taken. Raises SimplonError."""
+        self.simplon.command("trigger", timeout_s=3600.0)
+
+    def _burst(self) -> None:
+        try:
+            self.trigger_series()
+        except SimplonError as error:
+            self.log.error("%s", error)  # complete() sees that the series does not end well
+
+    def complete(self) -> DeviceStatus:
+        """Done when the detector has sent the last frame, or was told to stop."""
+        status = DeviceStatus(self, call_stop_on_failure=False)
+        threading.Thread(target=self._watch, args=(status,), daemon=True).start()
+        return status
+
+    def _watch(self, status: DeviceStatus) -> None:
+        exposure = self._exposure
+        try:
+            if exposure is None:
+                raise DetectorError(f"{self.name}: complete without prepare")
+            dropped_before = int(self.dropped.get())
+            while True:
+                state = str(self.simplon.get("detector", "status", "state"))
+                if self._ended_by_us.is_set():
+                    break
+                if state == "error":
+                    raise DetectorError(f"{self.name}: the detector reports an error")
+                if state in _IDLE:
+                    self.frames.put(
+                        exposure.description.frames() - int(self.dropped.get()) + dropped_before
+                    )
+                    break
+                self._ended_by_us.wait(_POLL_S)
+        except Exception as error:
+            self._flying = False
+            status.set_exception(error)
+        else:
+            self._flying = False
+            status.set_finished()
+
+    # -- pause ------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """While armed or flying: abort, and forbid the RunEngine to replay into another pass."""
+        if not self._flying:
+            return
+        try:
+            self.stop(success=True)
+        finally:
+            raise NoReplayAllowed(f"{self.name} was paused in the middle of a series")
+
+    def resume(self) -> None:
+        """Nothing: the plan takes the whole scan again."""
+
+    # -- documents --------------------------------------------------------------------------------
+
+    def describe_collect(self) -> dict[str, Any]:
+        """Frames as external data of one image an event."""
+        rows = int(self._config("y_pixels_in_detector"))
+        cols = int(self._config("x_pixels_in_detector"))
+        bits = int(self._config("bit_depth_image"))
+        return {
+            self.name: {
+                "source": self.simplon.url,
+                "dtype": "array",
+                "dtype_numpy": np.dtype(f"uint{bits}").str,
+                "shape": [1, rows, cols],
+                "external": "STREAM:",
+                "units": "photons",
+            }
+        }
+
+    def _config(self, name: str) -> float:
+        value = self.simplon.get("detector", "config", name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise DetectorError(f"{self.name}: {name} is {value!r}, no number")
+        return value
+
+    def get_index(self) -> int:
+        """Frames that are certain to exist."""
+        return int(self.frames.get())
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """A stream_resource once, and a stream_datum for the frames that are new."""
+        exposure = self._exposure
+        upto = self.get_index() if index is None else min(index, self.get_index())
+        if exposure is None or upto <= self._collected:
+            return
+        if not self._resource:
+            self._resource = str(uuid.uuid4())
+            where = self._run_file(exposure.description)
+            shape = self.describe_collect()[self.name]["shape"]
+            yield (
+                "stream_resource",
+                {
+                    "uid": self._resource,
+                    "data_key": self.name,
+                    "mimetype": "application/x-hdf5",
+                    "uri": where.uri,
+                    "parameters": {"dataset": where.dataset, "swmr": False, "chunk_shape": shape},
+                },
+            )
+        indices = {"start": self._collected, "stop": upto}
+        self._collected = upto
+        yield (
+            "stream_datum",
+            {
+                "uid": f"{self._resource}/{indices['start']}",
+                "stream_resource": self._resource,
+                "descriptor": "",
+                "indices": indices,
+                "seq_nums": {"start": 0, "stop": 0},
+            },
+        )
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        """Nothing a line plot could show."""
+        return {"fields": []}
