@@ -30,7 +30,7 @@ def background(
     peek: height of the halo [counts]; its sharpest line is a third of that
     aluminium: height of the (111) line [counts]
     """
-    total = air * (1 + 0.35 * np.exp(-q_grid / 1.2))
+    total: NDArray[np.float64] = air * (1 + 0.35 * np.exp(-q_grid / 1.2))
     total += peek * np.exp(-4 * math.log(2) * ((q_grid - HALO_Q) / HALO_WIDTH) ** 2)
     for hkl, strength in PEEK_LINES:
         inverse_d = math.sqrt(sum((h / a) ** 2 for h, a in zip(hkl, PEEK_CELL_A, strict=True)))
@@ -38,4 +38,5 @@ def background(
         total += peek / 3 * strength * np.exp(-4 * math.log(2) * away**2)
     lines = Crystal(structure("aluminium")).lines(q_grid[-1])
     rings = pattern(lines, LineShape(), q_grid, energy_ev)
-    return total + aluminium * rings / rings.max()
+    total += aluminium * rings / rings.max()
+    return total

@@ -30,8 +30,8 @@ class ElectrodeConfig:
     field_um: float = 41.0
     voxel_um: float = 1.0
     electrode_share: float = 0.92
-    particle_radius_um: tuple[float, float] = (2.6, 6.0)
-    roughness: float = 0.07
+    particle_radius_um: tuple[float, float] = (2.2, 4.8)
+    roughness: float = 0.09
     lithium_rich: int = 3
     graded_share: float = 0.4
 
@@ -81,7 +81,7 @@ def grow_electrode(config: ElectrodeConfig, seed: int) -> Electrode:
     """A slice; the same for the same seed."""
     random = np.random.default_rng((seed, 2))
     n = max(1, round(config.field_um / config.voxel_um))
-    centres = (np.arange(n) - (n - 1) / 2) * config.voxel_um
+    centres: NDArray[np.float64] = (np.arange(n, dtype=np.float64) - (n - 1) / 2) * config.voxel_um
     places = _pack(config, random)
     waves = _outlines(len(places), config.roughness, random)
 
@@ -114,8 +114,9 @@ def _pack(config: ElectrodeConfig, random: np.random.Generator) -> list[tuple[fl
     limit = config.electrode_share * config.field_um / 2
     small, large = config.particle_radius_um
     small, large = min(small, limit / 2), min(large, limit / 2)
-    tries = round(60 * (limit / small) ** 2)
-    radii = np.sort(random.uniform(small, large, tries))[::-1]
+    tries = round(25 * (limit / small) ** 2)
+    # few large ones and many small ones, as sieved powders have
+    radii = np.sort(small + (large - small) * random.random(tries) ** 4)[::-1]
     placed = np.empty((0, 3))
     for radius in radii:
         away = limit - radius * (1 + config.roughness)
@@ -165,8 +166,8 @@ def _coarsen(
 
 
 def _spread_out(places: list[tuple[float, float, float]], count: int) -> NDArray[np.int64]:
-    """Indices of count particles: the second largest, then large ones far from those chosen."""
-    chosen = [min(1, len(places) - 1)] if count > 0 and places else []
+    """Indices of count particles: the third largest, then large ones far from those chosen."""
+    chosen = [min(2, len(places) - 1)] if count > 0 and places else []
     while len(chosen) < min(count, len(places)):
         scores = [
             -1.0

@@ -63,7 +63,8 @@ class Geometry:
         place[..., 0] = ((np.arange(rows) + 0.5) * self.pixel_m[0] - poni1)[:, None]
         place[..., 1] = ((np.arange(cols) + 0.5) * self.pixel_m[1] - poni2)[None, :]
         place[..., 2] = self.distance_m
-        return place @ _rotation(self.rot1, self.rot2, self.rot3).T
+        turned: NDArray[np.float64] = place @ _rotation(self.rot1, self.rot2, self.rot3).T
+        return turned
 
     def two_theta(self) -> NDArray[np.float64]:
         """Scattering angle of each pixel, (rows, cols) [rad]."""
@@ -124,4 +125,5 @@ def _rotation(rot1: float, rot2: float, rot3: float) -> NDArray[np.float64]:
     about1 = np.array([[1, 0, 0], [0, c1, s1], [0, -s1, c1]])
     about2 = np.array([[c2, 0, -s2], [0, 1, 0], [s2, 0, c2]])
     about3 = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
-    return about3 @ about2 @ about1
+    turn: NDArray[np.float64] = about3 @ about2 @ about1
+    return turn

@@ -32,7 +32,7 @@ from .electrode import Electrode
 FIRST_STEP_Y = (0.21, 0.45)
 SECOND_STEP_Y = (0.63, 0.75)
 LITHIUM_RICH_Y = (0.19, 1.0)  # lithiation at the two ends of its lattice parameter
-CORE_AHEAD_Y = 0.06  # by how much a lithium-rich core is richer than its mean
+CORE_AHEAD_Y = 0.08  # by how much a lithium-rich core is richer than its mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class LithiationConfig:
         The smaller, the fewer particles are inside a step at one time
     """
 
-    particle_spread: float = 0.05
+    particle_spread: float = 0.06
     gradient: float = 0.05
-    step_width: float = 0.05
+    step_width: float = 0.03
 
 
 @dataclass(frozen=True, slots=True)

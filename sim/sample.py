@@ -92,11 +92,10 @@ class PatternTable:
     def place(self, content: Content) -> NDArray[np.float32]:
         """Row of the table for each phase of each voxel, (phases, voxels); between two rows."""
         place = np.zeros((len(PHASES), content.a[0].size), np.float32)
-        for phase in (0, 1):
+        for phase in range(2):
             a = np.nan_to_num(content.a[phase].ravel(), nan=TABLE_A[0])
             place[phase] = np.clip((a - TABLE_A[0]) / TABLE_STEP_A, 0, self._spinel_rows - 1.001)
-        for phase in (2, 3):
-            place[phase] = self._spinel_rows + phase - 2
+        place[2], place[3] = self._spinel_rows, self._spinel_rows + 1
         return place
 
     def collect(

@@ -61,9 +61,9 @@ class TwinConfig:
     seed: int = 1
     field_um: float = 41.0
     voxel_um: float = 1.0
-    particle_radius_um: tuple[float, float] = (2.6, 6.0)
+    particle_radius_um: tuple[float, float] = (2.2, 4.8)
     lithium_rich: int = 3
-    particle_spread: float = 0.05
+    particle_spread: float = 0.06
     gradient: float = 0.05
     rock_salt: float = 0.02
     li2mno3: float = 0.0
@@ -225,10 +225,12 @@ class Twin:
         """One frame, (rows, cols) of the detector's dtype.
 
         key: names the frame within its scan; the noise depends on seed, scan number and key only
-        Raises RuntimeError before the first begin_scan().
+        Raises ValueError for an exposure that is none, RuntimeError before the first begin_scan().
         """
+        if not exposure_s > 0:
+            raise ValueError(f"exposure of {exposure_s} s, more than 0 is needed")
         scan = self._current()
-        mean = self.pattern(rotation_deg, translation_um, exposure_s)
+        mean = self._pattern(scan, rotation_deg, translation_um, exposure_s)
         seed = np.random.SeedSequence([self.config.seed, scan.number, key]).generate_state(
             1, np.uint64
         )[0]
@@ -239,7 +241,12 @@ class Twin:
         self, rotation_deg: float, translation_um: float, exposure_s: float
     ) -> NDArray[np.float32]:
         """Mean counts of one ray on q_grid, (n,), before solid angle and polarisation."""
-        scan, electrode, config = self._current(), self.electrode, self.config
+        return self._pattern(self._current(), rotation_deg, translation_um, exposure_s)
+
+    def _pattern(
+        self, scan: _Scan, rotation_deg: float, translation_um: float, exposure_s: float
+    ) -> NDArray[np.float32]:
+        electrode, config = self.electrode, self.config
         voxels, paths = ray_weights(
             electrode.x_um,
             electrode.y_um,
