@@ -70,7 +70,7 @@ class CellPanel(Card):
         self._key.setObjectName("note")
         self.head.addWidget(self._key)
         self.body.addWidget(self.area, 1)
-        self.empty = EmptyNote(self.area)
+        self.empty = EmptyNote(self.area, self.voltage, self.current)
 
     def _follow(self) -> None:
         self._charge_box.setGeometry(self.current.vb.sceneBoundingRect())
@@ -90,7 +90,9 @@ class CellPanel(Card):
         every = max(1, len(history) // MAX_DRAWN)
         keep = np.r_[0 : len(history) : every, len(history) - 1]
         span = float(history.time_s[-1] - history.time_s[0])
-        unit, scale = ("s", 1.0) if span < 300 else ("min", 60.0) if span < 3 * 3600 else ("h", 3600.0)
+        unit, scale = (
+            ("s", 1.0) if span < 300 else ("min", 60.0) if span < 3 * 3600 else ("h", 3600.0)
+        )
         t = history.time_s[keep] / scale
         e, i, q = history.voltage_v[keep], history.current_a[keep], history.charge_ah[keep]
         i_unit, i_scale = _milli(i, "A")

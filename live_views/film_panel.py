@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from .colour_bar import ColourBar
 from .kit import Card
 from .map_canvas import nice_length
 from .map_panel import colour_range
 from .model import RunModel, ScanRecord
 from .painting import paint
+from .picture import as_image
 from .quantities import MapOf, map_of, unit_text
 from .theme import Theme, colour_table, font
 from .view_state import ViewState
 from .words import marks
 
-CAPTION = 36
+CAPTION = 112  # width of the words beside a picture [px]
 MAX_PLANNED = 12  # empty places shown for pauses to come
+
+
+Cell = tuple[int, QtGui.QImage | None, str, str, str, str]
 
 
 class FilmStrip(QtWidgets.QWidget):
@@ -27,49 +32,56 @@ class FilmStrip(QtWidgets.QWidget):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
-        self._cells: list[tuple[int, QtGui.QImage | None, str, str, str]] = []
+        self._cells: list[Cell] = []
         self._marked: tuple[int, ...] = ()
         self._bar = (0.0, "")
         self.setMinimumHeight(110)
 
     def show_cells(
         self,
-        cells: list[tuple[int, QtGui.QImage | None, str, str, str]],
+        cells: list[Cell],
         marked: tuple[int, ...],
         bar: tuple[float, str],
     ) -> None:
-        """cells: (pause, picture or None, heading, value, provisional); bar: share of width, words."""
+        """cells: (pause, picture or None, three lines of caption, what is provisional).
+
+        bar: the scale bar as a share of the width, and its words
+        """
         self._cells, self._marked, self._bar = cells, marked, bar
         self.setFixedWidth(max(1, len(cells) * self.pitch()))
         self.update()
 
     def side(self) -> int:
         """Side of a picture [px]."""
-        return max(60, self.height() - CAPTION - 2)
+        return max(60, self.height() - 4)
 
     def pitch(self) -> int:
         """From one picture to the next [px]."""
-        return max(self.side() + 14, 142)
+        return self.side() + CAPTION
 
     def place(self, at: int) -> QtCore.QRect:
         """Where picture number at stands."""
         side = self.side()
-        return QtCore.QRect(at * self.pitch() + 2, 1, side, side)
+        return QtCore.QRect(at * self.pitch() + 2, 2, side, side)
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
         theme = self._theme
-        for at, (pause, image, heading, value, todo) in enumerate(self._cells):
+        for at, (pause, image, heading, volts, value, todo) in enumerate(self._cells):
             where = self.place(at)
             if image is None:
                 painter.fillRect(where, QtGui.QColor(theme.hatch))
-                brush = QtGui.QBrush(QtGui.QColor(theme.hatch_line), QtCore.Qt.BrushStyle.BDiagPattern)
+                brush = QtGui.QBrush(
+                    QtGui.QColor(theme.hatch_line), QtCore.Qt.BrushStyle.BDiagPattern
+                )
                 painter.fillRect(where, brush)
             else:
                 painter.drawImage(where, image)
                 self._scale_bar(painter, where)
             chosen = pause in self._marked
-            pen = QtGui.QPen(QtGui.QColor(theme.active if chosen else theme.border), 3 if chosen else 1)
+            pen = QtGui.QPen(
+                QtGui.QColor(theme.active if chosen else theme.border), 3 if chosen else 1
+            )
             if todo:
                 pen = QtGui.QPen(QtGui.QColor(theme.warning), 2, QtCore.Qt.PenStyle.DashLine)
             painter.setPen(pen)
@@ -78,16 +90,24 @@ class FilmStrip(QtWidgets.QWidget):
                 self._tag(painter, where, todo)
             if chosen:
                 self._tag(painter, where, "AB"[self._marked.index(pause)], theme.active)
-            text = QtCore.QRect(where.left(), where.bottom() + 3, self.pitch() - 10, 17)
-            painter.setFont(font(12, bold=True))
-            painter.setPen(QtGui.QColor(theme.text if image is not None else theme.faint))
-            painter.drawText(text, QtCore.Qt.AlignmentFlag.AlignLeft, heading)
-            painter.setFont(font(12))
-            painter.setPen(QtGui.QColor(theme.muted))
-            painter.drawText(text.translated(0, 16), QtCore.Qt.AlignmentFlag.AlignLeft, value)
+            self._caption(painter, where, (heading, volts, value), image is not None)
         painter.end()
 
-    def _tag(self, painter: QtGui.QPainter, where: QtCore.QRect, text: str, ground: str = "") -> None:
+    def _caption(
+        self, painter: QtGui.QPainter, where: QtCore.QRect, lines: tuple[str, ...], known: bool
+    ) -> None:
+        box = QtCore.QRect(where.right() + 9, where.top() - 2, CAPTION - 16, 20)
+        for line, pixels in zip(lines, (17, 13, 13), strict=True):
+            head = pixels > 13
+            painter.setFont(font(pixels, bold=head))
+            colour = self._theme.text if head and known else self._theme.muted
+            painter.setPen(QtGui.QColor(colour))
+            painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignVCenter, line)
+            box.translate(0, 23 if head else 19)
+
+    def _tag(
+        self, painter: QtGui.QPainter, where: QtCore.QRect, text: str, ground: str = ""
+    ) -> None:
         painter.setFont(font(12, bold=True))
         width = painter.fontMetrics().horizontalAdvance(text) + 10
         box = QtCore.QRect(where.right() - width - 3, where.top() + 5, width, 18)
@@ -131,7 +151,12 @@ class FilmPanel(Card):
         self._area.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setWidget(self.strip)
         self._area.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
-        self.body.addWidget(self._area, 1)
+        self.colours = ColourBar(theme)
+        self.colours.hide()
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(self._area, 1)
+        row.addWidget(self.colours)
+        self.body.addLayout(row, 1)
         self._kept: dict[str, tuple[object, QtGui.QImage]] = {}
         self._count = 0
 
@@ -150,10 +175,13 @@ class FilmPanel(Card):
         """Draw what the model holds now."""
         scans = model.scans()
         cells = [self._cell(model, scan) for scan in scans]
-        bar = next((_bar(m) for s in reversed(scans) if (m := map_of(s, self._view.quantity))), (0.0, ""))
+        bar = next(
+            (_bar(m) for s in reversed(scans) if (m := map_of(s, self._view.quantity))), (0.0, "")
+        )
+        self._show_colours(model, scans)
         last = scans[-1].number if scans else 0
         for pause in range(last + 1, min(marks(model), last + MAX_PLANNED) + 1):
-            cells.append((pause, None, f"{pause}", "planned", ""))
+            cells.append((pause, None, f"{pause}", "planned", "", ""))
         self.strip.show_cells(cells, self._view.compared, bar)
         self.title.setText(f"{self._view.quantity.title} at every pause")
         hint = "one colour scale · click two to compare"
@@ -165,21 +193,30 @@ class FilmPanel(Card):
             bar_h = self._area.horizontalScrollBar()
             bar_h.setValue(max(0, len(scans) * self.strip.pitch() - self._area.width() + 40))
 
-    def _cell(
-        self, model: RunModel, scan: ScanRecord
-    ) -> tuple[int, QtGui.QImage | None, str, str, str]:
+    def _show_colours(self, model: RunModel, scans: list[ScanRecord]) -> None:
+        quantity = self._view.quantity
+        newest = next((m for s in reversed(scans) if (m := map_of(s, quantity))), None)
+        self.colours.setVisible(newest is not None and self._view.scale != "this pause")
+        if newest is not None:
+            low, high = colour_range(model, self._view, newest)
+            unit = f" ({unit_text(newest.unit)})" if newest.unit else ""
+            self.colours.set(low, high, colour_table(quantity.key), quantity.short + unit)
+
+    def _cell(self, model: RunModel, scan: ScanRecord) -> Cell:
         start = scan.start
-        volts = f"  {start.cell.voltage_v:.3f} V" if start and start.cell else ""
-        heading = f"{scan.number}{volts}"
+        volts = f"{start.cell.voltage_v:.3f} V" if start and start.cell else ""
+        heading = f"{scan.number}"
         shown = map_of(scan, self._view.quantity)
         if shown is None:
-            return scan.number, None, heading, "no map yet", ""
+            return scan.number, None, heading, volts, "no map yet", ""
         low, high = colour_range(model, self._view, shown)
         values = shown.values[np.isfinite(shown.values)]
         unit = unit_text(shown.unit)
-        middle = f"{np.median(values):.{shown.quantity.digits}f} {unit}" if values.size else "no value"
+        middle = (
+            f"{np.median(values):.{shown.quantity.digits}f} {unit}" if values.size else "no value"
+        )
         todo = "" if shown.result.final else f"{shown.result.completeness * 100:.0f} %"
-        return scan.number, self._picture(scan, shown, low, high), heading, middle, todo
+        return scan.number, self._picture(scan, shown, low, high), heading, volts, middle, todo
 
     def _picture(self, scan: ScanRecord, shown: MapOf, low: float, high: float) -> QtGui.QImage:
         key = (id(shown.result), shown.quantity.key, low, high)
@@ -194,13 +231,6 @@ class FilmPanel(Card):
         image = as_image(picture[::-1])
         self._kept[scan.scan] = (key, image)
         return image
-
-
-def as_image(picture: np.ndarray) -> QtGui.QImage:
-    """(rows, cols, 4) uint8 as an image of its own memory, row 0 on top."""
-    rows, cols, _ = picture.shape
-    data = np.ascontiguousarray(picture)
-    return QtGui.QImage(data.data, cols, rows, 4 * cols, QtGui.QImage.Format.Format_RGBA8888).copy()
 
 
 def _bar(shown: MapOf) -> tuple[float, str]:

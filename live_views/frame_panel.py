@@ -15,6 +15,7 @@ from .model import RunModel, ScanRecord
 from .painting import log_levels
 from .theme import Theme, colour_table
 
+RING = "#ffb000"  # stands out on the blue of the frame, in both themes
 HC_EV_ANGSTROM = 12398.419843320026  # h c, exact in the SI of 2019
 
 
@@ -32,11 +33,16 @@ class FramePanel(Card):
         style_axes(item, theme)
         label_axis(item, "bottom", "column (pixels)", theme)
         label_axis(item, "left", "row (pixels)", theme)
+        item.setContentsMargins(0, 6, 6, 0)
         item.invertY(True)
         item.setAspectLocked(True)
         self.image = pg.ImageItem()
         item.addItem(self.image)
-        item.getViewBox().setBackgroundColor(theme.masked)
+        self._ground = QtWidgets.QGraphicsRectItem()  # shows through where pixels are masked
+        self._ground.setBrush(pg.mkBrush(theme.masked))
+        self._ground.setPen(pg.mkPen(None))
+        self._ground.setZValue(-5)
+        item.getViewBox().addItem(self._ground, ignoreBounds=True)
         self._circles: list[QtWidgets.QGraphicsEllipseItem] = []
         self.colours = ColourBar(theme)
         self.colours.hide()
@@ -44,17 +50,15 @@ class FramePanel(Card):
         row.addWidget(self.plot, 1)
         row.addWidget(self.colours)
         self.body.addLayout(row, 1)
-        self.empty = EmptyNote(self.plot)
+        self.empty = EmptyNote(self.plot, self.plot.getPlotItem())
         self._drawn: tuple[str, int] | None = None
         self._shape: tuple[int, int] | None = None
 
     def refresh(self, model: RunModel) -> None:
         """Draw the newest frame, if it is another one."""
         frame = model.frame
-        self.plot.setVisible(True)
         if frame is None:
             self.empty.say("no frame yet")
-            self.plot.getPlotItem().getViewBox().setBackgroundColor(None)
             self.note.setText("")
             return
         scan = next((s for s in model.scans() if s.scan == frame.scan), None)
@@ -71,7 +75,6 @@ class FramePanel(Card):
         self.empty.say("")
         mask = scan.start.detector.mask if scan and scan.start else None
         values, top = log_levels(counts, mask)
-        self.plot.getPlotItem().getViewBox().setBackgroundColor(self._theme.masked)
         table = colour_table("frame")
         self.image.setImage(values, autoLevels=False, levels=(0.0, top), lut=table)
         if self._shape != frame.shape:
@@ -79,7 +82,7 @@ class FramePanel(Card):
             rows, cols = frame.shape
             view = self.plot.getPlotItem().getViewBox()
             view.setRange(QtCore.QRectF(0, 0, cols, rows), padding=0)
-            view.setLimits(xMin=0, xMax=cols, yMin=0, yMax=rows)
+            self._ground.setRect(0, 0, cols, rows)
         self.colours.set(0.0, top, table, "counts per pixel", log=True)
         self.colours.setVisible(True)
         total = int(counts.sum(dtype=np.float64)) if mask is None else int(counts[~mask].sum())
@@ -91,10 +94,10 @@ class FramePanel(Card):
         radii = found[2] if found else []
         while len(self._circles) < len(radii):
             circle = QtWidgets.QGraphicsEllipseItem()
-            pen = pg.mkPen(self._theme.good, width=1, style=QtCore.Qt.PenStyle.DashLine)
+            pen = pg.mkPen(RING, width=1, style=QtCore.Qt.PenStyle.DashLine)
             pen.setCosmetic(True)
             circle.setPen(pen)
-            circle.setOpacity(0.75)
+            circle.setZValue(5)
             self.plot.getPlotItem().getViewBox().addItem(circle, ignoreBounds=True)
             self._circles.append(circle)
         for at, circle in enumerate(self._circles):

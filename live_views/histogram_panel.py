@@ -47,11 +47,10 @@ class HistogramPanel(Card):
             item.addItem(one)
         item.addItem(self._window_text, ignoreBounds=True)
         self._window_text.setVisible(False)
+        self._brush_waits = False  # switched on before there was a histogram to place it in
         self._outlines: list[pg.PlotDataItem] = []
-        self._legend = QtWidgets.QLabel("")
-        self._legend.setObjectName("note")
         self.body.addWidget(self.plot, 1)
-        self.empty = EmptyNote(self.plot)
+        self.empty = EmptyNote(self.plot, self.plot.getPlotItem())
 
     def refresh(self, model: RunModel) -> None:
         """Draw what the model holds now."""
@@ -75,6 +74,8 @@ class HistogramPanel(Card):
         low, high = (number(result.attrs.get(f"forbidden_{k}")) for k in ("low", "high"))
         self._frame(tops, occupied, step, low, high)
         self.note.setText(_in_window(scan, low, high))
+        if self._brush_waits:
+            self._place_brush()
 
     def _draw_bars(
         self, model: RunModel, scan: ScanRecord, x: np.ndarray, counts: np.ndarray, step: float
@@ -134,15 +135,20 @@ class HistogramPanel(Card):
 
     def _toggle(self, on: bool) -> None:
         self._brush.setVisible(on)
-        if on:
-            left, right = self.plot.getPlotItem().viewRange()[0]
-            third = (right - left) / 3
-            region = self._window.getRegion() if self._window.isVisible() else None
-            self._brush.setRegion(region or (left + third, right - third))
+        self._brush_waits = on
+        if on and self._bars.opts["x"] is not None and len(self._bars.opts["x"]):
+            self._place_brush()
         self._moved()
 
+    def _place_brush(self) -> None:
+        self._brush_waits = False
+        left, right = self.plot.getPlotItem().viewRange()[0]
+        third = (right - left) / 3
+        region = self._window.getRegion() if self._window.isVisible() else None
+        self._brush.setRegion(region or (left + third, right - third))
+
     def _moved(self) -> None:
-        on = self.brush_button.isChecked()
+        on = self.brush_button.isChecked() and not self._brush_waits
         low, high = self._brush.getRegion()
         self._view.brush = (float(low), float(high)) if on else None
         self.brushed.emit()
@@ -155,4 +161,4 @@ def _in_window(scan: ScanRecord, low: float, high: float) -> str:
     values = lattice.values[np.isfinite(lattice.values)]
     inside = int(((values >= low) & (values <= high)).sum())
     share = f" ({100 * inside / values.size:.0f} %)" if values.size else ""
-    return f"{inside} voxels{share} in the shaded window"
+    return f"{inside} voxels{share} in the window"

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from .theme import Theme, font
+
+
+class ElidedLabel(QtWidgets.QLabel):
+    """A line of text that ends in an ellipsis where there is no room; the tool tip has it all."""
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        self.setToolTip(text)
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtGui.QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        right = QtCore.Qt.TextElideMode.ElideRight
+        text = self.fontMetrics().elidedText(self.text(), right, self.width())
+        painter.drawText(self.rect(), QtCore.Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
 
 
 class Card(QtWidgets.QFrame):
@@ -16,7 +32,7 @@ class Card(QtWidgets.QFrame):
         self.setObjectName("card")
         self.title = QtWidgets.QLabel(title)
         self.title.setObjectName("title")
-        self.note = QtWidgets.QLabel("")
+        self.note = ElidedLabel("")
         self.note.setObjectName("note")
         self.note.setMinimumWidth(10)
         policy = QtWidgets.QSizePolicy.Policy
@@ -44,10 +60,11 @@ class Card(QtWidgets.QFrame):
 
 
 class EmptyNote(QtWidgets.QLabel):
-    """A sentence over an empty plot that says what it waits for."""
+    """A sentence over an empty plot that says what it waits for; items are hidden meanwhile."""
 
-    def __init__(self, over: QtWidgets.QWidget) -> None:
+    def __init__(self, over: QtWidgets.QWidget, *items: pg.PlotItem) -> None:
         super().__init__("", over)
+        self._items = items
         self.setObjectName("empty")
         self.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -57,6 +74,8 @@ class EmptyNote(QtWidgets.QLabel):
         """Show text; "" hides the note."""
         self.setText(text)
         self.setVisible(bool(text))
+        for item in self._items:
+            item.setOpacity(0.0 if text else 1.0)
         self._fill()
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
@@ -70,7 +89,9 @@ class EmptyNote(QtWidgets.QLabel):
             self.setGeometry(parent.rect())
 
 
-def style_axes(item: pg.PlotItem, theme: Theme, sides: tuple[str, ...] = ("left", "bottom")) -> None:
+def style_axes(
+    item: pg.PlotItem, theme: Theme, sides: tuple[str, ...] = ("left", "bottom")
+) -> None:
     """Axes as this window has them: no SI prefixes (they make nonsense such as kum), quiet lines."""
     for side in sides:
         axis = item.getAxis(side)
@@ -102,7 +123,7 @@ def plot(theme: Theme, x: str, y: str, y_width: int = 0) -> pg.PlotWidget:
     return widget
 
 
-def tint(colour: str, alpha: int) -> pg.QtGui.QColor:
+def tint(colour: str, alpha: int) -> QtGui.QColor:
     """colour, made transparent; alpha 0 to 255."""
     made = pg.mkColor(colour)
     made.setAlpha(alpha)

@@ -37,7 +37,9 @@ class MapCanvas(pg.PlotWidget):
         light.setCapStyle(QtCore.Qt.PenCapStyle.FlatCap)
         self._bar = pg.PlotDataItem(pen=light, shadowPen=dark)
         self._bar_text = pg.TextItem(color="#ffffff", anchor=(0.5, 1.0), fill="#000000a0")
-        self._marker = pg.PlotDataItem(pen=pg.mkPen("#ffffff", width=2), shadowPen=pg.mkPen("#000", width=4))
+        self._marker = pg.PlotDataItem(
+            pen=pg.mkPen("#ffffff", width=2), shadowPen=pg.mkPen("#000", width=4)
+        )
         for item in (self._bar, self._bar_text, self._marker):
             item.setZValue(10)
             self.item.addItem(item, ignoreBounds=True)
@@ -45,7 +47,7 @@ class MapCanvas(pg.PlotWidget):
         self.badge.setObjectName("badge")
         self.badge.move(8, 8)
         self.badge.hide()
-        self.empty = EmptyNote(self)
+        self.empty = EmptyNote(self, self.item)
         self.scene().sigMouseClicked.connect(self._clicked)
         self.clear_map("")
 
@@ -56,8 +58,6 @@ class MapCanvas(pg.PlotWidget):
         for item in (self.image, self._bar, self._bar_text, self._marker):
             item.setVisible(False)
         self.badge.hide()
-        for side in ("left", "bottom"):
-            self.item.getAxis(side).setOpacity(0.0)
 
     def show_map(
         self,
@@ -89,8 +89,6 @@ class MapCanvas(pg.PlotWidget):
         if moved:
             label_axis(self.item, "bottom", shown.axes[0], theme)
             label_axis(self.item, "left", shown.axes[1], theme)
-            for side in ("left", "bottom"):
-                self.item.getAxis(side).setOpacity(1.0)
             self.item.getViewBox().autoRange(padding=0.015)
             self._place_bar()
         self.badge.setText(badge)
@@ -102,7 +100,10 @@ class MapCanvas(pg.PlotWidget):
         x, y, width, height = self._map.extent
         unit = self._map.axes[0].partition("(")[2].rstrip(")")
         length = nice_length(abs(width) / 4)
-        left, level = min(x, x + width) + abs(width) * 0.04, min(y, y + height) + abs(height) * 0.045
+        left, level = (
+            min(x, x + width) + abs(width) * 0.04,
+            min(y, y + height) + abs(height) * 0.045,
+        )
         self._bar.setData([left, left + length], [level, level])
         self._bar_text.setText(f"{length:g} {unit}".strip())
         self._bar_text.setPos(left + length / 2, level + abs(height) * 0.012)

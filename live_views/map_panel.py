@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import words
 from .colour_bar import ColourBar
 from .kit import Card
 from .map_canvas import MapCanvas
 from .model import RunModel, ScanRecord
+from .painting import paint
+from .picture import as_image
 from .quantities import MapOf, Quantity, map_of, quantities_of, unit_text
 from .theme import Theme, colour_table
 from .view_state import ViewState
@@ -49,7 +51,7 @@ class MapPanel(Card):
         self._buttons.setSpacing(4)
         self._group: list[QtWidgets.QPushButton] = []
         self.scale = QtWidgets.QComboBox()
-        self.scale.addItems([f"scale: {s}" for s in SCALES])
+        self.scale.addItems([f"scale: {s}  ▾" for s in SCALES])
         self.scale.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.scale.setToolTip("Which values set the colour range; locked holds it as it is")
         self.scale.currentIndexChanged.connect(self._choose_scale)
@@ -67,13 +69,20 @@ class MapPanel(Card):
         self.body.addLayout(row, 1)
         self.foot = QtWidgets.QLabel("")
         self.foot.setObjectName("note")
-        self.foot.setTextFormat(QtCore.Qt.TextFormat.RichText)
-        hatch, grey = theme.hatch_line, theme.masked
-        self._legend = (
-            f'<span style="color:{hatch}">▨</span> not measured yet &nbsp; '
-            f'<span style="color:{grey}">■</span> no sample or no fit'
-        )
-        self.body.addWidget(self.foot)
+        legend = QtWidgets.QHBoxLayout()
+        legend.setSpacing(6)
+        self._legend: list[QtWidgets.QLabel] = []
+        for answered, text in ((False, "not measured yet"), (True, "no sample or no fit")):
+            picture, label = QtWidgets.QLabel(), QtWidgets.QLabel(text)
+            picture.setPixmap(_swatch(theme, answered))
+            label.setObjectName("note")
+            self._legend += [picture, label]
+            legend.addWidget(picture)
+            legend.addWidget(label)
+            legend.addSpacing(8)
+        legend.addStretch(1)
+        legend.addWidget(self.foot)
+        self.body.addLayout(legend)
 
     def refresh(self, model: RunModel) -> None:
         """Draw what the model holds now."""
@@ -89,6 +98,7 @@ class MapPanel(Card):
             self.canvas.clear_map(words.empty_map(model, scan))
             self.colours.setVisible(False)
             self.foot.setText("")
+            self._show_legend(False)
             return
         low, high = colour_range(model, view, shown)
         self.canvas.show_map(
@@ -99,11 +109,20 @@ class MapPanel(Card):
         self.colours.set(low, high, colour_table(view.quantity.key), label)
         self.colours.setVisible(True)
         self.note.setText(which + following)
-        self.foot.setText(self._legend + " &nbsp;·&nbsp; " + self._median(shown))
+        self.foot.setText(self._median(shown))
+        self._show_legend(True)
+
+    def _show_legend(self, on: bool) -> None:
+        for label in self._legend:
+            label.setVisible(on)
 
     def _fade(self, scan: ScanRecord, shown: MapOf) -> np.ndarray | None:
         lattice = scan.result("lattice_parameter")
-        if self._view.brush is None or lattice is None or lattice.values.shape != shown.values.shape:
+        if (
+            self._view.brush is None
+            or lattice is None
+            or lattice.values.shape != shown.values.shape
+        ):
             return None
         low, high = self._view.brush
         with np.errstate(invalid="ignore"):
@@ -150,3 +169,12 @@ class MapPanel(Card):
         self._view.scale = SCALES[index]
         self._view.ranges.lock(SCALES[index] == "locked")
         self.chosen.emit()
+
+
+def _swatch(theme: Theme, answered: bool) -> QtGui.QPixmap:
+    """A small piece of what a voxel without a value looks like."""
+    picture = paint(
+        np.full((16, 16), np.nan), 0.0, 1.0, colour_table(""), answered=np.full((16, 16), answered),
+        hatch=(theme.hatch, theme.hatch_line), masked=theme.masked,
+    )[:14, :22]  # fmt: skip
+    return QtGui.QPixmap.fromImage(as_image(picture))

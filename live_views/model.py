@@ -237,7 +237,7 @@ class RunModel:
         if record.lost() > before:
             self._say("fault", f"scan {record.number}: {record.lost()} frames lost or failed")
         if account.closed and not closed:
-            self._say("info", f"account of scan {account.number} closed: {_account(account)}")
+            self._say("info", f"scan {account.number} accounted for: {_account(account)}")
 
     def _take_result(self, result: Result) -> None:
         record = self._record(result.run, result.scan, result.number)
@@ -280,5 +280,5 @@ def _is_better(new: Result, known: Result) -> bool:
 
 
 def _account(account: Account) -> str:
-    done = ", ".join(f"{g.name} {g.done}" for g in account.groups)
-    return f"announced {account.announced}, received {account.received}, {done}"
+    done = "".join(f", {g.name} {g.done}" for g in account.groups)
+    return f"{account.announced} announced{done}, {len(account.lost)} lost"

@@ -7,6 +7,7 @@ import pyqtgraph as pg
 from PySide6 import QtWidgets
 
 from .kit import Card, EmptyNote, label_axis, plot, style_axes
+from .map_canvas import nice_length
 from .model import RunModel, ScanRecord
 from .quantities import unit_text
 from .theme import Theme, font
@@ -48,9 +49,8 @@ class PatternPanel(Card):
         self.head.addWidget(self._key)
         self.body.addWidget(self.plot, 1)
         self.body.addWidget(self.rest)
-        self.empty = EmptyNote(self.plot)
+        self.empty = EmptyNote(self.plot, self.plot.getPlotItem(), self.rest.getPlotItem())
         style_axes(self.rest.getPlotItem(), theme)
-        self.rest.getPlotItem().getAxis("left").setStyle(maxTickLevel=0)
 
     def refresh(self, model: RunModel) -> None:
         """Draw what the model holds now."""
@@ -72,6 +72,7 @@ class PatternPanel(Card):
         if fit is not None and fit.values.shape == data.shape:
             self._fit.setData(q, np.asarray(fit.values, np.float64))
             self._left.setData(q, data - fit.values)
+            self._frame_difference(data - fit.values)
             shown = np.concatenate([data, fit.values])
         else:
             self._fit.setData([], [])
@@ -79,14 +80,21 @@ class PatternPanel(Card):
         finite = shown[np.isfinite(shown)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         span = (high - low) or 1.0
-        self.plot.setYRange(low - 0.16 * span, high + 0.14 * span, padding=0)
+        self.plot.setYRange(low - 0.16 * span, high + 0.24 * span, padding=0)
         if q.size:
             self.plot.setXRange(float(q[0]), float(q[-1]), padding=0.01)
         label_axis(self.plot.getPlotItem(), "left", _intensity(pattern), self._theme)
-        self._draw_reflections(scan, low - 0.13 * span, low - 0.05 * span)
         self.title.setText(whose)
         a, sigma = (number((fit or pattern).attrs.get(k)) for k in ("a", "a_sigma"))
+        self._draw_reflections(scan, a, low - 0.13 * span, low - 0.05 * span)
         self.note.setText(f"a = {with_uncertainty(a, sigma, 'Å')}" if np.isfinite(a) else "")
+
+    def _frame_difference(self, left: np.ndarray) -> None:
+        known = np.abs(left[np.isfinite(left)])
+        reach = nice_length(float(known.max(initial=0.0))) or 1.0
+        self.rest.setYRange(-1.9 * reach, 1.9 * reach, padding=0)
+        marks = [(v, f"{v:g}".replace("-", "−")) for v in (-reach, 0.0, reach)]
+        self.rest.getPlotItem().getAxis("left").setTicks([marks])
 
     def _choose(self, scan: ScanRecord | None) -> tuple[Result | None, Result | None, str]:
         if scan is None:
@@ -97,16 +105,24 @@ class PatternPanel(Card):
             here = f"Voxel row {picked[0]}, column {picked[1]}"
             if own is not None and _place(own) == picked:
                 return own, fit if fit is not None and _place(fit) == picked else None, here
-            return scan.result("pattern"), scan.result("pattern_fit"), "Mean pattern (voxel asked for)"
+            return (
+                scan.result("pattern"),
+                scan.result("pattern_fit"),
+                "Mean pattern (voxel asked for)",
+            )
         return scan.result("pattern"), scan.result("pattern_fit"), "Mean powder pattern"
 
-    def _draw_reflections(self, scan: ScanRecord, low: float, high: float) -> None:
+    def _draw_reflections(self, scan: ScanRecord, a: float, low: float, high: float) -> None:
         reflections = scan.result("reflections")
         if reflections is None:
             self._ticks.setData([], [])
             self._label([], [])
             return
         q = np.asarray(reflections.values, np.float64).ravel()
+        mean = scan.result("pattern_fit") or scan.result("pattern")
+        mean_a = number(mean.attrs.get("a")) if mean is not None else float("nan")
+        if np.isfinite([a, mean_a]).all() and a > 0:
+            q = q * (mean_a / a)  # a voxel of its own a: q of a cubic cell goes as 1 / a
         self._ticks.setData(np.repeat(q, 2), np.tile([low, high], q.size))
         hkl = [reflections.coords.get(k) for k in "hkl"]
         if any(c is None or len(c) != q.size for c in hkl):

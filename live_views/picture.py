@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 from PySide6 import QtGui, QtWidgets
+
+from .painting import Rgba
 
 
 def save_picture(widget: QtWidgets.QWidget, path: Path, scale: float = 1.0) -> Path:
@@ -21,3 +24,10 @@ def save_picture(widget: QtWidgets.QWidget, path: Path, scale: float = 1.0) -> P
         raise OSError(f"picture {path} cannot be written")
     os.replace(part, path)
     return path
+
+
+def as_image(picture: Rgba) -> QtGui.QImage:
+    """(rows, cols, 4) uint8 as an image of its own memory, row 0 on top."""
+    rows, cols, _ = picture.shape
+    data = np.ascontiguousarray(picture)
+    return QtGui.QImage(data.data, cols, rows, 4 * cols, QtGui.QImage.Format.Format_RGBA8888).copy()

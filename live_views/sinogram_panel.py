@@ -25,6 +25,7 @@ class SinogramPanel(Card):
         self.plot.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
         item = self.plot.getPlotItem()
         style_axes(item, theme)
+        item.setContentsMargins(0, 6, 6, 0)
         item.setMouseEnabled(x=False, y=False)
         label_axis(item, "bottom", "translation (µm)", theme)
         label_axis(item, "left", "rotation (°)", theme)
@@ -36,7 +37,7 @@ class SinogramPanel(Card):
         row.addWidget(self.plot, 1)
         row.addWidget(self.colours)
         self.body.addLayout(row, 1)
-        self.empty = EmptyNote(self.plot)
+        self.empty = EmptyNote(self.plot, self.plot.getPlotItem())
 
     def refresh(self, model: RunModel) -> None:
         """Draw what the model holds now."""

@@ -43,7 +43,7 @@ class TrendPanel(Card):
         for one in (self._window, self._spread, self._median, self._bars, self._voxel):
             item.addItem(one, ignoreBounds=True)
         self.body.addWidget(self.plot, 1)
-        self.empty = EmptyNote(self.plot)
+        self.empty = EmptyNote(self.plot, self.plot.getPlotItem())
 
     def refresh(self, model: RunModel) -> None:
         """Draw what the model holds now."""
@@ -81,7 +81,9 @@ class TrendPanel(Card):
         self.plot.setYRange(low - pad, high + pad, padding=0)
         first, last = table[0, 0], max(table[-1, 0], table[0, 0] + 3)
         self.plot.setXRange(first - 0.5, last + 0.5, padding=0)
-        whole = [(int(k), str(int(k))) for k in np.arange(first, last + 1, max(1, (last - first) // 10))]
+        whole = [
+            (int(k), str(int(k))) for k in np.arange(first, last + 1, max(1, (last - first) // 10))
+        ]
         self.plot.getPlotItem().getAxis("bottom").setTicks([whole])
         for scan in model.scans():
             result = scan.result("lattice_parameter")

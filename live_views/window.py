@@ -75,13 +75,13 @@ class LiveWindow(QtWidgets.QWidget):
         self.sinogram = SinogramPanel(theme, view)
         self.film, self.compare = FilmPanel(theme, view), ComparePanel(theme, view)
         self.cell, self.next = CellPanel(theme), NextPanel(theme)
-        live = _row((self.map, 58), (_column((self.histogram, 55), (self.trend, 45)), 42))
-        self.stack = QtWidgets.QStackedWidget()
-        self.stack.addWidget(live)
-        self.stack.addWidget(self.compare)
         right = _column(
-            (self.pattern, 54), (_row((self.frame, 59), (self.sinogram, 41)), 46),
+            (self.pattern, 52), (_row((self.frame, 60), (self.sinogram, 40)), 48),
         )  # fmt: skip
+        middle = _column((self.histogram, 54), (self.trend, 46))
+        self.stack = QtWidgets.QStackedWidget()
+        self.stack.addWidget(_row((self.map, 31), (middle, 24), (right, 45)))
+        self.stack.addWidget(self.compare)
         self.help = QtWidgets.QLabel(HELP, self)
         self.help.setStyleSheet(
             f"background: {theme.card}; border: 1px solid {theme.active}; border-radius: 8px;"
@@ -92,9 +92,9 @@ class LiveWindow(QtWidgets.QWidget):
         outer.setContentsMargins(10, 10, 10, 10)
         outer.setSpacing(8)
         outer.addWidget(self.status)
-        outer.addWidget(_row((self.stack, 55), (right, 45)), 53)
-        outer.addWidget(self.film, 21)
-        outer.addWidget(_row((self.cell, 68), (self.next, 32)), 26)
+        outer.addWidget(self.stack, 56)
+        outer.addWidget(self.film, 19)
+        outer.addWidget(_row((self.cell, 68), (self.next, 32)), 25)
         self.map.chosen.connect(self.redraw)
         self.map.picked.connect(self.pick)
         self.compare.picked.connect(self.pick)
@@ -149,11 +149,9 @@ class LiveWindow(QtWidgets.QWidget):
         if self.stack.currentWidget() is self.compare:
             self.compare.refresh(self.model)
         else:
-            self.map.refresh(self.model)
-            self.histogram.refresh(self.model)
-            self.trend.refresh(self.model)
-        self.pattern.refresh(self.model)
-        self.sinogram.refresh(self.model)
+            panels = (self.map, self.histogram, self.trend, self.pattern, self.sinogram)
+            for panel in panels:
+                panel.refresh(self.model)
         self.film.refresh(self.model)
 
     # -- the person -----------------------------------------------------------------------------

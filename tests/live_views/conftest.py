@@ -37,7 +37,9 @@ Rot2: 0.0
 Rot3: 0.0
 Wavelength: 2.4797e-11
 """
-HKL = np.array([(1, 1, 1), (3, 1, 1), (2, 2, 2), (4, 0, 0), (3, 3, 1), (5, 1, 1), (4, 4, 0), (5, 3, 1)])
+HKL = np.array(
+    [(1, 1, 1), (3, 1, 1), (2, 2, 2), (4, 0, 0), (3, 3, 1), (5, 1, 1), (4, 4, 0), (5, 3, 1)]
+)
 VOLTS = (4.16, 4.05, 3.97, 3.88, 3.2)
 MEAN_A = (8.072, 8.165, 8.192, 8.204, 8.235)
 
@@ -121,7 +123,9 @@ class SyntheticRun:
             radius = 0.41 * np.tan(2 * np.arcsin(q * 0.24797 / 4 / np.pi)) / 75e-6
             rate += 40 * np.exp(-(((r - radius) / 2.5) ** 2))
         counts = self.rng.poisson(rate).astype(np.uint16)
-        return Frame(self.scan(number), index, self.shape, "uint16", "raw", counts.tobytes(), 0, 0.0)
+        return Frame(
+            self.scan(number), index, self.shape, "uint16", "raw", counts.tobytes(), 0, 0.0
+        )
 
     def reflections(self, a: float) -> np.ndarray:
         return 2 * np.pi * np.sqrt((HKL**2).sum(1)) / a
@@ -159,12 +163,16 @@ class SyntheticRun:
         yield image("lattice_parameter", "Å", a, np.where(fitted, sigma, np.nan), **window)
         light = np.where(fitted, 800 * rng.uniform(0.5, 1.0, a.shape), np.nan)
         yield image("peak_intensity", "", light)
-        yield image("peak_width", "1/Å", np.where(fitted, 0.012 + 0.002 * rng.random(a.shape), np.nan))
+        yield image(
+            "peak_width", "1/Å", np.where(fitted, 0.012 + 0.002 * rng.random(a.shape), np.nan)
+        )
         edges = np.linspace(8.02, 8.27, 126)
         shown = np.where(tried, a, np.nan)
         counts = np.histogram(shown[np.isfinite(shown)], edges)[0]
         centres = (edges[1:] + edges[:-1]) / 2
-        yield make("lattice_histogram", ("a",), {"a": centres}, {"a": "Å"}, "voxels", counts, **window)
+        yield make(
+            "lattice_histogram", ("a",), {"a": centres}, {"a": "Å"}, "voxels", counts, **window
+        )
         yield from self._patterns(make, number, share, "pattern", "pattern_fit", MEAN_A[number - 1])
         yield make(
             "reflections", ("reflection",), dict(zip("hkl", HKL.T, strict=True)), {}, "1/Å",
@@ -233,7 +241,12 @@ class SyntheticRun:
             "frames": self.frames, "next": f"resume the discharge to mark {number + 1} (3.97 V)",
             "remaining_s": (1 - share) * self.frames / 98,
         }  # fmt: skip
-        hub = {"outstanding": 19, "window_bytes": 2e7, "members": "recorder, absorber", "frames_per_s": 98.2}
+        hub = {
+            "outstanding": 19,
+            "window_bytes": 2e7,
+            "members": "recorder, absorber",
+            "frames_per_s": 98.2,
+        }
         others = {
             "plan": ("scanning", plan), "hub": ("open", hub),
             "recorder": ("recording", {"disk_free_bytes": 412e9}),
