@@ -83,7 +83,8 @@ class Geometry:
     def solid_angle(self) -> NDArray[np.float64]:
         """Solid angle of each pixel relative to one at the PONI, (rows, cols): cosine cubed."""
         place = self.positions_m()
-        return (self.distance_m / np.linalg.norm(place, axis=2)) ** 3
+        away: NDArray[np.float64] = np.linalg.norm(place, axis=2)
+        return (self.distance_m / away) ** 3
 
     def polarised(self) -> NDArray[np.float64]:
         """Share of the scattering that polarisation leaves each pixel, (rows, cols).

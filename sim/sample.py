@@ -127,7 +127,7 @@ def _collect(place, amount, voxels, paths, rows, total):  # type: ignore[no-unty
                 beyond = where - np.float32(row)
                 weight[row] += part * (np.float32(1) - beyond)
                 weight[row + 1] += part * beyond
-    for row in range(len(rows)):
-        if weight[row] > 0:
+    for used in range(len(rows)):
+        if weight[used] > 0:
             for i in range(len(total)):
-                total[i] += weight[row] * rows[row, i]
+                total[i] += weight[used] * rows[used, i]

@@ -6,7 +6,6 @@ is the same for the same seed, scan number, key and position, whoever asks, in w
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 
@@ -18,18 +17,15 @@ from .background import background
 from .cell import CellConfig, LmoCell
 from .electrode import Electrode, ElectrodeConfig, grow_electrode
 from .forward import ray_weights
-from .frames import FramePainter, Pixels, Spot, detector_mask
+from .frames import FramePainter, Pixels, detector_mask
 from .geometry import Geometry
+from .grains import grow_grains
 from .lithiation import LatticeState, Lithiation, LithiationConfig
 from .powder import LineShape
 from .sample import Content, PatternTable, fill
 from .truth import PHASES, Truth
 
 Q_STEP = 0.001  # of the patterns: a twelfth of a line's width [1/Å]
-SPOT_LINES = ((1, 1, 1), (3, 1, 1), (4, 0, 0), (3, 3, 1), (5, 1, 1), (4, 4, 0))
-SPOT_A = 8.15  # lattice parameter of the large grains [Å]
-SPOT_GRAIN_UM = 1.5  # half width of the rays that meet a grain
-SPOT_ROCKING_DEG = 1.5  # standard deviation of a grain's rocking curve, coarse steps included
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ class TwinConfig:
     counts: float = 60.0
     path_um: float = 25.0
     exposure_s: float = 0.01
-    air: float = 5.0
+    air: float = 6.0
     peek: float = 1.5
     aluminium: float = 3.0
     zingers: float = 5.0
@@ -96,16 +92,6 @@ class TwinConfig:
     dead_modules: tuple[tuple[int, int, int, int], ...] = ((320, 352, 771, 899),)
     dead_pixels: int = 150
     beamstop_px: float = 14.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Grain:
-    """A grain large enough for spots of its own."""
-
-    x_um: float
-    y_um: float
-    rotation_deg: float
-    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +171,14 @@ class Twin:
         self._background = background(
             q_grid, config.energy_ev, config.air, config.peek, config.aluminium
         ).astype(np.float32)
-        self._grains = self._grow_grains()
+        self._grains = grow_grains(
+            config.spots,
+            self.electrode,
+            self._painter.q,
+            self._ring_height,
+            config.spot_brightness,
+            config.seed,
+        )
         self._lock = threading.Lock()
         self._scan: _Scan | None = None
 
@@ -234,7 +227,10 @@ class Twin:
         seed = np.random.SeedSequence([self.config.seed, scan.number, key]).generate_state(
             1, np.uint64
         )[0]
-        spots = self._spots(rotation_deg, translation_um, exposure_s)
+        shift = translation_um - self.config.centre_um
+        scale = exposure_s / self.config.exposure_s
+        seen = [grain.seen(rotation_deg, shift, scale) for grain in self._grains]
+        spots = [spot for spot in seen if spot is not None]
         return self._painter.paint(mean, int(seed), self.config.zingers, spots)
 
     def pattern(
@@ -287,45 +283,6 @@ class Twin:
             if self._scan is None:
                 raise RuntimeError("the twin has no scan yet: begin_scan() comes before expose()")
             return self._scan
-
-    def _spots(self, rotation_deg: float, translation_um: float, exposure_s: float) -> list[Spot]:
-        """Spots of the grains that this ray meets at their reflecting rotation."""
-        theta = math.radians(rotation_deg)
-        shift = translation_um - self.config.centre_um
-        seen = []
-        for grain in self._grains:
-            turned = abs((rotation_deg - grain.rotation_deg + 180) % 360 - 180)
-            if turned > 3 * SPOT_ROCKING_DEG:
-                continue
-            away = grain.x_um * math.cos(theta) + grain.y_um * math.sin(theta) - shift
-            if abs(away) > SPOT_GRAIN_UM:
-                continue
-            part = math.exp(-0.5 * (turned / SPOT_ROCKING_DEG) ** 2)
-            height = grain.spot.peak * part * exposure_s / self.config.exposure_s
-            seen.append(Spot(grain.spot.row, grain.spot.col, grain.spot.sigma_px, height))
-        return seen
-
-    def _grow_grains(self) -> list[_Grain]:
-        """Large grains at random places, each with one spot on a ring of the spinel."""
-        config = self.config
-        random = np.random.default_rng((config.seed, 4))
-        rows, cols = np.nonzero(self.electrode.label)
-        rings = []
-        for hkl in SPOT_LINES:
-            q = 2 * math.pi / SPOT_A * math.sqrt(sum(n * n for n in hkl))
-            ring = np.flatnonzero(np.abs(self._painter.q - q) < 0.005)
-            if len(ring):
-                rings.append((ring, self._ring_height(q)))
-        grains = []
-        for _ in range(config.spots if rings else 0):
-            ring, height = rings[random.integers(len(rings))]
-            row, col = np.unravel_index(random.choice(ring), config.shape)
-            voxel = random.integers(len(rows))
-            bright = math.exp(random.uniform(*np.log(config.spot_brightness)))
-            spot = Spot(float(row), float(col), random.uniform(0.6, 1.8), height * bright)
-            x, y = self.electrode.x_um[cols[voxel]], self.electrode.y_um[rows[voxel]]
-            grains.append(_Grain(float(x), float(y), random.uniform(0, 180), spot))
-        return grains
 
     def _ring_height(self, q: float) -> float:
         """Counts at a spinel line's top after path_um of spinel."""
