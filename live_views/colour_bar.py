@@ -79,14 +79,16 @@ class ColourBar(QtWidgets.QWidget):
         painter.drawRect(bar)
         painter.setFont(font(12))
         low, high = self._range
-        for value, text in self._ticks():
+        shown, widest = self._ticks(), 0
+        for value, text in shown:
+            widest = max(widest, painter.fontMetrics().horizontalAdvance(text))
             y = bar.bottom() - (value - low) / (high - low) * bar.height()
             painter.setPen(QtGui.QColor(self._theme.faint))
             painter.drawLine(QtCore.QPointF(bar.right() + 1, y), QtCore.QPointF(bar.right() + 5, y))
             painter.setPen(QtGui.QColor(self._theme.muted))
             place = QtCore.QRectF(bar.right() + 8, y - 9, 48, 18)
             painter.drawText(place, QtCore.Qt.AlignmentFlag.AlignVCenter, text)
-        painter.translate(self.width() - 9, self.height() / 2)
+        painter.translate(min(self.width() - 9, bar.right() + 20 + widest), self.height() / 2)
         painter.rotate(-90)
         metrics = QtGui.QFontMetrics(font(12))
         text = metrics.elidedText(self.label, QtCore.Qt.TextElideMode.ElideRight, self.height())

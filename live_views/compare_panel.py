@@ -12,7 +12,7 @@ from .kit import Card
 from .map_canvas import MapCanvas
 from .map_panel import colour_range, provisional
 from .model import RunModel, ScanRecord
-from .quantities import MapOf, map_of, unit_text
+from .quantities import MapOf, known, map_of, unit_text
 from .theme import Theme, colour_table
 from .view_state import ViewState
 
@@ -71,17 +71,17 @@ class ComparePanel(Card):
             self.note.setText("")
             return
         change = b.values - a.values
-        known = change[np.isfinite(change)]
-        reach = float(np.percentile(np.abs(known), 98)) if known.size else 1.0
+        moved = known(change)
+        reach = float(np.percentile(np.abs(moved), 98)) if moved.size else 1.0
         reach = reach or 1e-6
         shown = dataclasses.replace(b, values=change, answered=a.answered & b.answered)
         table = colour_table("difference")
         self.maps[2].show_map(shown, -reach, reach, table, picked=self._view.picked)
         unit = unit_text(b.unit)
         self.difference.set(-reach, reach, table, f"change ({unit})" if unit else "change")
-        if known.size:
-            middle = f"{np.median(known):+.{b.quantity.digits}f}".replace("-", "−")
-            self.note.setText(f"median change {middle} {unit} in {known.size} voxels")
+        if moved.size:
+            middle = f"{np.median(moved):+.{b.quantity.digits}f}".replace("-", "−")
+            self.note.setText(f"median change {middle} {unit} in {moved.size} voxels")
 
 
 def _volts(scan: ScanRecord | None) -> str:

@@ -12,7 +12,7 @@ from .map_panel import colour_range
 from .model import RunModel, ScanRecord
 from .painting import paint
 from .picture import as_image
-from .quantities import MapOf, map_of, unit_text
+from .quantities import MapOf, known, map_of, unit_text
 from .theme import Theme, colour_table, font
 from .view_state import ViewState
 from .words import marks
@@ -180,8 +180,8 @@ class FilmPanel(Card):
         )
         self._show_colours(model, scans)
         last = scans[-1].number if scans else 0
-        for pause in range(last + 1, min(marks(model), last + MAX_PLANNED) + 1):
-            cells.append((pause, None, f"{pause}", "planned", "", ""))
+        to_come = range(last + 1, min(marks(model), last + MAX_PLANNED) + 1)
+        cells += [(pause, None, f"{pause}", "planned", "", "") for pause in to_come]
         self.strip.show_cells(cells, self._view.compared, bar)
         self.title.setText(f"{self._view.quantity.title} at every pause")
         hint = "one colour scale · click two to compare"
@@ -210,7 +210,7 @@ class FilmPanel(Card):
         if shown is None:
             return scan.number, None, heading, volts, "no map yet", ""
         low, high = colour_range(model, self._view, shown)
-        values = shown.values[np.isfinite(shown.values)]
+        values = known(shown.values)
         unit = unit_text(shown.unit)
         middle = (
             f"{np.median(values):.{shown.quantity.digits}f} {unit}" if values.size else "no value"

@@ -87,7 +87,7 @@ class FramePanel(Card):
         self.colours.setVisible(True)
         total = int(counts.sum(dtype=np.float64)) if mask is None else int(counts[~mask].sum())
         which = f"pause {scan.number}, " if scan else ""
-        self.note.setText(f"{which}frame {frame.index} · {total:,} counts".replace(",", " "))
+        self.note.setText(f"{which}frame {frame.index} · {total:_} counts".replace("_", " "))
 
     def _draw_rings(self, scan: ScanRecord | None) -> None:
         found = ring_radii(scan) if self.rings.isChecked() else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore
 
 from .kit import Card, EmptyNote, plot, tint
 from .map_panel import colour_range
 from .model import RunModel, ScanRecord
-from .quantities import QUANTITIES, map_of
+from .quantities import QUANTITIES, known, map_of
 from .theme import Theme, colour_table
 from .view_state import ViewState
 from .words import number
@@ -158,7 +158,7 @@ def _in_window(scan: ScanRecord, low: float, high: float) -> str:
     lattice = scan.result("lattice_parameter")
     if lattice is None or not np.isfinite([low, high]).all():
         return f"pause {scan.number}; earlier ones outlined"
-    values = lattice.values[np.isfinite(lattice.values)]
+    values = known(lattice.values)
     inside = int(((values >= low) & (values <= high)).sum())
     share = f" ({100 * inside / values.size:.0f} %)" if values.size else ""
     return f"{inside} voxels{share} in the window"

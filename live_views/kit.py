@@ -92,7 +92,7 @@ class EmptyNote(QtWidgets.QLabel):
 def style_axes(
     item: pg.PlotItem, theme: Theme, sides: tuple[str, ...] = ("left", "bottom")
 ) -> None:
-    """Axes as this window has them: no SI prefixes (they make nonsense such as kum), quiet lines."""
+    """Axes as this window has them: quiet, and without SI prefixes (they make kum of um)."""
     for side in sides:
         axis = item.getAxis(side)
         axis.enableAutoSIPrefix(False)
@@ -125,6 +125,6 @@ def plot(theme: Theme, x: str, y: str, y_width: int = 0) -> pg.PlotWidget:
 
 def tint(colour: str, alpha: int) -> QtGui.QColor:
     """colour, made transparent; alpha 0 to 255."""
-    made = pg.mkColor(colour)
+    made = QtGui.QColor(colour)
     made.setAlpha(alpha)
     return made

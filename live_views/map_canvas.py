@@ -1,4 +1,4 @@
-"""A map on its axes: picture, scale bar, the picked voxel, and a badge that says how complete it is."""
+"""A map on its axes: picture, scale bar, picked voxel, and a badge that says how complete it is."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from .quantities import MapOf
 from .theme import Table, Theme
 
 
-class MapCanvas(pg.PlotWidget):
+class MapCanvas(pg.PlotWidget):  # type: ignore[misc]
     """One map; emits picked(row, column) when a voxel is clicked."""
 
     picked = QtCore.Signal(int, int)
 
     def __init__(self, theme: Theme, axes: bool = True) -> None:
         super().__init__(background=theme.card)
-        self._theme, self._map = theme, None
+        self._theme = theme
+        self._map: MapOf | None = None
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
         self.item = self.getPlotItem()
         style_axes(self.item, theme)
@@ -85,20 +86,20 @@ class MapCanvas(pg.PlotWidget):
         for item in (self.image, self._bar, self._bar_text):
             item.setVisible(True)
         self.empty.say("")
-        self._mark(picked)
+        self._mark(shown, picked)
         if moved:
             label_axis(self.item, "bottom", shown.axes[0], theme)
             label_axis(self.item, "left", shown.axes[1], theme)
             self.item.getViewBox().autoRange(padding=0.015)
-            self._place_bar()
+            self._place_bar(shown)
         self.badge.setText(badge)
         self.badge.setVisible(bool(badge))
         self.badge.adjustSize()
         self.badge.move(int(self.item.vb.sceneBoundingRect().left()) + 10, 14)
 
-    def _place_bar(self) -> None:
-        x, y, width, height = self._map.extent
-        unit = self._map.axes[0].partition("(")[2].rstrip(")")
+    def _place_bar(self, shown: MapOf) -> None:
+        x, y, width, height = shown.extent
+        unit = shown.axes[0].partition("(")[2].rstrip(")")
         length = nice_length(abs(width) / 4)
         left, level = (
             min(x, x + width) + abs(width) * 0.04,
@@ -108,12 +109,12 @@ class MapCanvas(pg.PlotWidget):
         self._bar_text.setText(f"{length:g} {unit}".strip())
         self._bar_text.setPos(left + length / 2, level + abs(height) * 0.012)
 
-    def _mark(self, picked: tuple[int, int] | None) -> None:
-        shape = self._map.values.shape
+    def _mark(self, shown: MapOf, picked: tuple[int, int] | None) -> None:
+        shape = shown.values.shape
         if picked is None or not (0 <= picked[0] < shape[0] and 0 <= picked[1] < shape[1]):
             self._marker.setVisible(False)
             return
-        x, y, width, height = self._map.extent
+        x, y, width, height = shown.extent
         dx, dy = width / shape[1], height / shape[0]
         left, low = x + picked[1] * dx, y + picked[0] * dy
         xs = np.array([left, left + dx, left + dx, left, left])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import words
@@ -12,7 +13,7 @@ from .map_canvas import MapCanvas
 from .model import RunModel, ScanRecord
 from .painting import paint
 from .picture import as_image
-from .quantities import MapOf, Quantity, map_of, quantities_of, unit_text
+from .quantities import MapOf, Quantity, known, map_of, quantities_of, unit_text
 from .theme import Theme, colour_table
 from .view_state import ViewState
 
@@ -116,7 +117,7 @@ class MapPanel(Card):
         for label in self._legend:
             label.setVisible(on)
 
-    def _fade(self, scan: ScanRecord, shown: MapOf) -> np.ndarray | None:
+    def _fade(self, scan: ScanRecord, shown: MapOf) -> NDArray[np.bool_] | None:
         lattice = scan.result("lattice_parameter")
         if (
             self._view.brush is None
@@ -125,11 +126,13 @@ class MapPanel(Card):
         ):
             return None
         low, high = self._view.brush
+        a = np.asarray(lattice.values, np.float64)
         with np.errstate(invalid="ignore"):
-            return ~((lattice.values >= low) & (lattice.values <= high)) & np.isfinite(shown.values)
+            inside = (a >= low) & (a <= high)
+        return ~inside & np.isfinite(shown.values)
 
     def _median(self, shown: MapOf) -> str:
-        values = shown.values[np.isfinite(shown.values)]
+        values = known(shown.values)
         if not values.size:
             return "no voxel has a value yet"
         middle = float(np.median(values))

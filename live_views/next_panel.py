@@ -10,7 +10,7 @@ from PySide6 import QtCore, QtWidgets
 
 from . import words
 from .kit import Card
-from .model import RunModel
+from .model import LogLine, RunModel
 from .theme import Theme
 
 SHOWN = 60
@@ -64,7 +64,7 @@ class NextPanel(Card):
         )
 
 
-def _newest(model: RunModel) -> list:
+def _newest(model: RunModel) -> list[LogLine]:
     return list(reversed(model.log))[:SHOWN]
 
 

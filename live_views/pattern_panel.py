@@ -6,6 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtWidgets
 
+from ..stream.messages import Result
 from .kit import Card, EmptyNote, label_axis, plot, style_axes
 from .map_canvas import nice_length
 from .model import RunModel, ScanRecord
@@ -13,7 +14,6 @@ from .quantities import unit_text
 from .theme import Theme, font
 from .view_state import ViewState
 from .words import number, with_uncertainty
-from ..stream.messages import Result
 
 AXIS_WIDTH = 62
 
@@ -70,10 +70,11 @@ class PatternPanel(Card):
         self._data.setData(q, data)
         shown = data
         if fit is not None and fit.values.shape == data.shape:
-            self._fit.setData(q, np.asarray(fit.values, np.float64))
-            self._left.setData(q, data - fit.values)
-            self._frame_difference(data - fit.values)
-            shown = np.concatenate([data, fit.values])
+            model_values = np.asarray(fit.values, np.float64)
+            self._fit.setData(q, model_values)
+            self._left.setData(q, data - model_values)
+            self._frame_difference(data - model_values)
+            shown = np.concatenate([data, model_values])
         else:
             self._fit.setData([], [])
             self._left.setData([], [])

@@ -20,7 +20,8 @@ def save_picture(widget: QtWidgets.QWidget, path: Path, scale: float = 1.0) -> P
     widget.ensurePolished()
     widget.render(image)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    if not image.save(str(part), "PNG", 60):
+    # PySide takes the format as str, its type stub says bytes
+    if not image.save(str(part), "PNG", 60):  # type: ignore[call-overload]
         raise OSError(f"picture {path} cannot be written")
     os.replace(part, path)
     return path

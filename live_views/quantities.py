@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ..stream.messages import Array, Result
 from .model import ScanRecord
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -51,7 +53,7 @@ class MapOf:
 
     quantity: Quantity
     result: Result
-    values: Array
+    values: Floats
     answered: NDArray[np.bool_]
     extent: tuple[float, float, float, float]
     axes: tuple[str, str]
@@ -94,6 +96,12 @@ def map_of(scan: ScanRecord | None, quantity: Quantity) -> MapOf | None:
         quantity, result, np.asarray(values, np.float64), _answered(scan, result),
         (x0, y0, width, height), (_label(result, x), _label(result, y)),
     )  # fmt: skip
+
+
+def known(values: Array) -> Floats:
+    """(n,) float64, the values that are numbers."""
+    flat = np.asarray(values, np.float64).ravel()
+    return flat[np.isfinite(flat)]
 
 
 def unit_text(unit: str) -> str:

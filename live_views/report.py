@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -155,7 +155,6 @@ def _patterns(model: RunModel, ranges: Ranges, theme: Theme) -> QtWidgets.QWidge
         panel = PatternPanel(theme, ViewState(ranges, number=scan.number))
         panel.setFixedHeight(340)
         panel.resize((WIDTH - 60) // 2, 340)
-        panel.layout().activate()
         panel.refresh(model)
         panel.title.setText(_pause(scan))
         panels.append(panel)
@@ -191,7 +190,9 @@ def _pause(scan: ScanRecord) -> str:
     return f"Pause {scan.number}" + (f" · {cell.voltage_v:.3f} V" if cell else "")
 
 
-def _grid(panels: list, height: int, columns: int = COLUMNS) -> QtWidgets.QWidget:
+def _grid(
+    panels: Sequence[QtWidgets.QWidget], height: int, columns: int = COLUMNS
+) -> QtWidgets.QWidget:
     holder = QtWidgets.QWidget()
     grid = QtWidgets.QGridLayout(holder)
     grid.setContentsMargins(0, 0, 0, 0)

@@ -8,12 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model import RunModel, ScanRecord
+from .quantities import known
 from .words import number
 
 HEADINGS = (
     "pause", "voltage (V)", "charge (µA h)", "frames announced", "in results", "lost or failed",
     "voxels", "median a (Å)", "10 to 90 % (Å)", "median σ(a) (Å)", "in the window", "complete",
 )  # fmt: skip
+
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #16202a; max-width: 1500px;
+       margin: 32px auto; padding: 0 24px; }
+table { border-collapse: collapse; margin: 18px 0; }
+th, td { padding: 5px 12px; text-align: right; border-bottom: 1px solid #d3dae1; }
+th { font-weight: 600; vertical-align: bottom; }
+img { max-width: 100%; border: 1px solid #d3dae1; border-radius: 6px; }
+h2 { font-size: 18px; margin-top: 30px; }
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +46,10 @@ def _row(scan: ScanRecord) -> tuple[str, ...]:
     announced = account.announced if account else scan.start.frames if scan.start else None
     done = str(account.group("process").done) if account else "–"
     lattice = scan.result("lattice_parameter")
-    values = np.empty(0) if lattice is None else lattice.values[np.isfinite(lattice.values)]
+    values = np.empty(0) if lattice is None else known(lattice.values)
     sigma = np.empty(0)
     if lattice is not None and lattice.uncertainty is not None:
-        sigma = lattice.uncertainty[np.isfinite(lattice.uncertainty)]
+        sigma = known(lattice.uncertainty)
     inside = "–"
     if lattice is not None and "forbidden_low" in lattice.attrs and values.size:
         low, high = (number(lattice.attrs.get(f"forbidden_{k}")) for k in ("low", "high"))
@@ -77,14 +89,13 @@ def as_html(title: str, rows: list[PauseNumbers], figures: list[tuple[str, str]]
         for row in rows
     )
     shown = "".join(
-        f'<h2>{html.escape(caption)}</h2><img src="{html.escape(name)}" alt="{html.escape(caption)}">'
+        f'<h2>{html.escape(caption)}</h2><img src="{html.escape(name)}" alt="">'
         for caption, name in figures
     )
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
-<style>body{{font:15px/1.45 system-ui,sans-serif;margin:32px auto;max-width:1500px;padding:0 24px;color:#16202a}}
-table{{border-collapse:collapse;margin:18px 0}}th,td{{padding:5px 12px;text-align:right;border-bottom:1px solid #d3dae1}}
-th{{font-weight:600;vertical-align:bottom}}img{{max-width:100%;border:1px solid #d3dae1;border-radius:6px}}
-h2{{font-size:18px;margin-top:30px}}</style>
-<h1>{html.escape(title)}</h1><table><thead><tr>{head}</tr></thead><tbody>
+    name = html.escape(title)
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{name}</title>
+<style>{STYLE}</style>
+<h1>{name}</h1><table><thead><tr>{head}</tr></thead><tbody>
 {body}</tbody></table>{shown}</html>
 """

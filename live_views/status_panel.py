@@ -48,8 +48,13 @@ class StatusPanel(QtWidgets.QFrame):
         self.pill.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.pill)
         names = (
-            ("cell", 190), ("scan", 235), ("rate", 105), ("lag", 70), ("lost", 60), ("disk free", 85),
-        )  # fmt: skip
+            ("cell", 190),
+            ("scan", 235),
+            ("rate", 105),
+            ("lag", 70),
+            ("lost", 60),
+            ("disk free", 85),
+        )
         self.cells = {name: _Cell(name, width) for name, width in names}
         for cell in self.cells.values():
             row.addWidget(cell)

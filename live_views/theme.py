@@ -157,8 +157,9 @@ def application() -> QtWidgets.QApplication:
 def style_sheet(theme: Theme) -> str:
     """Qt's style sheet for a theme."""
     t = theme
+    families = ", ".join(repr(f) for f in FAMILIES)
     return f"""
-    QWidget {{ color: {t.text}; font-size: 13px; font-family: {", ".join(repr(f) for f in FAMILIES)}; }}
+    QWidget {{ color: {t.text}; font-size: 13px; font-family: {families}; }}
     QWidget#window, QWidget#report {{ background: {t.window}; }}
     QFrame#card {{ background: {t.card}; border: 1px solid {t.border}; border-radius: 7px; }}
     QLabel {{ background: transparent; border: none; }}
@@ -174,8 +175,7 @@ def style_sheet(theme: Theme) -> str:
     QPushButton, QComboBox {{ background: transparent; border: 1px solid {t.border};
         border-radius: 4px; padding: 2px 9px; font-size: 12px; color: {t.muted}; }}
     QPushButton:hover, QComboBox:hover {{ color: {t.text}; border-color: {t.faint}; }}
-    QPushButton:checked {{ background: {t.active}; color: {t.card}; border-color: {t.active};
-        font-weight: 600; }}
+    QPushButton:checked {{ background: {t.active}; color: {t.card}; border-color: {t.active}; }}
     QPushButton:disabled {{ color: {t.faint}; }}
     QComboBox::drop-down {{ border: none; width: 14px; }}
     QComboBox QAbstractItemView {{ background: {t.card}; color: {t.text};

@@ -8,6 +8,7 @@ from PySide6 import QtCore
 
 from .kit import Card, EmptyNote, plot, tint
 from .model import RunModel
+from .quantities import known
 from .theme import Theme
 from .view_state import ViewState
 from .words import number, with_uncertainty
@@ -94,13 +95,13 @@ class TrendPanel(Card):
 
 
 def across_pauses(model: RunModel, picked: tuple[int, int] | None) -> list[Row]:
-    """For each pause with a map: number, 10 %, 50 %, 90 % of a, the voxel's a and uncertainty [Å]."""
+    """For each pause with a map: number, 10, 50, 90 % of a, the voxel's a and its sigma [Å]."""
     rows: list[Row] = []
     for scan in model.scans():
         result = scan.result("lattice_parameter")
         if result is None or result.values.ndim != 2:
             continue
-        values = result.values[np.isfinite(result.values)]
+        values = known(result.values)
         if not values.size:
             continue
         low, middle, high = (float(p) for p in np.percentile(values, (10, 50, 90)))

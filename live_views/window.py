@@ -173,7 +173,7 @@ class LiveWindow(QtWidgets.QWidget):
 
     def _compared(self) -> None:
         two = len(self.view.compared) == 2
-        self.stack.setCurrentWidget(self.compare if two else self.stack.widget(0))
+        self.stack.setCurrentIndex(1 if two else 0)
         self.redraw()
 
     def leave_comparison(self) -> None:

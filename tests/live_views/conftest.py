@@ -226,7 +226,7 @@ class SyntheticRun:
     def account(self, number: int, share: float, closed: bool = False, lost: int = 0) -> Account:
         got = round(share * self.frames) - lost
         groups = (GroupAccount("record", got, {}), GroupAccount("process", got, {}))
-        gone = {k: "sequence gap" for k in range(lost)}
+        gone = dict.fromkeys(range(lost), "sequence gap")
         return Account(
             self.run, self.scan(number), number, self.frames, got, 0, gone, groups, closed
         )
