@@ -38,8 +38,9 @@ class Integrator:
         table = self._table
         out = np.empty((ROWS, table.centres.size), np.float32)
         patterns(
-            np.ascontiguousarray(pixels).reshape(-1), np.uint64(self._limit), table.ring, table.width,
-            table.per_width, table.ring_width, table.ring_pixels, self._trim, self._scratch(), out,
+            np.ascontiguousarray(pixels).reshape(-1), np.uint64(self._limit), table.ring,
+            table.width, table.per_width, table.ring_width, table.ring_pixels, self._trim,
+            self._scratch(), out,
         )  # fmt: skip
         return out
 

@@ -142,20 +142,25 @@ class Tomogram:
 
     def live_volume(self) -> NDArray[np.float32]:
         """The volume so far, (translations, translations, channels) [spectrum / um]."""
-        return self._volume * np.float32(math.pi / max(self.projections(), 1))
+        volume: NDArray[np.float32] = self._volume * self._live_scale()
+        return volume
 
     def live_voxel(self, row: int, column: int) -> NDArray[np.float32]:
         """One voxel of live_volume(), (channels,)."""
-        return self._volume[row, column] * np.float32(math.pi / max(self.projections(), 1))
+        voxel: NDArray[np.float32] = self._volume[row, column] * self._live_scale()
+        return voxel
+
+    def _live_scale(self) -> np.float32:
+        return np.float32(math.pi / max(self.projections(), 1))
 
     def final_volume(self) -> tuple[NDArray[np.float32], int]:
         """The volume in canonical order, and how many projections it rests on."""
-        usable = np.flatnonzero(self.measured.mean(axis=1) >= LEAST_MEASURED)
+        usable = np.flatnonzero(self.measured.mean(axis=1) >= LEAST_MEASURED).tolist()
         volume = np.zeros_like(self._volume)
         weights = half_turn_shares(np.array([self._angle(row) for row in usable]))
         for row, weight in zip(usable, weights, strict=True):
             self._project(row, 0, float(weight), volume)
-        return volume, int(usable.size)
+        return volume, len(usable)
 
     def _enter(self, row: int) -> None:
         """Add projection row to the live volume if it is complete."""
@@ -167,9 +172,9 @@ class Tomogram:
         if level > self._level:
             self._level = level
             self._volume[:] = 0.0
-            rows = np.flatnonzero(self._in_volume)
+            rows = np.flatnonzero(self._in_volume).tolist()
         else:
-            rows = np.array([row])
+            rows = [row]
         for each in rows:
             self._project(each, self._level, 1.0, self._volume)
 
@@ -199,7 +204,8 @@ class Tomogram:
         """Projection row on the even grid of translations, gaps filled."""
         measured = self.measured[row]
         if measured.all() and not self._moved[row]:
-            return self.sinogram[row]
+            whole: NDArray[np.float32] = self.sinogram[row]
+            return whole
         places = self._place_um[row][measured]
         order = np.argsort(places, kind="stable")
         places = places[order]

@@ -88,7 +88,8 @@ def _sort(
             continue
         # the offset puts 0 into cell 0 without a branch: at low counts it would be a coin's throw
         shifted = np.float32(np.float32(v) * per_width[i] + _OFFSET)
-        cell = min((np.int64(shifted.view(np.int32)) >> _SHIFT) - _BASE, CELLS - 1)
+        above = (np.int64(shifted.view(np.int32)) >> _SHIFT) - np.int64(_BASE)
+        cell: np.int64 = min(above, np.int64(CELLS - 1))
         cell_of[i] = cell
         cells[b, cell] += one + np.int64(width[i])
         counted[b] += np.int64(v)
@@ -104,7 +105,7 @@ def _cut(cells: I64, total: int, trim: float, cut: I64) -> int:
     low = 0.5 * trim * total
     high = total - low
     below = np.int64(0)
-    collect = np.int64(0)
+    collect = 0
     first = -1
     last = -1
     cell = 0
@@ -112,7 +113,7 @@ def _cut(cells: I64, total: int, trim: float, cut: I64) -> int:
         here = cells[cell]
         if here != 0:
             cells[cell] = 0
-            pixels = here >> _PIXEL_SHIFT
+            pixels = int(here >> _PIXEL_SHIFT)
             wide = here & _WIDTHS
             if first < 0 and below + wide > low:
                 first = cell

@@ -131,7 +131,7 @@ def back_project(
         y = (i - middle) * sine + centre
         for j in range(columns[i, 0], columns[i, 1]):
             place = (j - middle) * cosine + y
-            left = min(max(int(math.floor(place)), 0), translations - 2)
+            left = min(max(math.floor(place), 0), translations - 2)
             part = min(max(place - left, 0.0), 1.0)
             high = np.float32(sign * part)
             low = np.float32(sign - sign * part)

@@ -1,8 +1,8 @@
 """One lattice parameter and one width for all reflections of a pattern, voxel by voxel.
 
-Reflection r stands at root_r / a, with root_r = 2 pi sqrt(h^2 + k^2 + l^2), for a cubic cell. Each is
-a pseudo-Voigt of common width and fixed mixing in a window of its own, with a straight background
-and, where one falls into the window, a foreign line at a known place (e.g. aluminium of the cell).
+Reflection r of a cubic cell stands at root_r / a, with root_r = 2 pi sqrt(h^2 + k^2 + l^2). Each
+is a pseudo-Voigt of common width and fixed mixing in a window of its own, with a straight
+background and, where one falls into the window, a foreign line at a known place (e.g. aluminium).
 Everything but a and the width is linear, so it is solved exactly at every step and only two
 parameters are searched: variable projection with Kaufman's approximation (Golub and Pereyra, SIAM
 J. Numer. Anal. 1973, 10, 413; Kaufman, BIT 1975, 15, 49). Heights are not negative: a reflection
@@ -222,6 +222,7 @@ def fit_lattices(
     patterns: NDArray[np.float32],
     weight: F64,
     roots: F64,
+    summed: NDArray[np.bool_],
     lines: F64,
     half: float,
     mixing: float,
@@ -242,7 +243,7 @@ def fit_lattices(
     limits: (4,) lowest and highest lattice parameter, lowest and highest width
     tolerance: step, as a share of the standard uncertainty, at which a fit has converged
     most: steps at most
-    out: (voxels, OUTPUTS), nan where there is no fit; AREA is the sum over the reflections per unit
+    out: (voxels, OUTPUTS), nan where there is no fit; AREA is a sum of height times width, per unit
         area of a profile of width 1, still to be multiplied by profile.area(1, mixing)
     heights: (voxels, reflections), nan where a reflection was not used
     """
@@ -307,13 +308,14 @@ def fit_lattices(
                     converged = True
                     break
         if converged:
-            _report(reflections, windows, normal, a, width, chi2 / free, steps, limits,
+            _report(reflections, summed, windows, normal, a, width, chi2 / free, steps, limits,
                     out[voxel], heights[voxel])  # fmt: skip
 
 
 @njit(**KERNEL)
 def _report(
     reflections: F64,
+    summed: NDArray[np.bool_],
     windows: I64,
     normal: F64,
     a: float,
@@ -337,9 +339,10 @@ def _report(
         w = reflections[r]
         heights[r] = w[6]
         fitted += w[6] > _SEEN * math.sqrt(w[7] * scale)
-        height += w[6]
-        variance += w[7]
-        by_w += w[8]
+        if summed[r]:
+            height += w[6]
+            variance += w[7]
+            by_w += w[8]
     # area = height * width: a reflection's own scatter, and what the common width does to all;
     # a moves no area by symmetry
     var_area = width * width * variance + (by_w * width + height) ** 2 * var_w

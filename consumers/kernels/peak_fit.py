@@ -1,8 +1,8 @@
 """Many single peaks at once: a pseudo-Voigt on a straight background, by Levenberg and Marquardt.
 
 Six parameters: height, centre, full width at half maximum, mixing, background at the window's
-middle, slope. One pass over the points makes chi2, J^T W J and J^T W r; the step is a 6 x 6 Cholesky
-solution, clipped to the box. Marquardt's scaling of the diagonal: J. SIAM 1963, 11, 431.
+middle, slope. One pass over the points makes chi2, J^T W J and J^T W r; the step is a 6 x 6
+Cholesky solution, clipped to the box. Marquardt's scaling of the diagonal: J. SIAM 1963, 11, 431.
 """
 
 from __future__ import annotations
