@@ -118,10 +118,16 @@ class Link:
                 return None
         return self._inbox.popleft()
 
+    @property
+    def closed(self) -> bool:
+        """Whether close() has been called."""
+        return bool(self._socket.closed)
+
     def close(self, linger_s: float = 1.0) -> None:
         """Close; what was sent gets linger_s to leave."""
         if not self._socket.closed:
             self._socket.disable_monitor()
+            self._monitor.close(linger=0)
             self._socket.close(linger=round(linger_s * 1000))
 
     def _late(self, doing: str, timeout_s: float) -> HubUnreachable:

@@ -1,8 +1,8 @@
 """The hub's live side: what is published for views, and how a view listens.
 
-A live message is [topic, counter, packed message...]. A subscriber that comes late asks for the
-last values by subscribing to the private topic "@token|prefix": the hub then sends all it keeps
-under that topic, so that nobody else gets them again. Whoever reads too slowly loses messages,
+A live message is ["/" and topic, counter, packed message...]. A subscriber that comes late asks
+for the last values by subscribing to the private topic "@token|prefix": the hub then sends all it
+keeps under that topic, so that nobody else gets them again. Whoever reads too slowly loses messages,
 never holds the hub up; a LiveSubscriber to everything sees the gap in the counter and asks again.
 Messages may come twice: what changes carries a revision.
 
@@ -48,7 +48,7 @@ class LivePublisher:
     def publish(self, topic: str, parts: Payload) -> None:
         """Send to whoever listens now."""
         self._count += 1
-        self._send(topic.encode(), self._count, parts)
+        self._send(b"/" + topic.encode(), self._count, parts)
 
     def answer_subscriptions(self) -> None:
         """Give the last values to whoever has asked for them."""
@@ -97,7 +97,7 @@ class LiveSubscriber:
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4000)
         self._socket.connect(address)
         for topic in topics:
-            self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+            self._socket.setsockopt(zmq.SUBSCRIBE, b"/" + topic.encode())
         self._ask()
 
     def poll(self, timeout_s: float = 0.0, limit: int = 1000) -> list[Message]:

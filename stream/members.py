@@ -63,8 +63,9 @@ class Producer:
 
     def close(self) -> None:
         """Leave without waiting for answers; flush() first where they matter."""
-        self._link.send_op(Bye())
-        self._link.close()
+        if not self._link.closed:
+            self._link.send_op(Bye())
+            self._link.close()
 
     def __enter__(self) -> Producer:
         return self
@@ -168,8 +169,9 @@ class Member:
         """Leave; what was not acknowledged goes to others."""
         self._closing.set()
         self._heart.join(5)
-        self._link.send_op(Bye())
-        self._link.close()
+        if not self._link.closed:
+            self._link.send_op(Bye())
+            self._link.close()
 
     def __enter__(self) -> Member:
         return self

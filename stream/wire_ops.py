@@ -130,8 +130,7 @@ def unpack_op(part: bytes | memoryview) -> Op:
     cls = _OPS.get(name) if isinstance(name, str) else None
     if cls is None:
         raise WireError(f"unknown operation {str(name)[:60]!r}")
-    kind: type[Any] = cls
-    checks = _checks(kind)
+    checks = _checks(str(name))
     if raw.keys() != checks.keys():
         raise WireError(f"operation {name}: fields {sorted(raw)[:20]}, needs {sorted(checks)}")
     for field, check in checks.items():
@@ -143,12 +142,12 @@ def unpack_op(part: bytes | memoryview) -> Op:
 
 
 @functools.cache
-def _checks(cls: type[Any]) -> dict[str, Callable[[Any], bool]]:
+def _checks(name: str) -> dict[str, Callable[[Any], bool]]:
     kinds: dict[Any, Callable[[Any], bool]] = {
         int: lambda v: type(v) is int and 0 <= v < 1 << 63,
         str: lambda v: type(v) is str,
         bytes: lambda v: type(v) is bytes,
         tuple[int, ...]: lambda v: type(v) is list and all(type(n) is int for n in v),
     }
-    hints = typing.get_type_hints(cls)
-    return {f.name: kinds[hints[f.name]] for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(_OPS[name])
+    return {f.name: kinds[hints[f.name]] for f in dataclasses.fields(_OPS[name])}

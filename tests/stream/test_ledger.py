@@ -1,0 +1,119 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from operando.stream.ledger import LedgerError, ScanLedger
+from operando.stream.messages import ScanStop
+
+GROUPS = ("record", "process")
+
+
+def ledger(frames=4):
+    return ScanLedger("run", "scan", 1, frames, GROUPS)
+
+
+def finish(book, index):
+    for group in GROUPS:
+        book.done(group, index)
+
+
+def test_account_closes_when_every_frame_is_done_in_every_group():
+    book = ledger()
+    for index in (2, 0, 3, 1):
+        assert book.receive(index)
+    book.stop(ScanStop("scan", 4, "complete"))
+    for index in range(4):
+        assert not book.closed
+        finish(book, index)
+    account = book.account()
+    assert account.closed
+    assert (account.announced, account.received, account.lost) == (4, 4, {})
+    assert [(g.name, g.done, g.failed) for g in account.groups] == [
+        ("record", 4, {}),
+        ("process", 4, {}),
+    ]
+
+
+def test_account_does_not_close_before_the_source_has_stopped():
+    book = ledger(1)
+    book.receive(0)
+    finish(book, 0)
+    assert not book.account().closed
+
+
+def test_the_same_frame_again_is_a_duplicate_and_changes_nothing_else():
+    book = ledger()
+    assert book.receive(1)
+    assert not book.receive(1)
+    assert (book.account().received, book.account().duplicates) == (1, 1)
+
+
+def test_frames_the_source_names_as_lost_keep_its_reason_and_silent_ones_get_one():
+    book = ledger()
+    book.receive(0)
+    finish(book, 0)
+    book.stop(ScanStop("scan", 1, "aborted", {2: "damaged"}))
+    lost = book.account().lost
+    assert set(lost) == {1, 2, 3}
+    assert lost[2] == "damaged"
+    assert "aborted" in lost[1]
+    assert book.closed
+
+
+def test_a_frame_both_lost_and_later_received_is_received():
+    book = ledger(2)
+    book.receive(0)
+    book.stop(ScanStop("scan", 1, "complete", {0: "wrongly named", 1: "late"}))
+    assert set(book.account().lost) == {1}
+    book.receive(1)
+    assert book.account().lost == {}
+    assert book.account().received == 2
+
+
+def test_a_failure_is_named_and_the_last_word_counts():
+    book = ledger(1)
+    book.receive(0)
+    book.done("process", 0)
+    book.fail("process", 0, "NaN")
+    assert book.account().group("process").failed == {0: "NaN"}
+    assert book.account().group("process").done == 0
+    book.done("process", 0)
+    assert book.account().group("process").failed == {}
+
+
+@pytest.mark.parametrize("index", [-1, 4, 10**12])
+def test_a_frame_that_was_not_announced_is_refused(index):
+    with pytest.raises(LedgerError, match="announced 4"):
+        ledger().receive(index)
+
+
+def test_words_on_frames_that_never_came_are_refused():
+    with pytest.raises(LedgerError, match="has not come"):
+        ledger().done("record", 1)
+    book = ledger()
+    book.receive(1)
+    with pytest.raises(LedgerError, match="group 'x'"):
+        book.fail("x", 1, "why")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["receive", "done", "fail", "stop"]), st.integers(0, 5)),
+        max_size=60,
+    )
+)
+def test_the_books_balance_after_any_history(history):
+    book = ledger(6)
+    for verb, index in history:
+        if verb == "receive":
+            book.receive(index)
+        elif verb == "stop":
+            book.stop(ScanStop("scan", 0, "complete"))
+        elif book.has(index) and verb == "done":
+            book.done("record", index)
+        elif book.has(index):
+            book.fail("record", index, "why")
+        account = book.account()
+        record = account.group("record")
+        assert account.received + len(account.lost) <= account.announced
+        assert not book.stopped or account.received + len(account.lost) == account.announced
+        assert record.done + len(record.failed) + book.pending("record") == account.received
