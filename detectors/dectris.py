@@ -138,6 +138,7 @@ class DectrisDetector(Device):
         self._exposure: Exposure | None = None
         self._flying = False
         self._ended_by_us = threading.Event()
+        self._arming = threading.Lock()  # an end that comes while arming ends what it armed
         self._resource = ""
         self._collected = 0
         super().__init__(prefix, name=name, **kwargs)
@@ -181,7 +182,8 @@ class DectrisDetector(Device):
     def _end(self, command: str) -> None:
         self._ended_by_us.set()
         self._flying = False
-        self.simplon.command(command)
+        with self._arming:
+            self.simplon.command(command)
 
     # -- flying -----------------------------------------------------------------------------------
 
@@ -191,14 +193,18 @@ class DectrisDetector(Device):
         self._resource, self._collected = "", 0
         self.frames.put(0)
         status = DeviceStatus(self, call_stop_on_failure=False)
-        threading.Thread(target=self._arm, args=(value, status), daemon=True).start()
+        self._ended_by_us.clear()
         self._flying = True  # from here on nothing may be replayed
+        threading.Thread(target=self._arm, args=(value, status), daemon=True).start()
         return status
 
     def _arm(self, exposure: Exposure, status: DeviceStatus) -> None:
         try:
-            self.configure_series(exposure)
-            self.simplon.command("arm")
+            with self._arming:
+                self.configure_series(exposure)
+                if self._ended_by_us.is_set():
+                    raise DetectorError(f"{self.name} was stopped before it was armed")
+                self.simplon.command("arm")
         except Exception as error:
             self._flying = False
             status.set_exception(error)
@@ -227,7 +233,6 @@ class DectrisDetector(Device):
         """The detector waits for pulses, or takes its burst. Raises DetectorError if not armed."""
         if self._exposure is None or not self._flying:
             raise DetectorError(f"{self.name}: kickoff, but the detector is not armed")
-        self._ended_by_us.clear()
         status = DeviceStatus(self, call_stop_on_failure=False)
         if self._exposure.trigger_mode == "ints":
             threading.Thread(target=self._burst, daemon=True).start()

@@ -11,8 +11,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .ioc_potentiostat import PotentiostatIoc
 from .ioc_stage import StageIoc
 from .iocs import IocServer
@@ -113,18 +111,6 @@ class Simulation:
             self.twin.begin_scan(number)
         if self._truth_folder is not None:
             path = self._truth_folder / f"truth_{number:03d}.npz"
-            np.savez(path, allow_pickle=False, **truth_arrays(self.twin))
+            self.twin.truth().save(path)
             _log.info("truth of scan %d is in %s", number, path)
 
-
-def truth_arrays(twin: Twin) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
-    """The twin's truth as plain arrays: no object arrays."""
-    truth = twin.truth()
-    fields = truth if isinstance(truth, dict) else _fields(truth)
-    arrays = {name: np.asarray(value) for name, value in fields.items()}
-    return {name: array for name, array in arrays.items() if array.dtype.kind in "biufU"}
-
-
-def _fields(value: object) -> dict[str, object]:
-    names = getattr(value, "__dataclass_fields__", {})
-    return {name: getattr(value, name) for name in names}

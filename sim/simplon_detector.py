@@ -265,10 +265,9 @@ class SimulatedDetector:
             series, index, rotation_deg, translation_um = pulse
             if series.given_up.is_set():
                 continue
-            key = (series.scan << 32) | index  # the same frame of the same scan, the same noise
             try:
                 pixels = self.twin.expose(
-                    rotation_deg, translation_um, series.start.exposure_s, key
+                    rotation_deg, translation_um, series.start.exposure_s, index
                 )
             except Exception:
                 _log.exception("frame %d of series %d cannot be made", index, series.number)

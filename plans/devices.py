@@ -1,0 +1,52 @@
+"""What a plan needs of its devices: Bluesky's protocols and a few readable signals.
+
+Any object that fits will do, from ophyd or ophyd-async, real or simulated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from bluesky.protocols import (
+    Collectable,
+    Flyable,
+    Movable,
+    Preparable,
+    Readable,
+    Stageable,
+    Stoppable,
+    WritesStreamAssets,
+)
+
+Signal = Readable[Any]
+
+
+class CellController(Movable[Any], Stoppable, Readable[Any], Protocol):
+    """A potentiostat: set(technique) until its mark, stop() is open circuit.
+
+    outcome: how the last program ended: REACHED, CUTOFF, STOPPED, ...
+    zero_command: set to 1 to count charge from now
+    """
+
+    voltage: Signal
+    current: Signal
+    charge: Signal
+    temperature: Signal
+    time: Signal
+    state: Signal
+    outcome: Signal
+    zero_command: Movable[Any]
+
+
+class FlyStage(Preparable, Flyable, Stoppable, Readable[Any], Protocol):
+    """A stage: prepare(FlyScan) and fly; frames counts the pulses it gave in this flight."""
+
+    frames: Signal
+
+
+class FlyDetector(
+    Preparable, Flyable, Stageable, Collectable, WritesStreamAssets, Readable[Any], Protocol
+):
+    """A detector: prepare(Exposure) arms it; frames counts what it acquired; unstage disarms."""
+
+    frames: Signal

@@ -1,0 +1,82 @@
+"""A RunEngine whose Ctrl-C leaves the cell safe.
+
+The first SIGINT or SIGTERM pauses at once: Bluesky then calls stop() on the potentiostat, which
+opens the circuit, and pause() on the detector, which disarms. Then the plan is aborted, so that
+its finalizers run. Further signals are not listened to until that is over. Windows live in other
+processes: nothing here knows Qt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bluesky import RunEngine
+from bluesky.utils import RunEngineInterrupted, TransitionError
+
+from .devices import CellController
+
+_log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+Callback = Callable[[str, Mapping[str, Any]], None]
+
+
+class Stopped(RuntimeError):
+    """The plan was stopped by a signal; the cell is at open circuit."""
+
+
+@contextlib.contextmanager
+def pause_on_signals(engine: RunEngine) -> Iterator[None]:
+    """A context manager for a RunEngine: signals pause it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pause() -> None:
+        try:
+            engine.request_pause(defer=False)
+        except TransitionError:
+            _log.info("already stopping")
+
+    def handler(number: int, frame: object) -> None:
+        # the engine's lock may be held by the very code that the signal interrupts
+        threading.Thread(target=pause, name="pause", daemon=True).start()
+
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def make_engine(callbacks: Sequence[Callback] = ()) -> RunEngine:
+    """A RunEngine with these callbacks; off the main thread it leaves signals alone."""
+    main = threading.current_thread() is threading.main_thread()
+    engine = RunEngine({}, context_managers=[pause_on_signals] if main else [])
+    for callback in callbacks:
+        engine.subscribe(callback)
+    return engine
+
+
+def run_safely(engine: RunEngine, plan: Any, potentiostat: CellController) -> tuple[str, ...]:
+    """Run plan to its end; the uids of its runs. Raises Stopped after a signal.
+
+    Whatever happens, the potentiostat is told once more to open the circuit: also where the plan
+    never came to its finalizers.
+    """
+    try:
+        try:
+            return tuple(engine(plan))
+        except RunEngineInterrupted:
+            if engine.state == "paused":
+                engine.abort("stopped by a signal")
+            raise Stopped("stopped by a signal: the cell is at open circuit") from None
+    finally:
+        if engine.state == "paused":
+            engine.abort("left by its caller")
+        potentiostat.stop(success=True)

@@ -1,0 +1,46 @@
+"""Leave the cell at open circuit and the detector disarmed, whatever happened.
+
+Each step is taken even where another failed; what failed is raised at the end, all of it in one
+line. The instrument's own limits and its lease stand behind this where the process itself dies.
+This is no personnel or equipment safety system.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky.utils import Msg, RunEngineControlException
+
+from .devices import CellController, FlyDetector, FlyStage
+
+_log = logging.getLogger(__name__)
+Step = Callable[[], Generator[Msg, Any, Any]]
+
+
+class NotSafe(RuntimeError):
+    """Something could not be brought to its safe state; names it."""
+
+
+def safe_end(
+    potentiostat: CellController, stage: FlyStage, detector: FlyDetector
+) -> Generator[Msg, Any, None]:
+    """Open the circuit, abort the flight, disarm the detector. Raises NotSafe."""
+    steps: tuple[tuple[str, Step], ...] = (
+        ("open circuit", lambda: bps.stop(potentiostat)),
+        ("stage stopped", lambda: bps.stop(stage)),
+        ("detector disarmed", lambda: bps.unstage(detector)),
+    )
+    failed = []
+    for wanted, step in steps:
+        try:
+            yield from step()
+        except RunEngineControlException:
+            raise
+        except Exception as error:
+            _log.error("%s: %s", wanted, error)
+            failed.append(f"{wanted}: {error}")
+    if failed:
+        raise NotSafe("not safe, look at the hardware: " + "; ".join(failed))

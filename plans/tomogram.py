@@ -1,0 +1,206 @@
+"""One tomogram as a Bluesky run of its own: describe, arm, fly, count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.utils import Msg, RunEngineControlException
+
+from ..detectors.dectris import Exposure
+from ..detectors.stage import FlyScan
+from ..stream.description import GridAxis, ScanDescription
+from ..stream.messages import CellState, Scalar
+from .devices import CellController, FlyDetector, FlyStage
+from .pause_witness import PauseWitness
+
+Plan = Generator[Msg, Any, Any]
+
+_POLL_S = 0.25
+_STALLED_S = 60.0  # wall time without a new frame after which a flight is given up
+
+
+class Incomplete(RuntimeError):
+    """A scan that does not hold what it announced: it is taken again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tomogram:
+    """What is the same for all tomograms of a run.
+
+    angles_deg: in the order of visit
+    start_um, stop_um, points: one line, ends included
+    exposure_s, dwell_s: count time, and time at a point [s]
+    energy_ev: 0 leaves the detector's as it is [eV]
+    poni: text of the geometry
+    """
+
+    angles_deg: tuple[float, ...]
+    start_um: float
+    stop_um: float
+    points: int
+    snake: bool
+    exposure_s: float
+    dwell_s: float
+    energy_ev: float
+    poni: str
+    technique: str
+    notes: dict[str, Scalar] = field(default_factory=dict)
+
+    def frames(self) -> int:
+        """Frames of one tomogram."""
+        return len(self.angles_deg) * self.points
+
+    def described(
+        self, run: str, scan: str, number: int, cell: CellState, notes: dict[str, Scalar]
+    ) -> ScanDescription:
+        """This tomogram as the detector's stream announces it."""
+        places = np.linspace(self.start_um, self.stop_um, self.points)
+        return ScanDescription(
+            run=run,
+            scan=scan,
+            number=number,
+            technique=self.technique,
+            grid=(len(self.angles_deg), self.points),
+            axes=(
+                GridAxis("rotation", "deg", 0, self.angles_deg),
+                GridAxis("translation", "um", 1, tuple(float(p) for p in places)),
+            ),
+            snake=self.snake,
+            poni=self.poni,
+            cell=cell,
+            notes={**self.notes, **notes},
+        )
+
+    def flown(self, scan: str) -> FlyScan:
+        """This tomogram as the stage flies it."""
+        return FlyScan(
+            scan=scan,
+            angles_deg=self.angles_deg,
+            start_um=self.start_um,
+            stop_um=self.stop_um,
+            points=self.points,
+            dwell_s=self.dwell_s,
+            snake=self.snake,
+        )
+
+
+def cell_state(potentiostat: CellController) -> Plan:
+    """The cell as it is now, a CellState."""
+    numbers = {}
+    for name, signal in (
+        ("time_s", potentiostat.time),
+        ("voltage_v", potentiostat.voltage),
+        ("current_a", potentiostat.current),
+        ("charge_ah", potentiostat.charge),
+        ("temperature_c", potentiostat.temperature),
+    ):
+        numbers[name] = float((yield from bps.rd(signal, default_value=0.0)))
+    state = yield from bps.rd(potentiostat.state, default_value="IDLE")
+    return CellState(**numbers, state=str(state))
+
+
+def tomogram(
+    potentiostat: CellController,
+    stage: FlyStage,
+    detector: FlyDetector,
+    scan: Tomogram,
+    run: str,
+    number: int,
+    notes: dict[str, Scalar],
+    witness: PauseWitness,
+    tell: Callable[[int], None],
+) -> Plan:
+    """Take one tomogram. Raises Incomplete where it was interrupted or frames are missing.
+
+    run: uid of the outer run; number: of the scan in it; tell: is told the frames done
+    """
+    md = {
+        "plan_name": "tomogram",
+        "operando": "scan",
+        "operando_run": run,
+        "scan_number": number,
+        "technique": scan.technique,
+        "shape": [len(scan.angles_deg), scan.points],
+        "num_points": scan.frames(),
+        "notes": {**scan.notes, **notes},
+    }
+    uid = str((yield from bps.open_run(md)))
+
+    def whole() -> Plan:
+        yield from bps.stage(detector)
+        cell = yield from cell_state(potentiostat)
+        yield from bps.trigger_and_read([potentiostat], name="cell")
+        yield from bps.declare_stream(detector, name="primary", collect=True)
+        yield from bps.prepare(stage, scan.flown(uid), wait=True)
+        description = scan.described(run, uid, number, cell, notes)
+        exposure = Exposure(
+            description, scan.exposure_s, frame_s=scan.dwell_s, energy_ev=scan.energy_ev
+        )
+        yield from bps.prepare(detector, exposure, wait=True)
+        _not_interrupted(witness, number)
+        tell(0)
+        yield from _fly(stage, detector, scan, number, witness, tell)
+        yield from bps.unstage(detector)
+
+    def cleanly() -> Plan:
+        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(stage, detector))
+
+    yield from bpp.contingency_wrapper(cleanly(), except_plan=_failed, else_plan=bps.close_run)
+
+
+def _fly(
+    stage: FlyStage,
+    detector: FlyDetector,
+    scan: Tomogram,
+    number: int,
+    witness: PauseWitness,
+    tell: Callable[[int], None],
+) -> Plan:
+    group = f"flight-{number}"
+    yield from bps.kickoff(detector, wait=True)
+    _not_interrupted(witness, number)
+    yield from bps.kickoff(stage, wait=True)
+    yield from bps.complete(stage, group=group)
+    yield from bps.complete(detector, group=group)
+    pulses, moved = 0, time.monotonic()
+    while True:
+        done = yield from bps.wait(group=group, timeout=_POLL_S, error_on_timeout=False)
+        _not_interrupted(witness, number)
+        given = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
+        if given != pulses:
+            pulses, moved = given, time.monotonic()
+        tell(pulses)
+        if done is not False:
+            break
+        if time.monotonic() - moved > _STALLED_S + scan.dwell_s:
+            raise Incomplete(f"scan {number} stands at frame {pulses} of {scan.frames()}")
+    taken = int((yield from bps.rd(detector.frames, default_value=scan.frames())))
+    yield from bps.collect(detector, name="primary")
+    if pulses != scan.frames() or taken != scan.frames():
+        raise Incomplete(
+            f"scan {number}: {scan.frames()} frames announced, the stage gave {pulses} pulses, "
+            f"the detector took {taken}"
+        )
+
+
+def _not_interrupted(witness: PauseWitness, number: int) -> None:
+    if witness.interrupted:
+        raise Incomplete(f"scan {number} was interrupted by a pause")
+
+
+def _at_rest(stage: FlyStage, detector: FlyDetector) -> Plan:
+    yield from bps.stop(stage)
+    yield from bps.unstage(detector)
+
+
+def _failed(error: Exception) -> Plan:
+    if isinstance(error, RunEngineControlException):
+        yield from bps.close_run(exit_status=getattr(error, "exit_status", "abort"))
+    else:
+        yield from bps.close_run(exit_status="fail", reason=str(error))
