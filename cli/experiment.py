@@ -33,20 +33,17 @@ class Limits(Section):
     voltage_V: tuple[float, float] = Field(
         (2.9, 4.4), description="lowest and highest cell voltage [V]"
     )
-    current_A: tuple[float, float] = Field(
-        (-1e-4, 1e-4), description="most negative and most positive current [A]"
+    current_A: float = Field(1e-4, gt=0, description="largest current, either direction [A]")
+    charge_Ah: float = Field(
+        1e-4, gt=0, description="largest charge since the run's start, either direction [A h]"
     )
-    charge_Ah: tuple[float, float] = Field(
-        (-1.0, 1.0), description="charge since the run's start [A h], discharge negative"
-    )
-    temperature_C: tuple[float, float] = Field((0.0, 60.0), description="cell temperature [deg C]")
+    temperature_C: float = Field(60.0, description="highest cell temperature [deg C]")
 
     @model_validator(mode="after")
     def _ordered(self) -> Limits:
-        for name in ("voltage_V", "current_A", "charge_Ah", "temperature_C"):
-            low, high = getattr(self, name)
-            if not low < high:
-                raise ValueError(f"{name} is [{low}, {high}]: the lower limit comes first")
+        low, high = self.voltage_V
+        if not low < high:
+            raise ValueError(f"voltage_V is [{low}, {high}]: the lower limit comes first")
         return self
 
 
@@ -75,8 +72,10 @@ class Cell(Section):
             raise ValueError(
                 f"cutoff_V {self.cutoff_V} lies outside limits.voltage_V [{low}, {high}]"
             )
-        if not self.limits.current_A[0] <= self.current_A <= self.limits.current_A[1]:
-            raise ValueError(f"current_A {self.current_A} lies outside limits.current_A")
+        if abs(self.current_A) > self.limits.current_A:
+            raise ValueError(
+                f"current_A {self.current_A} is beyond limits.current_A {self.limits.current_A}"
+            )
         return self
 
 

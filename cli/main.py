@@ -215,12 +215,12 @@ def report(
     ] = None,
 ) -> None:
     """Figures and numbers of a finished run."""
-    from ..live_views.report import write_report_of_file
     from ..stream.run_file import RunFileError
+    from .report import report_of_file
 
     folder = out or file.parent / "report"
     try:
-        pictures = write_report_of_file(file, folder)
+        pictures = report_of_file(file, folder)
     except RunFileError as error:
         fail(str(error), 2)
     for picture in pictures:
@@ -282,11 +282,16 @@ def reduce(
 
 
 @app.command(rich_help_panel=PARTS)
-def plan(file: ExperimentFile) -> None:
+def plan(
+    file: ExperimentFile,
+    to: Annotated[
+        Path, typer.Option(help="The run's NeXus file, as its documents will name it.")
+    ] = Path("run.nxs"),
+) -> None:
     """The Bluesky plan: runs the cell, pauses it, scans, and leaves it at open circuit."""
     from .plan import run_plan
 
-    raise typer.Exit(run_plan(_experiment(file)))
+    raise typer.Exit(run_plan(_experiment(file), to))
 
 
 @app.command(rich_help_panel=PARTS)

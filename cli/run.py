@@ -96,7 +96,8 @@ class Run:
         try:
             self._start(parts, live, experiment)
             if not self.interrupted:
-                name, *arguments = self.choices.source or ("plan", "plan")
+                plan = ("plan", "plan", "--to", str(self.folder.file))
+                name, *arguments = self.choices.source or plan
                 source = parts.start(name, *arguments, str(self.folder.experiment))
                 trouble += self._follow(parts, live, source)
                 trouble += self._end_source(parts, source)
@@ -115,7 +116,7 @@ class Run:
             parts.start("sim", "sim", file, "--truth", str(self.folder.truth))
         parts.start("hub", "hub", file, *(() if self.choices.live else ("--no-detector",)))
         parts.start("recorder", "record", file, "--to", str(self.folder.file))
-        parts.start("absorber", "absorb", file)
+        parts.start("absorber", "absorb", file, restart=True)
         for number in range(experiment.analysis.reducers):
             name = f"reducer-{number}"
             parts.start(name, "reduce", file, "--name", name, restart=True)

@@ -200,24 +200,27 @@ def serve_window(
 def serve_sim(experiment: Experiment, truth: Path | None) -> None:
     """Serve the digital twin."""
     use_epics(experiment)
-    from ..sim.server import Simulation
+    from ..sim.server import Prefixes, Simulation
     from ..sim.twin import Twin
 
     configure_logging()
     stop = stop_when_asked()
     if experiment.simulation is None:
         raise SystemExit("operando: this experiment has no `simulation:` section to serve")
-    simulation = Simulation(
-        Twin(check_twin(experiment, "experiment")),
-        clock=experiment.simulation.clock,
-        rest_port=int(experiment.detector.rest.rsplit(":", 1)[1]),
-        stream_address=experiment.detector.stream,
-        ca_port=experiment.network.epics_port,
-        potentiostat_prefix=experiment.potentiostat.prefix,
-        stage_prefix=experiment.stage.prefix,
-        truth_folder=truth,
-    )
     with heartbeat(experiment.network.items, "sim") as report:
+        simulation = Simulation(
+            Twin(check_twin(experiment, "experiment")),
+            clock=experiment.simulation.clock,
+            rest_port=int(experiment.detector.rest.rsplit(":", 1)[1]),
+            stream_address=experiment.detector.stream,
+            ca_port=experiment.network.epics_port,
+            prefixes=Prefixes(experiment.potentiostat.prefix, experiment.stage.prefix),
+            truth_folder=truth,
+        )
         simulation.start()
-        report.state = "serving"
-        simulation.run(stop)
+        try:
+            report.state = "serving"
+            while not stop.wait(0.5):
+                report.values = {"frames_per_s": round(simulation.frames_per_s, 1)}
+        finally:
+            simulation.stop()

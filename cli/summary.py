@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..stream.messages import Result
 from .folder import RunFolder
 from .observer import Observer
-
-EDGE_VOXELS = 1  # voxels at a particle's rim are partly pore
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +38,13 @@ def write_summary(
     folder: RunFolder, observer: Observer, outcome: Outcome, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Write and say how it went."""
-    from ..live_views.report import write_report_of_file
+    from .report import report_of_file
 
     say("drawing the report")
     pictures = [str(p) for p in sorted(folder.window.glob("*.png"))]
     if folder.file.is_file():
         try:
-            pictures += [str(p) for p in write_report_of_file(folder.file, folder.report)]
+            pictures += [str(p) for p in report_of_file(folder.file, folder.report)]
         except (OSError, ValueError, RuntimeError) as error:
             outcome.trouble.append(f"the report could not be drawn: {error}")
     totals = observer.totals()
@@ -87,8 +84,8 @@ def write_summary(
 def lattice_errors(truth: Path, finals: list[Result]) -> dict[int, float]:
     """Scan number -> median |a - a_true| in the solid-solution voxels of particles [Å].
 
-    Empty where there is no truth to compare with. Voxels at the rim of a particle are left out:
-    there a voxel is partly pore and the truth of its lattice parameter is the neighbour's.
+    Empty where there is no truth to compare with. A voxel counts where it holds one spinel and is
+    mostly particle; voxels in which two spinels coexist have no single lattice parameter.
     """
     from ..sim.truth import load_truth
 
@@ -96,22 +93,13 @@ def lattice_errors(truth: Path, finals: list[Result]) -> dict[int, float]:
     for result in finals:
         if (result.consumer, result.name) != ("xrdct", "lattice_parameter"):
             continue
-        path = truth / f"truth_{result.number:04d}.npz"
+        path = truth / f"truth_{result.number:03d}.npz"
         if path.is_file():
             true = load_truth(path)
-            inside = _eroded(true.labels > 0) & ~true.two_phase & (true.labels > 0)
-            error = np.abs(result.values - true.lattice_parameter)[inside]
+            error = np.abs(result.values - true.lattice_parameter_a)[true.solid_solution]
             if np.isfinite(error).any():
                 found[result.number] = float(np.nanmedian(error))
     return found
-
-
-def _eroded(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    out = inside.copy()
-    for axis in (0, 1):
-        for step in (-EDGE_VOXELS, EDGE_VOXELS):
-            out &= np.roll(inside, step, axis)
-    return out
 
 
 def _median(values: list[float]) -> float:

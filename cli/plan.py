@@ -1,0 +1,150 @@
+"""The part of a run that drives it: devices from the experiment file, the plan, its documents.
+
+Runs in a process of its own, without Qt, on the main thread, so that Ctrl-C reaches the RunEngine.
+Exit codes: 0 the plan ended, 130 it was stopped by a signal, 1 it failed. In every case the cell is
+at open circuit and the detector disarmed when the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from ..stream.members import Producer
+from ..stream.messages import Scalar, Status
+from .experiment import Experiment, Mark, check_twin
+from .folder import epics_environment
+from .parts import on_supervisor_gone
+
+CONNECT_S = 20.0
+FLUSH_S = 20.0
+
+log = logging.getLogger(__name__)
+
+
+def run_plan(experiment: Experiment, record: Path) -> int:
+    """Run the experiment's plan to its end; the exit code.
+
+    record: the run's NeXus file, for the documents that say where frames will be found
+    """
+    from .serve import configure_logging
+
+    configure_logging()
+    os.environ.update(epics_environment(experiment))
+    from ..detectors.dectris import DectrisDetector
+    from ..detectors.dectris import RunFile as FileOfScan
+    from ..detectors.potentiostat import Limits, Potentiostat
+    from ..detectors.stage import ScanStage
+    from ..plans.cell_watch import CellWatch
+    from ..plans.documents import DocumentPublisher
+    from ..plans.engine import Stopped, make_engine, run_safely
+    from ..plans.operando_tomography import operando_tomography
+    from ..plans.outbox import Outbox
+    from ..plans.position_watch import PositionWatch
+
+    limits = experiment.cell.limits
+    uri = f"file://localhost{record.resolve()}"
+    potentiostat = Potentiostat(
+        experiment.potentiostat.prefix,
+        name="potentiostat",
+        limits=Limits(*limits.voltage_V, limits.current_A, limits.charge_Ah, limits.temperature_C),
+        lease_s=experiment.potentiostat.lease_s,
+    )
+    stage = ScanStage(experiment.stage.prefix, name="stage")
+    detector = DectrisDetector(
+        experiment.detector.rest,
+        name="detector",
+        version=experiment.detector.api,
+        run_file=lambda scan: FileOfScan(uri, f"/entry/scan_{scan.number:04d}/detector/data"),
+    )
+    for device in (potentiostat, stage):
+        device.wait_for_connection(timeout=CONNECT_S)
+
+    with Producer(experiment.network.items, "plan", window=64) as producer:
+        outbox = Outbox(producer.put)
+
+        def report(state: str, values: dict[str, Scalar]) -> None:
+            outbox.put(Status("plan", state, time.time(), values))
+
+        watch = CellWatch(potentiostat, outbox.put)
+        places = PositionWatch(stage, outbox.put)
+        engine = make_engine([DocumentPublisher(outbox.put), watch])
+        on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGINT))
+        watch.start()
+        places.start()
+        try:
+            plan = operando_tomography(
+                potentiostat, stage, detector, **arguments(experiment), report=report
+            )
+            run_safely(engine, plan, potentiostat)
+            code = 0
+        except Stopped as stopped:
+            log.warning("%s", stopped)
+            report("stopped", {"reason": str(stopped)})
+            code = 130
+        except Exception as error:  # whatever it was: the cell is safe, the reason must be said
+            log.exception("the plan failed")
+            report("failed", {"reason": f"{type(error).__name__}: {error}"})
+            code = 1
+        finally:
+            _last_samples(watch, potentiostat)
+            places.stop()
+            outbox.close(FLUSH_S)
+            potentiostat.close()
+    return code
+
+
+def _last_samples(watch: Any, potentiostat: Any) -> None:
+    """Follow the cell until its own clock has moved on: the record ends with the state it is in."""
+    before = potentiostat.time.get()
+    deadline = time.monotonic() + 2.0
+    while potentiostat.time.get() == before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.1)  # the monitors of the same tick
+    watch.stop()
+
+
+def arguments(experiment: Experiment) -> dict[str, Any]:
+    """The plan's arguments as the experiment file means them."""
+    cell, scan = experiment.cell, experiment.scan
+    lines, angles = scan.translations, scan.angles
+    return {
+        "marks": [_mark(mark) for mark in experiment.marks],
+        "current_a": cell.current_A,
+        "cutoff_v": cell.cutoff_V,
+        "angles": angles.count,
+        "order": angles.order.replace("-", "_"),
+        "span_deg": angles.span_deg,
+        "translations": lines.points,
+        "step_um": (lines.stop_um - lines.start_um) / (lines.points - 1),
+        "centre_um": 0.5 * (lines.start_um + lines.stop_um),
+        "snake": scan.snake,
+        "exposure_s": scan.exposure_s,
+        "dwell_s": scan.exposure_s,
+        "relaxation_s": scan.relaxation_s,
+        "poni": _geometry(experiment),
+        "technique": scan.technique,
+        "notes": {"cell": cell.name},
+        "md": {"title": experiment.title, "cell": cell.name},
+    }
+
+
+def _mark(mark: Mark) -> dict[str, float]:
+    """A mark of the file in the units of the plan."""
+    if mark.capacity_mAh is not None:
+        return {"capacity_ah": mark.capacity_mAh * 1e-3}
+    if mark.voltage_V is not None:
+        return {"voltage_v": mark.voltage_V}
+    return {"time_s": mark.time_s or 0.0}
+
+
+def _geometry(experiment: Experiment) -> str:
+    if experiment.geometry:
+        return Path(experiment.geometry).read_text(encoding="utf-8")
+    from ..sim.twin import Twin
+
+    return Twin(check_twin(experiment, "experiment")).poni

@@ -1,0 +1,29 @@
+"""The report of a recorded run: its file, read back and drawn by the window's own panels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..stream.messages import Message
+from ..stream.run_file import RunFile, open_run
+
+
+def report_of_file(file: Path, out: Path) -> list[Path]:
+    """Figures and tables of a run; the paths written. Raises RunFileError."""
+    from ..live_views.report import write_report
+
+    with open_run(file) as run:
+        return write_report(messages_of(run), out)
+
+
+def messages_of(run: RunFile) -> Iterator[Message]:
+    """What a window would have heard of a run: scans, the cell's history, results, accounts."""
+    for start in run.scans():
+        yield start
+        yield from run.stops(start.scan)
+    samples = run.samples()
+    if samples is not None:
+        yield samples
+    yield from run.results()
+    yield from run.accounts()
