@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..materials.structures import structure
-from .powder import Crystal, LineShape, pattern
+from .powder import REFERENCE_Q, Crystal, LineShape, pattern, strongest
 
 PEEK_CELL_A = (7.75, 5.86, 10.0)
 PEEK_LINES = (((1, 1, 0), 1.0), ((1, 1, 1), 0.35), ((2, 0, 0), 0.5), ((2, 1, 1), 0.3))
@@ -36,7 +36,7 @@ def background(
         inverse_d = math.sqrt(sum((h / a) ** 2 for h, a in zip(hkl, PEEK_CELL_A, strict=True)))
         away = (q_grid - 2 * math.pi * inverse_d) / PEEK_LINE_WIDTH
         total += peek / 3 * strength * np.exp(-4 * math.log(2) * away**2)
-    lines = Crystal(structure("aluminium")).lines(q_grid[-1])
-    rings = pattern(lines, LineShape(), q_grid, energy_ev)
-    total += aluminium * rings / rings.max()
+    crystal, shape = Crystal(structure("aluminium")), LineShape()
+    rings = pattern(crystal.lines(float(q_grid[-1])), shape, q_grid, energy_ev)
+    total += aluminium * rings / strongest(crystal.lines(REFERENCE_Q), shape, energy_ev)
     return total

@@ -69,6 +69,7 @@ class FramePainter:
                 f"patterns reach from {q_grid[0]:.3f} to {q_grid[-1]:.3f} 1/Å, "
                 f"the detector to {q.max():.3f}"
             )
+        self._points = len(q_grid)
         self.geometry = geometry
         self.q = q
         self.saturation = saturation
@@ -87,7 +88,13 @@ class FramePainter:
         pattern: mean counts a pixel on q_grid, before solid angle and polarisation
         seed: 64 bits
         zingers: how many to expect
+        Raises ValueError where the pattern has another length than q_grid, or is no intensity.
         """
+        if pattern.shape != (self._points,) or not np.all((pattern >= 0) & (pattern < np.inf)):
+            raise ValueError(
+                f"pattern of shape {pattern.shape} from {pattern.min()} to {pattern.max()} counts, "
+                f"{self._points} finite numbers of 0 or more are needed"
+            )
         rows, cols = self.geometry.shape
         out = np.empty(rows * cols, self.dtype)
         _paint(

@@ -3,7 +3,8 @@
 A Poisson number of mean m is the sum of two independent ones, of mean r and m - r. r is the largest
 multiple of 1/16 below m, and its number comes from an alias table (Walker 1977; Vose 1991): one
 lookup, one comparison, no loop. The rest is at most 1/16 and found by counting up the distribution,
-mostly in one comparison. Means beyond the tables are drawn in pieces. One 64-bit random word
+mostly in one comparison. Means beyond the tables are drawn in pieces, those beyond 4096 as
+normal numbers. One 64-bit random word
 serves both: 7 bits choose the table's column, 24 decide for the alias, 32 are the rest's, so
 probabilities are exact to 2^-31.
 
@@ -20,6 +21,7 @@ from scipy.stats import poisson
 
 STEP = 1 / 16  # of the means that have a table
 ROWS = 1024  # tables; the largest mean is (ROWS - 1) * STEP
+NORMAL = 4096  # means above it get a normal number (Box and Muller 1958), skewness 1/64 missed
 FULL = (1 << 24) - 1  # of 24 bits
 COLUMNS = 128  # outcomes a table; beyond them the largest mean has 1e-12 of its probability
 
@@ -85,6 +87,14 @@ def poisson_number(mean, state, tables):  # type: ignore[no-untyped-def]
     golden = np.uint64(0x9E3779B97F4A7C15)
     largest = np.float32((ROWS - 1) * STEP)
     number = np.int32(0)
+    if mean > np.float32(NORMAL):
+        state += golden
+        word = _word(state)
+        first = (np.float64(np.int64(word >> np.uint64(32))) + 0.5) * (1.0 / 4294967296.0)
+        second = np.float64(np.int64(word & np.uint64(0xFFFFFFFF))) * (1.0 / 4294967296.0)
+        normal = np.sqrt(-2.0 * np.log(first)) * np.cos(2 * np.pi * second)
+        beyond = np.float64(mean) + np.sqrt(np.float64(mean)) * normal
+        return np.int32(min(beyond + 0.5, 2e9)), state
     while mean > largest:
         state += golden
         number += _tabulated(ROWS - 1, _word(state), tables)

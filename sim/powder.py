@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..materials.structures import Structure
 
+REFERENCE_Q = 5.0  # heights refer to the strongest line up to here, on the detector or not [1/Å]
 HC_EV_ANGSTROM = 12398.419843320026  # CODATA 2018
 
 
@@ -58,7 +59,6 @@ class Crystal:
         self._structure = structure
         self._small = self._read()
         self.a = float(self._small.cell.a)
-        self._check_electrons()
 
     def lines(self, q_max: float, a: float | None = None) -> Lines:
         """All lines up to q_max [1/Å] with the cell scaled to lattice parameter a [Å]."""
@@ -83,27 +83,19 @@ class Crystal:
     def _read(self) -> gemmi.SmallStructure:
         block = gemmi.cif.read_string(self._structure.cif).sole_block()
         small = gemmi.make_small_structure_from_block(block)
+        chemical = {site.label: site.occ for site in small.sites}
         # without it atoms on special positions are counted once for every operation that fixes them
         small.change_occupancies_to_crystallographic()
-        return small
-
-    def _check_electrons(self) -> None:
-        calculator = gemmi.StructureFactorCalculatorX(self._small.cell)
-        found = calculator.calculate_sf_from_small_structure(self._small, (0, 0, 0)).real
-        sites = self._small.get_all_unit_cell_sites()
-        full = sum(site.element.atomic_number * self._shared(site.label) for site in sites)
-        if abs(found - full) > 0.002 * full:
+        sites = small.get_all_unit_cell_sites()
+        electrons = sum(site.element.atomic_number * chemical[site.label] for site in sites)
+        calculator = gemmi.StructureFactorCalculatorX(small.cell)
+        forward = calculator.calculate_sf_from_small_structure(small, (0, 0, 0)).real
+        if not abs(forward - electrons) < 0.002 * electrons:
             raise ValueError(
-                f"structure {self._structure.name}: F(000) is {found:.1f}, "
-                f"its unit cell has {full:.1f} electrons"
+                f"structure {self._structure.name}: F(000) is {forward:.1f}, "
+                f"its unit cell has {electrons:.1f} electrons"
             )
-
-    def _shared(self, label: str) -> float:
-        """Chemical occupancy of the site called label: how full one of its places is."""
-        operations = self._small.spacegroup.operations()
-        (site,) = [s for s in self._small.sites if s.label == label]
-        places = sum(s.label == label for s in self._small.get_all_unit_cell_sites())
-        return float(site.occ) * len(operations) / places
+        return small
 
 
 def pattern(
@@ -119,6 +111,11 @@ def pattern(
         per_ring = strength / (sine**2 * cosine) * (2 * math.pi / wavelength * cosine)
         total += per_ring * _pseudo_voigt(q_grid - q, shape.width(q), shape.mixing)
     return total
+
+
+def strongest(lines: Lines, shape: LineShape, energy_ev: float) -> float:
+    """Height of the strongest line, in the units of pattern()."""
+    return float(pattern(lines, shape, lines.q, energy_ev).max())
 
 
 def _pseudo_voigt(x: NDArray[np.float64], width: float, mixing: float) -> NDArray[np.float64]:

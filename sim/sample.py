@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..materials.structures import structure
 from .electrode import Electrode
 from .lithiation import LatticeState
-from .powder import Crystal, LineShape, pattern
+from .powder import REFERENCE_Q, Crystal, LineShape, pattern, strongest
 from .truth import PHASES
 
 TABLE_A = (8.02, 8.26)  # lattice parameters of the spinel's table [Å]
@@ -85,9 +85,10 @@ class PatternTable:
         for name in ("limno2_rock_salt", "li2mno3"):
             lines = Crystal(structure(name)).lines(q_max)
             patterns.append(pattern(lines, shape, q_grid, energy_ev))
-        table = np.array(patterns)
+        middle = spinel.lines(REFERENCE_Q, sum(TABLE_A) / 2)
+        scale = peak_counts / path_um / strongest(middle, shape, energy_ev)
         self.q_grid = q_grid
-        self.rows = (table * (peak_counts / path_um / table[count // 2].max())).astype(np.float32)
+        self.rows = (np.array(patterns) * scale).astype(np.float32)
 
     def place(self, content: Content) -> NDArray[np.float32]:
         """Row of the table for each phase of each voxel, (phases, voxels); between two rows."""
