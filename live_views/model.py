@@ -35,6 +35,7 @@ MAX_RESULT_BYTES = 64 << 20
 MAX_RESULTS_PER_SCAN = 64
 MAX_LOG = 200
 MAX_COMPONENTS = 256
+STALE_S = 30.0  # a first report older than this is a last value of somebody who may be gone
 
 
 @dataclass(slots=True)
@@ -257,9 +258,12 @@ class RunModel:
         if known is None and len(self.components) >= MAX_COMPONENTS:
             quietest = min(self.components, key=lambda c: self.components[c].at_s)
             del self.components[quietest]
-        if known is not None and status.time < known.status.time:
-            return
-        self.components[status.component] = Heard(status, self.clock())
+        if known is not None and status.time <= known.status.time:
+            return  # the hub's last value again: it says nothing about who is alive now
+        heard_s = self.clock()
+        if known is None and self.wall() - status.time > STALE_S:
+            heard_s -= self.wall() - status.time
+        self.components[status.component] = Heard(status, heard_s)
         self._changed.add("status")
         if known is None or known.status.state != status.state:
             fault = any(w in status.state.lower() for w in ("fault", "failed", "error", "limit"))

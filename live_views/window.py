@@ -1,7 +1,7 @@
 """The live window: panels around one model, drawn on the window's own timer.
 
 Messages are taken as they come and change the model only; drawing looks at the newest state, at
-most ten times a second and never for more than a fifth of the time. A slow screen loses pictures,
+most four times a second and never for more than a fifth of the time. A slow screen loses pictures,
 never frames.
 """
 
@@ -31,6 +31,8 @@ from .status_panel import StatusPanel
 from .theme import Theme, style_sheet
 from .trend_panel import TrendPanel
 from .view_state import ViewState
+
+DRAW_EVERY_S = 0.25  # painting a whole screen takes some 60 ms of one core
 
 HELP = """space   hold the display; data goes on being taken
 ← →   earlier, later pause; beyond the last one the window follows the newest
@@ -123,7 +125,7 @@ class LiveWindow(QtWidgets.QWidget):
         if self._pending:
             self.draw()
             spent = time.monotonic() - now
-            self._rest_until = now + max(0.1, 5 * spent)
+            self._rest_until = now + max(DRAW_EVERY_S, 5 * spent)
 
     def redraw(self) -> None:
         """Draw everything now: the person has chosen something."""

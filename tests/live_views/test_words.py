@@ -1,0 +1,149 @@
+import dataclasses
+import math
+
+import pytest
+from operando.live_views import words
+from operando.live_views.model import RunModel
+from operando.live_views.next_panel import plan_words
+
+NOW = 1_795_000_000.0
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def model(clock):
+    return RunModel(clock, lambda: NOW)
+
+
+def take(model, messages):
+    for message in messages:
+        model.take(message)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(41, "0:41"), (134, "2:14"), (3725, "1:02:05"), (math.nan, "–"), (-1, "–")],
+)
+def test_durations_read_like_a_clock(seconds, text):
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "sigma", "text"),
+    [
+        (8.13424, 0.00081, "8.1342(8) Å"),
+        (8.13424, 0.00098, "8.134(1) Å"),
+        (8.13424, math.nan, "8.1342 Å"),
+        (math.nan, 0.1, "–"),
+    ],
+)
+def test_a_value_is_written_to_the_digit_its_uncertainty_reaches(value, sigma, text):
+    assert words.with_uncertainty(value, sigma, "Å") == text
+
+
+@pytest.mark.parametrize(("octets", "text"), [(950, "950 B"), (412e9, "412 GB"), (2e12, "2.0 TB")])
+def test_sizes_have_the_unit_that_fits(octets, text):
+    assert words.size(octets) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "current", "text", "level"),
+    [
+        ("HOLD_OCV", 0.0, "PAUSED AT OPEN CIRCUIT", "good"),
+        ("RUNNING", -8e-6, "DISCHARGING", "active"),
+        ("RUNNING", 8e-6, "CHARGING", "active"),
+        ("RUNNING", 0.0, "RUNNING, NO CURRENT", "active"),
+        ("LIMIT", 0.0, "LIMIT", "fault"),
+        ("DISCONNECTED", 0.0, "DISCONNECTED", "fault"),
+        ("FINISHED", 0.0, "FINISHED, OPEN CIRCUIT", "good"),
+    ],
+)
+def test_the_cells_state_is_a_word_and_a_colour(model, small, state, current, text, level):
+    samples = small.samples(40.0)
+    n = samples.time_s.size
+    model.take(
+        dataclasses.replace(samples, states=(state,) * n, current_a=samples.time_s * 0 + current)
+    )
+    assert words.cell(model) == words.Said(text, level)
+
+
+def test_a_silent_hub_is_said_in_words(model, clock, small):
+    assert words.trouble(model).text == "waiting for the first message from the hub"
+    take(model, small.statuses(NOW))
+    assert words.trouble(model) == words.Said("connected", "good")
+    clock.now += 4.0
+    assert words.trouble(model) == words.Said("no data from the hub for 4 s", "fault")
+
+
+def test_a_silent_processor_is_said_in_words_while_the_others_go_on(model, clock, small):
+    take(model, small.statuses(NOW))
+    clock.now += 4.0
+    take(model, [s for s in small.statuses(NOW + 4) if s.component != "absorber"])
+    assert words.trouble(model) == words.Said("no data from the processor for 4 s", "fault")
+    assert "absorber" not in words.connected(model)
+    assert "2 reducers" in words.connected(model)
+
+
+def test_a_component_that_said_goodbye_is_not_missed(model, clock, small):
+    statuses = small.statuses(NOW)
+    take(model, [dataclasses.replace(s, state="stopped") if "red" in s.component else s
+                 for s in statuses])  # fmt: skip
+    clock.now += 4.0
+    take(model, [s for s in small.statuses(NOW + 4) if "red" not in s.component])
+    assert words.trouble(model).level == "good"
+
+
+def test_after_the_plans_end_silence_is_no_fault(model, clock, small):
+    take(model, [dataclasses.replace(s, state="finished") for s in small.statuses(NOW)])
+    clock.now += 600.0
+    assert words.trouble(model) == words.Said("run finished, hub closed")
+
+
+def test_progress_says_scan_share_and_time_left(model, small):
+    assert words.progress(model).text == "none yet"
+    take(model, small.statuses(NOW, 2, 0.63))
+    model.take(small.start(2))
+    model.take(small.account(2, 0.63))
+    assert words.progress(model).text == "2 of 4: 63 %, 0:01 left"
+
+
+def test_an_aborted_scan_is_a_fault_in_the_status_line(model, small):
+    model.take(small.start(1))
+    model.take(small.stop(1, "aborted"))
+    assert words.progress(model) == words.Said("1: aborted", "fault")
+
+
+def test_lag_is_what_is_reported_or_the_waiting_frames_by_their_rate(model, small):
+    hub = next(s for s in small.statuses(NOW) if s.component == "hub")
+    values = {"outstanding": 50, "frames_per_s": 100.0}
+    model.take(dataclasses.replace(hub, values=values))
+    assert words.lag_s(model) == pytest.approx(0.5)
+    take(model, [s for s in small.statuses(NOW) if s.component == "absorber"])
+    assert words.lag_s(model) == pytest.approx(0.2)
+
+
+def test_an_empty_map_says_what_it_waits_for(model, small):
+    assert words.empty_map(model, None) == "waiting for the hub"
+    model.take(small.start(1))
+    model.take(small.account(1, 12 / small.frames))
+    said = words.empty_map(model, model.scan())
+    assert said == "waiting for the first projection:\n12 of 15 points"
+
+
+def test_the_plans_next_step_is_told_in_its_own_words(model, small):
+    assert plan_words(model) == ("No word from the plan yet", "")
+    take(model, small.statuses(NOW, 2, 0.5))
+    now, then = plan_words(model)
+    assert now == "Scanning · mark 2 of 4 · 90 of 180 frames"
+    assert then == "next: resume the discharge to mark 3 (3.97 V), 0:01 left"
