@@ -69,7 +69,7 @@ def no_file(description: ScanDescription) -> RunFile:
 class SimplonSignal(Signal):
     """A parameter of the detector, asked for anew every time it is read."""
 
-    def __init__(self, where: str, *, unit: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, where: str, unit: str = "", **kwargs: Any) -> None:
         """where: "module/task/name", e.g. "detector/status/temperature"."""
         super().__init__(**kwargs)
         self._module, self._task, self._key = where.split("/", 2)
@@ -107,17 +107,21 @@ class SimplonSignal(Signal):
 class DectrisDetector(Device):
     """An EIGER2 or PILATUS4 with SIMPLON and stream V2."""
 
-    state = Cpt(SimplonSignal, "detector/status/state", kind=Kind.normal)
-    temperature = Cpt(SimplonSignal, "detector/status/temperature", unit="degC", kind=Kind.normal)
-    humidity = Cpt(SimplonSignal, "detector/status/humidity", unit="%", kind=Kind.normal)
-    dropped = Cpt(SimplonSignal, "stream/status/dropped", kind=Kind.normal)
-    count_time = Cpt(SimplonSignal, "detector/config/count_time", unit="s", kind=Kind.config)
-    frame_time = Cpt(SimplonSignal, "detector/config/frame_time", unit="s", kind=Kind.config)
-    nimages = Cpt(SimplonSignal, "detector/config/nimages", kind=Kind.config)
-    ntrigger = Cpt(SimplonSignal, "detector/config/ntrigger", kind=Kind.config)
-    trigger_mode = Cpt(SimplonSignal, "detector/config/trigger_mode", kind=Kind.config)
-    photon_energy = Cpt(SimplonSignal, "detector/config/photon_energy", unit="eV", kind=Kind.config)
-    serial_number = Cpt(SimplonSignal, "detector/config/detector_number", kind=Kind.config)
+    state = Cpt(SimplonSignal, where="detector/status/state", kind=Kind.normal)
+    temperature = Cpt(
+        SimplonSignal, where="detector/status/temperature", unit="degC", kind=Kind.normal
+    )
+    humidity = Cpt(SimplonSignal, where="detector/status/humidity", unit="%", kind=Kind.normal)
+    dropped = Cpt(SimplonSignal, where="stream/status/dropped", kind=Kind.normal)
+    count_time = Cpt(SimplonSignal, where="detector/config/count_time", unit="s", kind=Kind.config)
+    frame_time = Cpt(SimplonSignal, where="detector/config/frame_time", unit="s", kind=Kind.config)
+    nimages = Cpt(SimplonSignal, where="detector/config/nimages", kind=Kind.config)
+    ntrigger = Cpt(SimplonSignal, where="detector/config/ntrigger", kind=Kind.config)
+    trigger_mode = Cpt(SimplonSignal, where="detector/config/trigger_mode", kind=Kind.config)
+    photon_energy = Cpt(
+        SimplonSignal, where="detector/config/photon_energy", unit="eV", kind=Kind.config
+    )
+    serial_number = Cpt(SimplonSignal, where="detector/config/detector_number", kind=Kind.config)
     # frames of the last series that reached their end; what a plan compares with what it announced
     frames = Cpt(Signal, value=0, kind=Kind.omitted)
 
