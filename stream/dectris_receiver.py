@@ -27,10 +27,10 @@ from typing import Literal
 
 import numpy as np
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from . import dectris_series, dectris_v1, dectris_v2
 from .dectris_series import End, Image, ImageError, Start, StreamError
+from .line_monitor import LineMonitor
 from .messages import Message
 from .series_account import SeriesAccount
 
@@ -107,7 +107,6 @@ class DectrisReceiver:
         self._pending: Start | None = None  # a V1 header without details, until its first image
         self._scans: deque[str] = deque(maxlen=_REMEMBERED_SCANS)
         self._logged: set[str] = set()
-        self._links = 0
         self._abort_reason = ""
         self._abort = threading.Event()
 
@@ -119,37 +118,30 @@ class DectrisReceiver:
     def run(self, stop: threading.Event) -> None:
         """Receive until stop is set. Raises what put() raises, nothing else."""
         socket = self._context.socket(zmq.PULL)
-        monitor = socket.get_monitor_socket(
-            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED  # type: ignore[arg-type]
-        )
+        lines = LineMonitor(socket)
         try:
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.RCVHWM, self._high_water)
             socket.setsockopt(zmq.MAXMSGSIZE, self._max_message_bytes)
             socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
             for address in self.addresses:
-                socket.connect(address)
-                if address.startswith("inproc:"):  # has no handshake
-                    self._link(+1)
-            self._loop(socket, monitor, stop)
+                lines.connect(address)
+            self._loop(socket, lines, stop)
             self._close("failed: the receiver was stopped", "the receiver was stopped")
         finally:
             self.connected.clear()
-            socket.disable_monitor()
-            monitor.close(linger=0)
+            lines.close()
             socket.close(linger=0)
 
-    def _loop(
-        self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], stop: threading.Event
-    ) -> None:
+    def _loop(self, socket: zmq.Socket[bytes], lines: LineMonitor, stop: threading.Event) -> None:
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
-        poller.register(monitor, zmq.POLLIN)
+        poller.register(lines.socket, zmq.POLLIN)
         while not stop.is_set():
             ready = dict(poller.poll(_TICK_MS))
-            if monitor in ready:
-                event = recv_monitor_message(monitor)["event"]
-                self._link(+1 if event == zmq.Event.HANDSHAKE_SUCCEEDED else -1)
+            if lines.socket in ready:
+                lines.read(time.monotonic())
+            self._watch(lines)
             if socket in ready:
                 self._receive(socket)
             if self._abort.is_set():
@@ -159,12 +151,17 @@ class DectrisReceiver:
             if socket not in ready:
                 self._close_if_finished()
 
-    def _link(self, change: int) -> None:
-        self._links = max(0, self._links + change)
-        if self._links >= len(self.addresses):
+    def _watch(self, lines: LineMonitor) -> None:
+        if lines.standing >= len(self.addresses):
             self.connected.set()
         else:
             self.connected.clear()
+        for address in lines.revive(time.monotonic()):
+            self._reject(
+                "line given up",
+                f"connection to {address} was dropped, by a message of over "
+                f"{self._max_message_bytes} bytes or something that is no ZeroMQ; connected anew",
+            )
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         for _ in range(_BATCH):
