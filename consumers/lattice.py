@@ -26,7 +26,7 @@ Hkl = tuple[int, int, int]
 # Aluminium, Fm-3m, a = 4.0495 Å (COD 9012955): what current collectors and cell windows scatter
 ALUMINIUM_A = 4.0495
 ALUMINIUM_HKL: tuple[Hkl, ...] = ((1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (2, 2, 2))
-SEARCH_STEP = 0.004  # Å; a reflection of usual width, 0.02 1/Å, is ten steps wide
+SEARCH_STEP = 0.004  # Å; at the highest reflections a usual width, 0.015 1/Å, is seven steps
 LIVE_TOLERANCE, FINAL_TOLERANCE = 0.1, 1e-4  # of a standard uncertainty
 
 

@@ -89,11 +89,11 @@ class XrdctConfig:
     a_max: float = 8.30
     forbidden_low: float = 8.076
     forbidden_high: float = 8.145
-    peak_width: float = 0.02
+    peak_width: float = 0.015
     width_min: float = 0.006
     width_max: float = 0.06
     mixing: float = 0.4
-    half_window: float = 0.06
+    half_window: float = 0.045
     foreign_lines: tuple[float, ...] = ()
     aluminium: bool = True
     threshold: float = 0.2

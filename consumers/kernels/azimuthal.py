@@ -13,11 +13,11 @@ n_i of the ring. Then, over the pixels that are neither masked nor saturated,
   less than sqrt of it); it never errs to the small side.
 
 Method. The frame is read twice in pixel order. The first pass sorts every pixel into a cell of
-its ring: the upper bits of c_i as a float, 128 cells an octave, so no scale depends on the frame.
-A cell is one 64-bit number: pixels in the upper bits, their widths in units of 2**-22 below, so one
-addition counts both and the sums are exact integers. The cuts then fall into one cell at each end;
-the second pass adds up the counts between these cells and collects the pixels inside them, and a
-quickselect finishes those. All sums are of integers: no order of pixels changes the result.
+its ring: the upper bits of c_i + 1 as a float, 128 cells an octave, so no scale depends on the
+frame. A cell is one 64-bit number: pixels in the upper bits, their widths in units of 2**-22 below,
+so one addition counts both and the sums are exact integers. The cuts then fall into one cell at
+each end; the second pass adds up the counts between these cells and collects the pixels inside
+them, and a quickselect finishes those.
 """
 
 from __future__ import annotations
@@ -38,10 +38,13 @@ ROWS = 5  # of a pattern: mean, trimmed mean, sigma of each, pixels
 _PIXEL_SHIFT = 42
 _WIDTHS = (1 << _PIXEL_SHIFT) - 1
 _SHIFT = 23 - 7  # of a float32's bits: 128 cells an octave
-_OFFSET = np.float32(2.0**-3)  # less than the smallest c, one count over MAX_WIDTH
-_BASE = (127 - 3) << 7
-CELLS = (27 << 7) + 2  # up to 2**24; what lies higher shares the last cell: exact, but slower
+_OFFSET = np.float32(1.0)  # cells are even up to c = 1 and grow with c beyond
+_BASE = 127 << 7
+CELLS = (24 << 7) + 2  # up to 2**24; what lies higher shares the last cell: exact, but slower
 _LEFT_OUT = CELLS  # cell of a saturated pixel
+_PIXEL_BITS = 32
+_PIXEL = (1 << _PIXEL_BITS) - 1
+_SHORT = 32  # as many are sorted by insertion
 
 
 Counts = NDArray[np.unsignedinteger[Any]]
@@ -50,16 +53,14 @@ Scratch = tuple[NDArray[Any], ...]
 
 
 def scratch_for(pixels: int, rings: int) -> Scratch:
-    """The arrays that one thread needs to reduce frames of this size: 13 bytes a pixel and more."""
+    """The arrays that one thread needs to reduce frames of this size: 14 bytes a pixel and more."""
     return (
         np.zeros((rings + 1, CELLS), np.int64),  # cells; zero between frames
         np.empty(pixels, np.uint16),  # cell of each pixel
         np.empty(pixels + 1, np.int32),  # pixels in the cells that are cut
-        np.empty(pixels, np.float32),  # c, n and v of those, ring by ring
-        np.empty(pixels, np.float64),
-        np.empty(pixels, np.float64),
+        np.empty(pixels, np.int64),  # the same, ring by ring, to be ordered
         np.empty((6, rings + 1), np.int64),
-        np.empty((4, rings + 1), np.int64),
+        np.empty((rings + 1, 6), np.int64),
     )
 
 
@@ -96,45 +97,33 @@ def _sort(
 
 
 @njit(**KERNEL)
-def _cut(cells: I64, total: int, trim: float, cut: I64) -> int:
-    """Find the two cells that are cut, empty the ring's cells, return how many pixels to collect.
+def _cut(cells: I64, total: int, trim: float, cut: I64) -> None:
+    """Find the two cells that are cut, and empty the ring's cells.
 
-    cut: (4,) first and last cell; width below the pixels collected from the first cell; width
-        below the last cell less what was collected from the first
+    cut: (6,) first and last cell, width below each of them, pixels in each of them; if it is one
+        and the same cell, its pixels stand with the first
     """
     low = 0.5 * trim * total
     high = total - low
     below = np.int64(0)
-    collect = 0
-    first = -1
-    last = -1
+    cut[:] = -1
+    cut[4:] = 0
     cell = 0
     while below < total:
         here = cells[cell]
         if here != 0:
             cells[cell] = 0
-            pixels = int(here >> _PIXEL_SHIFT)
             wide = here & _WIDTHS
-            if first < 0 and below + wide > low:
-                first = cell
-                cut[2] = below
-                if cell > 0:  # cell 0 holds pixels without a count: they add nothing
-                    collect += pixels
-                    cut[3] = -wide
-                else:
-                    cut[3] = 0
-            if last < 0 and below + wide >= high:
-                last = cell
-                if last == first:
-                    cut[3] = below
-                else:
-                    cut[3] += below
-                    collect += pixels
+            if cut[0] < 0 and below + wide > low:
+                cut[0], cut[2] = cell, below
+                if cell > 0:  # pixels without a count add nothing: they are not collected
+                    cut[4] = here >> _PIXEL_SHIFT
+            if cut[1] < 0 and below + wide >= high:
+                cut[1], cut[3] = cell, below
+                if cut[0] != cell:
+                    cut[5] = here >> _PIXEL_SHIFT
             below += wide
         cell += 1
-    cut[0] = first
-    cut[1] = last
-    return collect
 
 
 @njit(**KERNEL)
@@ -151,8 +140,8 @@ def _keep(
     for i in range(counts.size):
         b = ring[i]
         cell = np.int64(cell_of[i])
-        first = cut[0, b]
-        last = cut[1, b]
+        first = cut[b, 0]
+        last = cut[b, 1]
         kept[b] += np.int64(counts[i]) * ((cell > first) & (cell < last))
         border[found] = i
         found += ((cell == first) | (cell == last)) & (cell > 0)
@@ -161,49 +150,45 @@ def _keep(
 
 @njit(**KERNEL)
 def _lowest(
-    corrected: NDArray[np.float32],
-    width: NDArray[np.float64],
-    counts: NDArray[np.float64],
-    start: int,
-    stop: int,
-    target: float,
+    keys: I64, start: int, stop: int, target: float, width: NDArray[np.uint32], counts: Counts
 ) -> float:
-    """Counts in the lowest target of width of pixels start to stop; the rest is reordered."""
+    """Counts in the lowest target of width of the pixels keys[start:stop], which are reordered.
+
+    keys: bits of the corrected intensity above, pixel number below; so all are different
+    """
     total = 0.0
-    while stop > start:
-        a, b, c = corrected[start], corrected[(start + stop) >> 1], corrected[stop - 1]
+    while stop - start > _SHORT:
+        a, b, c = keys[start], keys[(start + stop) >> 1], keys[stop - 1]
         pivot = max(min(a, b), min(max(a, b), c))
-        low, i, high = start, start, stop
-        low_width = low_counts = same_width = same_counts = 0.0
-        while i < high:
-            x = corrected[i]
-            if x > pivot:
-                high -= 1
-                corrected[i], corrected[high] = corrected[high], x
-                width[i], width[high] = width[high], width[i]
-                counts[i], counts[high] = counts[high], counts[i]
-                continue
-            if x < pivot:
-                low_width += width[i]
-                low_counts += counts[i]
-                corrected[i], corrected[low] = corrected[low], x
-                width[i], width[low] = width[low], width[i]
-                counts[i], counts[low] = counts[low], counts[i]
+        low = start
+        wide = below = 0.0
+        for i in range(start, stop):
+            key = keys[i]
+            if key <= pivot:
+                keys[i], keys[low] = keys[low], key
                 low += 1
-            else:
-                same_width += width[i]
-                same_counts += counts[i]
-            i += 1
-        if target < low_width:
+                wide += width[key & _PIXEL]
+                below += counts[key & _PIXEL]
+        if target < wide:
             stop = low
-            continue
-        total += low_counts
-        target -= low_width
-        if target <= same_width:
-            return total + same_counts * (target / same_width)
-        total += same_counts
-        target -= same_width
-        start = high
+        else:
+            total += below
+            target -= wide
+            start = low
+    for i in range(start + 1, stop):  # few are left: sort them
+        key = keys[i]
+        k = i
+        while k > start and keys[k - 1] > key:
+            keys[k] = keys[k - 1]
+            k -= 1
+        keys[k] = key
+    for i in range(start, stop):
+        pixel = keys[i] & _PIXEL
+        wide = np.float64(width[pixel])
+        if target < wide:
+            return total + counts[pixel] * max(target, 0.0) / wide
+        total += counts[pixel]
+        target -= wide
     return total
 
 
@@ -232,30 +217,34 @@ def patterns(
     scratch: from scratch_for(); belongs to one thread
     out: (ROWS, rings) float32; nan where a ring has no pixel left
     """
-    cells, cell_of, border, corrected, border_width, border_counts, sums, cut = scratch
+    cells, cell_of, border, keys, sums, cut = scratch
     rings = out.shape[1]
-    counted, kept, left_width, left_pixels, starts, stops = sums
+    counted, kept, left_width, left_pixels, next_first, next_last = sums
     sums[:] = 0
     _sort(counts, limit, ring, width, per_width, cells, cell_of, counted, left_width, left_pixels)
     cells[rings, :] = 0
 
-    cut[:] = -1
+    cut[rings, :2] = -1
     start = 0
     for b in range(rings):
         left_width[b] = ring_width[b] - left_width[b]
         left_pixels[b] = ring_pixels[b] - left_pixels[b]
-        starts[b] = stops[b] = start
-        start += _cut(cells[b], left_width[b], trim, cut[:, b])
+        _cut(cells[b], left_width[b], trim, cut[b])
+        next_first[b] = start
+        next_last[b] = start + cut[b, 4]
+        start += cut[b, 4] + cut[b, 5]
 
-    found = _keep(counts, ring, cell_of, cut, kept, border)
-    for j in range(found):
-        i = border[j]
+    for j in range(_keep(counts, ring, cell_of, cut, kept, border)):
+        i = np.int64(border[j])
         b = ring[i]
-        k = stops[b]
-        stops[b] += 1
-        corrected[k] = np.float32(counts[i]) * per_width[i]
-        border_width[k] = width[i]
-        border_counts[k] = counts[i]
+        corrected = np.float32(np.float32(counts[i]) * per_width[i])
+        key = (np.int64(corrected.view(np.int32)) << _PIXEL_BITS) | i
+        if cell_of[i] == cut[b, 0]:
+            keys[next_first[b]] = key
+            next_first[b] += 1
+        else:
+            keys[next_last[b]] = key
+            next_last[b] += 1
 
     for b in range(rings):
         total = np.float64(left_width[b])
@@ -265,13 +254,21 @@ def patterns(
             continue
         low = 0.5 * trim * total
         high = total - low
-        inside = np.float64(kept[b]) + _lowest(
-            corrected, border_width, border_counts, starts[b], stops[b], high - cut[3, b]
-        )
-        if cut[0, b] > 0:
-            inside -= _lowest(
-                corrected, border_width, border_counts, starts[b], stops[b], low - cut[2, b]
-            )
+        inside = np.float64(kept[b])
+        first, last, below_first, below_last, in_first, in_last = cut[b]
+        stop = next_first[b]
+        begin = stop - in_first
+        if first == last:
+            if first > 0:
+                inside += _lowest(keys, begin, stop, high - below_first, width, counts)
+                inside -= _lowest(keys, begin, stop, low - below_first, width, counts)
+        else:
+            if first > 0:
+                for k in range(begin, stop):
+                    inside += counts[keys[k] & _PIXEL]
+                inside -= _lowest(keys, begin, stop, low - below_first, width, counts)
+            stop = next_last[b]
+            inside += _lowest(keys, stop - in_last, stop, high - below_last, width, counts)
         wide = total * WIDTH_UNIT
         wide_inside = (high - low) * WIDTH_UNIT
         out[0, b] = counted[b] / wide
