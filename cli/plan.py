@@ -94,7 +94,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             _last_samples(watch, potentiostat)
             places.stop()
             outbox.close(FLUSH_S)
-            potentiostat.close()
+            potentiostat.destroy()
     return code
 
 

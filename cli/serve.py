@@ -23,6 +23,8 @@ def configure_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for chatty in ("silx", "pyFAI"):  # they report every optional package that is not here
+        logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
 def use_epics(experiment: Experiment) -> None:
@@ -128,11 +130,13 @@ def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
 def serve_absorber(experiment: Experiment) -> None:
     """Put reductions together and publish results."""
     from ..consumers.absorber import Absorber
+    from ..consumers.warm import warm_consumers
     from ..stream.members import Member
 
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
+    warm_consumers()
     member = Member(experiment.network.items, "process", "absorb", "absorber", credit=64)
     try:
         Absorber(configs, experiment.analysis.interval_s).run(member, stop)
@@ -143,11 +147,13 @@ def serve_absorber(experiment: Experiment) -> None:
 def serve_reducer(experiment: Experiment, name: str) -> None:
     """Reduce frames."""
     from ..consumers.reducer import Reducer
+    from ..consumers.warm import warm_consumers
     from ..stream.members import Member
 
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
+    warm_consumers()
     member = Member(experiment.network.items, "process", "reduce", name, credit=4)
     try:
         with heartbeat(experiment.network.items, name, Report("reducing")):

@@ -15,7 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..stream.members import Delivery, Member
-from ..stream.messages import Focus, Positions, Reduction, Result, ScanStart, ScanStop, Status
+from ..stream.messages import (
+    Focus,
+    Positions,
+    Reduction,
+    Result,
+    Scalar,
+    ScanStart,
+    ScanStop,
+    Status,
+)
 from .contract import Consumer
 from .reducer import consumers_of
 
@@ -160,13 +169,13 @@ class Absorber:
             member.send(result)
 
     def _status(self) -> Status:
+        values: dict[str, Scalar] = {
+            "absorb_s": round(self._absorb_s, 3),
+            "results_s": round(self._results_s, 3),
+        }
         scan = self._scans.get(self._newest)
-        state = "waiting for a scan"
-        if scan is not None:
-            state = f"scan {scan.start.number}: {len(scan.seen)} of {scan.start.frames} frames"
-        return Status(
-            "absorber",
-            state,
-            time.time(),
-            {"absorb_s": round(self._absorb_s, 3), "results_s": round(self._results_s, 3)},
-        )
+        if scan is None:
+            return Status("absorber", "waiting for a scan", time.time(), values)
+        values |= {"scan": scan.start.number, "frames_done": len(scan.seen)}
+        values["frames"] = scan.start.frames
+        return Status("absorber", "absorbing", time.time(), values)

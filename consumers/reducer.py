@@ -62,7 +62,7 @@ class Reducer:
         consumers = self._scans.get(frame.scan)
         if consumers is None:
             reason = f"frame {frame.index} of scan {frame.scan}: the scan was never announced here"
-            return Reduction(frame.scan, frame.index, {}, {name: reason for name in self._configs})
+            return Reduction(frame.scan, frame.index, {}, dict.fromkeys(self._configs, reason))
         try:
             pixels = decode(frame, verify=True)
         except DecodeError as error:
