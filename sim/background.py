@@ -2,7 +2,7 @@
 
 They stand around the slice and are the same for every ray. PEEK gives an amorphous halo and the
 first lines of its crystalline part; d-spacings of poly(ether ether ketone), orthorhombic, a = 7.75,
-b = 5.86, c = 10.0 Å (Rueda et al., Polymer Communications 1983, 24, 258).
+b = 5.86, c = 10.0 Å (Dawson and Blundell, Polymer 1980, 21, 577).
 """
 
 from __future__ import annotations

@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .geometry import Geometry
-from .poisson import poisson_number, poisson_tables
+from .poisson import poisson_frame, poisson_tables
 
 Pixels = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -97,7 +96,7 @@ class FramePainter:
             )
         rows, cols = self.geometry.shape
         out = np.empty(rows * cols, self.dtype)
-        _paint(
+        poisson_frame(
             self._place,
             self._correction,
             np.ascontiguousarray(pattern, np.float32),
@@ -136,22 +135,6 @@ class FramePainter:
         size = np.exp(random.uniform(np.log(50), np.log(2 * self.saturation), count))
         hit = np.minimum(frame[row, col] + size.astype(np.int64), self.saturation)
         frame[row, col] = np.where(self.mask[row, col], self.masked_value, hit)
-
-
-@njit(cache=True, nogil=True)
-def _paint(  # type: ignore[no-untyped-def]
-    place, correction, pattern, tables, state, masked_value, saturation, out
-):
-    for i in range(len(out)):
-        factor = correction[i]
-        if factor < 0:
-            out[i] = masked_value
-            continue
-        k = np.int32(place[i])
-        low = pattern[k]
-        mean = factor * (low + (place[i] - np.float32(k)) * (pattern[k + 1] - low))
-        number, state = poisson_number(mean, state, tables)
-        out[i] = min(number, saturation)
 
 
 def detector_mask(

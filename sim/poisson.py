@@ -123,3 +123,28 @@ def poisson_numbers(means, state, tables, out):  # type: ignore[no-untyped-def]
     for i in range(len(means)):
         number, state = poisson_number(means[i], state, tables)
         out[i] = number
+
+
+@njit(cache=True, nogil=True)
+def poisson_frame(  # type: ignore[no-untyped-def]
+    place, correction, pattern, tables, state, masked_value, saturation, out
+):
+    """Count the photons of every pixel; place, correction and out are (pixels,).
+
+    It stands here and not with the frames because numba looks at one file only to see whether a
+    cached kernel is out of date.
+
+    place: float32, where the pixel stands between the points of pattern
+    correction: float32, share of the pattern the pixel gets; negative where it is masked
+    pattern: (n,) float32, mean counts
+    """
+    for i in range(len(out)):
+        factor = correction[i]
+        if factor < 0:
+            out[i] = masked_value
+            continue
+        k = np.int32(place[i])
+        low = pattern[k]
+        mean = factor * (low + (place[i] - np.float32(k)) * (pattern[k + 1] - low))
+        number, state = poisson_number(mean, state, tables)
+        out[i] = min(number, saturation)
