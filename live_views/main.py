@@ -188,7 +188,10 @@ def watch(
         stop_when_idle_s=stop_when_idle_s, finished=app.quit,
     )  # fmt: skip
     app.lastWindowClosed.connect(watcher.end)
-    window.show()
+    if offscreen:
+        window.show()
+    else:
+        window.showMaximized()
     watcher.start()
     try:
         with _ended_by_signals(watcher):

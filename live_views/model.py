@@ -120,8 +120,7 @@ class RunModel:
             case Result():
                 self._take_result(message)
             case Samples():
-                if self._in_run(message.run) and self.history.add(message):
-                    self._changed.add("samples")
+                self._take_samples(message)
             case Status():
                 self._take_status(message)
             case Account():
@@ -253,6 +252,19 @@ class RunModel:
             record.results[key] = result
             self._changed |= {"result", result.name}
 
+    def _take_samples(self, samples: Samples) -> None:
+        if not self._in_run(samples.run):
+            return
+        before = self.history.states[-1] if len(self.history) else ""
+        if not self.history.add(samples):
+            return
+        self._changed.add("samples")
+        state = self.history.states[-1]
+        if state != before:
+            level = "fault" if is_cell_fault(state) else "info"
+            at, volts = float(self.history.wall_s[-1]), float(self.history.voltage_v[-1])
+            self._say(level, f"cell: {state}, {volts:.3f} V", at)
+
     def _take_status(self, status: Status) -> None:
         known = self.components.get(status.component)
         if known is None and len(self.components) >= MAX_COMPONENTS:
@@ -273,6 +285,11 @@ class RunModel:
     def _say(self, level: str, text: str, wall_s: float | None = None) -> None:
         self.log.append(LogLine(self.wall() if wall_s is None else wall_s, level, text))
         self._changed.add("log")
+
+
+def is_cell_fault(state: str) -> bool:
+    """True where a potentiostat's state means that something is wrong."""
+    return any(word in state.upper() for word in ("LIMIT", "FAULT", "DISCONNECT", "ERROR"))
 
 
 def _is_better(new: Result, known: Result) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import math
 import time
+from collections.abc import Iterator, Mapping
 
 from PySide6 import QtCore, QtWidgets
 
+from ..stream.messages import Scalar
 from . import words
-from .kit import Card
+from .kit import Card, ElidedLabel
 from .model import LogLine, RunModel
 from .theme import Theme
 
@@ -22,11 +24,8 @@ class NextPanel(Card):
     def __init__(self, theme: Theme) -> None:
         super().__init__("Next")
         self._theme = theme
-        self.now = QtWidgets.QLabel("")
+        self.now, self.then = ElidedLabel(""), ElidedLabel("")
         self.now.setObjectName("headline")
-        self.now.setWordWrap(True)
-        self.then = QtWidgets.QLabel("")
-        self.then.setWordWrap(True)
         self.bar = QtWidgets.QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
@@ -82,8 +81,20 @@ def plan_words(model: RunModel) -> tuple[str, str]:
     done, frames = words.number(said.get("frames_done")), words.number(said.get("frames"))
     if math.isfinite(done) and frames > 0:
         now += f" · {done:.0f} of {frames:.0f} frames"
-    then = f"next: {said['next']}" if said.get("next") else ""
+    return now, ", ".join(_then(said))
+
+
+def _then(said: Mapping[str, Scalar]) -> Iterator[str]:
+    """What is known of what comes, piece by piece."""
+    if said.get("reason"):
+        yield str(said["reason"])
+    if said.get("next"):
+        yield f"next: {said['next']}"
+    elif said.get("next_mark"):
+        yield f"next mark: {said['next_mark']}"
+    cell_left = words.number(said.get("cell_seconds_left"))
+    if math.isfinite(cell_left):
+        yield f"{words.duration(cell_left)} of cell time until then"
     left = words.number(said.get("remaining_s"))
     if math.isfinite(left):
-        then += (", " if then else "") + f"{words.duration(left)} left"
-    return now, then
+        yield f"{words.duration(left)} left"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Result
 from .model import ScanRecord
+from .words import number
 
 Floats = NDArray[np.float64]
 
@@ -110,8 +111,9 @@ def unit_text(unit: str) -> str:
 
 
 def _answered(scan: ScanRecord, result: Result) -> NDArray[np.bool_]:
-    # fit_status is a number wherever a fit was tried; a complete scan has tried everywhere
-    if result.completeness >= 1:
+    # A complete scan has looked everywhere, and so has one whole projection of a tomogram, which
+    # passes every voxel. Else fit_status is a number wherever a fit was tried.
+    if result.completeness >= 1 or number(result.attrs.get("projections")) > 0:
         return np.ones(result.values.shape, bool)
     status = scan.result("fit_status", result.consumer)
     if status is None or status.values.shape != result.values.shape:

@@ -43,13 +43,13 @@ class StatusPanel(QtWidgets.QFrame):
         self._theme, self._view = theme, view
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(14, 7, 14, 7)
-        row.setSpacing(26)
+        row.setSpacing(24)
         self.pill = QtWidgets.QLabel("")
         self.pill.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.pill)
         names = (
-            ("cell", 190),
-            ("scan", 235),
+            ("cell", 150),
+            ("scan", 150),
             ("rate", 105),
             ("lag", 70),
             ("lost", 60),

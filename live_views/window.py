@@ -65,6 +65,7 @@ class LiveWindow(QtWidgets.QWidget):
         self._rest_until = 0.0
         self._pending: set[str] = {"all"}
         self._build(theme)
+        self.setMinimumSize(1280, 760)
         self.resize(1920, 1080)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
 
@@ -94,9 +95,9 @@ class LiveWindow(QtWidgets.QWidget):
         outer.setContentsMargins(10, 10, 10, 10)
         outer.setSpacing(8)
         outer.addWidget(self.status)
-        outer.addWidget(self.stack, 56)
-        outer.addWidget(self.film, 19)
-        outer.addWidget(_row((self.cell, 68), (self.next, 32)), 25)
+        below = _row((self.cell, 68), (self.next, 32))
+        for part, stretch in ((self.stack, 56), (self.film, 19), (below, 25)):
+            outer.addWidget(_share(part, stretch), stretch)
         self.map.chosen.connect(self.redraw)
         self.map.picked.connect(self.pick)
         self.compare.picked.connect(self.pick)
@@ -230,13 +231,18 @@ def _box(
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(8)
     for part, stretch in parts:
-        layout.addWidget(part, stretch)
-        policy = part.sizePolicy()
-        ignored = QtWidgets.QSizePolicy.Policy.Ignored
-        policy.setHorizontalPolicy(ignored)
-        policy.setVerticalPolicy(ignored)
-        policy.setHorizontalStretch(stretch)
-        policy.setVerticalStretch(stretch)
-        part.setSizePolicy(policy)
+        layout.addWidget(_share(part, stretch), stretch)
     holder.setLayout(layout)
     return holder
+
+
+def _share(part: QtWidgets.QWidget, stretch: int) -> QtWidgets.QWidget:
+    """part, made to take its share of the room whatever it would like to have."""
+    policy = part.sizePolicy()
+    ignored = QtWidgets.QSizePolicy.Policy.Ignored
+    policy.setHorizontalPolicy(ignored)
+    policy.setVerticalPolicy(ignored)
+    policy.setHorizontalStretch(stretch)
+    policy.setVerticalStretch(stretch)
+    part.setSizePolicy(policy)
+    return part

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .model import RunModel, ScanRecord
+from .model import RunModel, ScanRecord, is_cell_fault
 
 SILENT_AFTER_S = 3.5  # components report about once a second: three reports missed
 _OVER = ("stopped", "finished", "closed", "done", "ended", "complete", "left", "idle: finished")
@@ -75,8 +75,9 @@ def cell(model: RunModel) -> Said:
         return Said("NO CELL DATA YET")
     state, current = history.states[-1], float(history.current_a[-1])
     upper = state.upper()
-    if any(word in upper for word in ("LIMIT", "FAULT", "DISCONNECT", "ERROR")):
-        return Said(upper.replace("_", " "), "fault")
+    if is_cell_fault(state):
+        known = {"LIMIT": "LIMIT REACHED", "DISCONNECTED": "POTENTIOSTAT DISCONNECTED"}
+        return Said(known.get(upper, upper.replace("_", " ")), "fault")
     if "OCV" in upper or "PAUSE" in upper:
         return Said("PAUSED AT OPEN CIRCUIT", "good")
     if "FINISH" in upper:

@@ -163,4 +163,14 @@ def test_changes_name_what_came_since_they_were_last_asked_for(model, small):
     model.take(newest(small, 1, 0.5, 1))
     assert model.changes() == set()
     model.take(small.samples(40.0))
+    assert model.changes() == {"samples", "log"}
+    model.take(small.samples(80.0))
     assert model.changes() == {"samples"}
+
+
+def test_a_cell_that_reaches_its_limit_stands_in_the_log_as_a_fault(model, small):
+    samples = small.samples(40.0)
+    states = ("RUNNING",) * (samples.time_s.size - 1) + ("LIMIT",)
+    model.take(dataclasses.replace(samples, states=states))
+    assert model.log[-1].level == "fault"
+    assert "cell: LIMIT" in model.log[-1].text

@@ -5,6 +5,7 @@ import pytest
 from operando.live_views import words
 from operando.live_views.model import RunModel
 from operando.live_views.next_panel import plan_words
+from operando.stream.messages import Status
 
 NOW = 1_795_000_000.0
 
@@ -64,8 +65,8 @@ def test_sizes_have_the_unit_that_fits(octets, text):
         ("RUNNING", -8e-6, "DISCHARGING", "active"),
         ("RUNNING", 8e-6, "CHARGING", "active"),
         ("RUNNING", 0.0, "RUNNING, NO CURRENT", "active"),
-        ("LIMIT", 0.0, "LIMIT", "fault"),
-        ("DISCONNECTED", 0.0, "DISCONNECTED", "fault"),
+        ("LIMIT", 0.0, "LIMIT REACHED", "fault"),
+        ("DISCONNECTED", 0.0, "POTENTIOSTAT DISCONNECTED", "fault"),
         ("FINISHED", 0.0, "FINISHED, OPEN CIRCUIT", "good"),
     ],
 )
@@ -147,3 +148,8 @@ def test_the_plans_next_step_is_told_in_its_own_words(model, small):
     now, then = plan_words(model)
     assert now == "Scanning · mark 2 of 4 · 90 of 180 frames"
     assert then == "next: resume the discharge to mark 3 (3.97 V), 0:01 left"
+    values = {"mark": 1, "marks": 3, "next_mark": "capacity 0.004 mA h", "cell_seconds_left": 75.0}
+    model.take(Status("plan", "discharging", NOW + 9, values))
+    now, then = plan_words(model)
+    assert now == "Discharging · mark 1 of 3"
+    assert then == "next mark: capacity 0.004 mA h, 1:15 of cell time until then"
