@@ -7,11 +7,19 @@ from collections.abc import Callable
 
 
 def warm_kernels(say: Callable[[str], None]) -> None:
-    """Run a small scan through every consumer, and the twin's kernels once; says how long."""
+    """Run small scans through every consumer and a frame of the twin; says how long it took."""
     from ..consumers.warm import warm_consumers
-    from ..sim.twin import warm_twin
 
-    for what, warm in (("consumers", warm_consumers), ("twin", warm_twin)):
+    for what, warm in (("consumers", warm_consumers), ("twin", _warm_twin)):
         began = time.monotonic()
         warm()
         say(f"kernels of the {what}: ready in {time.monotonic() - began:.1f} s")
+
+
+def _warm_twin() -> None:
+    from ..sim.twin import Twin, TwinConfig
+
+    for dtype in ("uint16", "uint32"):
+        twin = Twin(TwinConfig(dtype=dtype, shape=(64, 128), dead_modules=()))
+        twin.begin_scan(1)
+        twin.expose(0.0, 0.0, 0.01, 0)
