@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..stream.messages import ScanStart
 from .contract import Consumer, ScanNotForThis
 from .intensity import Intensity, IntensityConfig
+from .powder import Powder, PowderConfig
 from .xrdct import Xrdct, XrdctConfig
 
 __all__ = ["ScanNotForThis", "configs", "make_consumer"]
@@ -12,7 +13,7 @@ __all__ = ["ScanNotForThis", "configs", "make_consumer"]
 
 def configs() -> dict[str, type]:
     """Name -> the frozen dataclass that configures the consumer; all fields have defaults."""
-    return {"xrdct": XrdctConfig, "intensity": IntensityConfig}
+    return {"xrdct": XrdctConfig, "intensity": IntensityConfig, "powder": PowderConfig}
 
 
 def make_consumer(name: str, config: object, start: ScanStart) -> Consumer:
@@ -24,6 +25,8 @@ def make_consumer(name: str, config: object, start: ScanStart) -> Consumer:
         return Xrdct(config, start)
     if isinstance(config, IntensityConfig) and name == "intensity":
         return Intensity(config, start)
+    if isinstance(config, PowderConfig) and name == "powder":
+        return Powder(config, start)
     raise ValueError(
         f"no consumer {name!r} with a {type(config).__name__}: there are {sorted(configs())}"
     )

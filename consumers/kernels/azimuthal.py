@@ -156,7 +156,7 @@ def _lowest(
 
     keys: bits of the corrected intensity above, pixel number below; so all are different
     """
-    total = 0.0
+    total: float = 0.0
     while stop - start > _SHORT:
         a, b, c = keys[start], keys[(start + stop) >> 1], keys[stop - 1]
         pivot = max(min(a, b), min(max(a, b), c))
@@ -186,7 +186,8 @@ def _lowest(
         pixel = keys[i] & _PIXEL
         wide = np.float64(width[pixel])
         if target < wide:
-            return total + counts[pixel] * max(target, 0.0) / wide
+            total += counts[pixel] * max(target, 0.0) / wide
+            return total
         total += counts[pixel]
         target -= wide
     return total
