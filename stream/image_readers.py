@@ -14,6 +14,7 @@ import hdf5plugin  # registers the detectors' compression filters with HDF5
 import numpy as np
 from numpy.typing import NDArray
 
+from .cbf_checks import CbfError, check_cbf
 from .messages import Array
 
 _HDF5_SUFFIXES = (".h5", ".hdf5", ".nxs", ".nx")
@@ -82,11 +83,23 @@ def sources(paths: list[Path], dataset: str) -> list[ImageSource]:
 
 def _images_in(path: Path) -> int:
     """How many images fabio finds in path; 0 where it cannot read it."""
+    if _is_cbf(path):
+        return 1
     try:
         with fabio.open(str(path)) as image:
             return int(image.nframes)
     except Exception:  # told with the file's name when its image is read
         return 0
+
+
+def _is_cbf(path: Path) -> bool:
+    return ".cbf" in (suffix.lower() for suffix in path.suffixes[-2:])
+
+
+def _reason(error: Exception) -> str:
+    """One line of what a library said; it may be nothing, or mean nothing without its type."""
+    words = str(error).splitlines()[:1]
+    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +109,20 @@ class _FabioSource:
 
     def read(self, pixels: bool, mask: bool) -> FileImage:
         try:
+            if _is_cbf(self.path):
+                check_cbf(self.path)
             with fabio.open(str(self.path)) as opened:
+                # fabio fills up what is missing of an EDF file with zeros
+                if getattr(opened, "incomplete_file", False) and self.number == opened.nframes - 1:
+                    raise UnreadableImage("cut: its image is not whole")
                 image = opened.get_frame(self.number) if self.number else opened
                 data = np.asarray(image.data)
                 notes = str(image.header.get("_array_data.header_contents", ""))
                 modified = self.path.stat().st_mtime
+        except (UnreadableImage, CbfError) as error:
+            raise UnreadableImage(f"{self.path.name}: {error}") from None
         except Exception as error:  # fabio raises what its two dozen readers happen to raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UnreadableImage(f"{self.path.name}: {reason}") from None
+            raise UnreadableImage(f"{self.path.name}: {_reason(error)}") from None
         if data.ndim != 2:
             raise UnreadableImage(f"{self.path.name}: {data.ndim} dimensions, an image has 2")
         cutoff, exposure = _PILATUS_CUTOFF.search(notes), _PILATUS_EXPOSURE.search(notes)
@@ -140,8 +159,7 @@ class _Hdf5Source:
         except UnreadableImage:
             raise
         except Exception as error:  # h5py passes on whatever HDF5 and its filters say
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UnreadableImage(f"{where}: {reason}") from None
+            raise UnreadableImage(f"{where}: {_reason(error)}") from None
 
     def _read(self, file: h5py.File, where: str, pixels: bool, mask: bool) -> FileImage:
         data = file[self.dataset]
@@ -193,9 +211,10 @@ def _hdf5_sources(path: Path, dataset: str) -> list[ImageSource]:
                 for name in _datasets(file, dataset)
                 for number in range(file[name].shape[0] if file[name].ndim == 3 else 1)
             ]
+    except UnreadableImage as error:
+        return [_Broken(f"{path.name}: {error}")]
     except Exception as error:  # h5py passes on whatever HDF5 says
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return [_Broken(f"{path.name}: {reason}")]
+        return [_Broken(f"{path.name}: {_reason(error)}")]
     return list(found) if found else [_Broken(f"{path.name} holds no image")]
 
 
