@@ -161,6 +161,16 @@ class AreaDetector(Section):
     format: Literal["v2", "v1"] = "v2"
 
 
+class Files(Section):
+    """Detector files in place of a detector: nothing is driven, frames go the same way."""
+
+    paths: tuple[str, ...] = Field(min_length=1, description="files, or folders of them")
+    mask: str = Field("", description="an image; its pixels other than zero are left out")
+    orientation: str = Field(
+        "identity", description="identity, flip-ud, flip-lr, rotate-180, transpose, ..."
+    )
+
+
 class Analysis(Section):
     """What is made of the frames."""
 
@@ -204,7 +214,7 @@ class Experiment(Section):
     title: str = Field(min_length=1)
     output: str = Field("runs", description="folder under which every run gets its own")
     cell: Cell = Field(default_factory=lambda: Cell())
-    marks: tuple[Mark, ...] = Field(min_length=1, description="where to pause and scan")
+    marks: tuple[Mark, ...] = Field((), description="where to pause and scan, at least one")
     scan: Scan = Field(default_factory=lambda: Scan())
     potentiostat: Potentiostat = Field(default_factory=lambda: Potentiostat())
     stage: Stage = Field(default_factory=lambda: Stage())
@@ -212,10 +222,17 @@ class Experiment(Section):
     geometry: str = Field("", description="a pyFAI .poni file; empty in a dry run: the twin knows")
     analysis: Analysis = Field(default_factory=lambda: Analysis())
     simulation: Simulation | None = None
+    frames: Files | None = None
     network: Network = Field(default_factory=lambda: Network())
 
     @model_validator(mode="after")
     def _complete(self) -> Experiment:
+        if self.frames is not None:
+            if self.marks or self.simulation is not None:
+                raise ValueError("frames: comes from files: marks and simulation have no place")
+            return self
+        if not self.marks:
+            raise ValueError("marks: at least 1 mark is needed, e.g. `- capacity_mAh: 0.002`")
         if self.simulation is None:
             missing = [
                 key

@@ -138,8 +138,14 @@ def process(
     orientation: Annotated[
         str, typer.Option(help="identity, flip-ud, flip-lr, rotate-180 or transpose.")
     ] = "identity",
-    unit: Annotated[str, typer.Option(help="Axis of the patterns: q or two_theta.")] = "q",
+    axis: Annotated[str, typer.Option(help="Axis of the patterns: q or two_theta.")] = "q",
+    span: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="First and last value of the axis; by default all that is seen."),
+    ] = None,
     bins: Annotated[int, typer.Option(help="Points of a pattern.")] = 2000,
+    estimator: Annotated[str, typer.Option(help="mean, or trimmed: without spots.")] = "mean",
+    polarisation: Annotated[float, typer.Option(help="Of the beam, horizontal.")] = 0.99,
     out: Annotated[Path, typer.Option(help="Folder for the patterns and the record.")] = Path(
         "processed"
     ),
@@ -154,11 +160,17 @@ def process(
         return
     if poni is None:
         fail("--frames needs --poni FILE: the geometry of these frames", 2)
+    from .experiment import ExperimentError
     from .frames import FrameJob, process_frames
 
-    job = FrameJob(tuple(frames or ()), poni, mask, orientation, unit, bins, out)
-    if not process_frames(job, say):
-        raise typer.Exit(1)
+    job = FrameJob(
+        tuple(frames or ()), poni, mask, orientation, axis, span, bins, estimator, polarisation, out
+    )
+    try:
+        code = process_frames(job, say)
+    except ExperimentError as error:
+        fail(str(error), 2)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -296,14 +308,18 @@ def plan(
 
 @app.command(rich_help_panel=PARTS)
 def feed(
-    recording: Annotated[Path, typer.Argument(help="A recorded run.", show_default=False)],
     file: ExperimentFile,
+    recording: Annotated[
+        Path | None, typer.Option(help="A recorded run; else the files of `frames`.")
+    ] = None,
     speed: Annotated[float, typer.Option(help="Frames a second; 0 = as fast as taken.")] = 0.0,
 ) -> None:
-    """The replayer: puts a recorded run into a hub as if it were live."""
-    from .replay import serve_feed
+    """Frames from files: puts detector files or a recorded run into a hub as if live."""
+    from .feed import feed_files, feed_recording
 
-    serve_feed(recording, _experiment(file), speed)
+    if recording is None:
+        raise typer.Exit(feed_files(_experiment(file)))
+    feed_recording(recording, _experiment(file), speed)
 
 
 @app.command(rich_help_panel=PARTS)

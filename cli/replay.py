@@ -10,7 +10,6 @@ import numpy as np
 from ..stream.messages import Result
 from ..stream.run_file import RunFileError, open_run
 from .experiment import Experiment, ExperimentError, parse
-from .parts import stop_when_asked
 
 
 def replay_file(
@@ -34,7 +33,7 @@ def replay_file(
         return 2
     path.mkdir(parents=True, exist_ok=True)
     window = "pictures" if offscreen or not has_display() else "screen"
-    source = ("replay", "feed", "--speed", str(speed), str(file.resolve()))
+    source = ("replay", "feed", "--speed", str(speed), "--recording", str(file.resolve()))
     say(f"replaying {file}\nwriting to {path}")
     outcome = Run(
         without_addresses(experiment), folder, Choices(window, 2.0, source), say
@@ -87,17 +86,3 @@ def same(one: Result, other: Result) -> bool:
     if one.uncertainty is None or other.uncertainty is None:
         return True
     return one.uncertainty.tobytes() == other.uncertainty.tobytes()
-
-
-def serve_feed(recording: Path, experiment: Experiment, speed: float) -> None:
-    """Put a recorded run into the experiment's hub."""
-    from ..stream.members import Producer
-    from ..stream.replayer import replay
-
-    stop = stop_when_asked()
-    with (
-        open_run(recording) as run,
-        Producer(experiment.network.items, "replay", window=16) as producer,
-    ):
-        replay(run, producer.put, frames_per_s=speed or None, stop=stop)
-        producer.flush(60.0)

@@ -128,6 +128,21 @@ def ring_table(
     )  # fmt: skip
 
 
+def axis_reach(start: ScanStart, axis: str) -> float:
+    """The largest value of the axis that a pixel of the scan sees, in the axis's unit.
+
+    Raises ScanNotForThis where the scan has no geometry or contradicts it.
+    """
+    if axis not in _PYFAI_UNITS or not start.poni:
+        raise ScanNotForThis(f"axis {axis!r} is not one of {sorted(_PYFAI_UNITS)}, or no .poni")
+    poni, detector = read_poni(start.poni), start.detector
+    wavelength_m = _wavelength(poni, start.energy_ev)
+    positions, _ = _pyfai_arrays(
+        poni, wavelength_m, detector.shape, detector.pixel_m, axis, polarisation=0.0
+    )
+    return float(positions.max())
+
+
 @functools.lru_cache(maxsize=8)
 def _table(
     text: str,

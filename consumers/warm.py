@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..stream.messages import Axis, Detector, Focus, ScanStart, Trajectory
-from .catalogue import configs, make_consumer
+from .catalogue import configs
+from .reducer import consumers_of
 
 SHAPE = (64, 200)
 _PONI = """poni_version: 2.1
@@ -26,21 +27,23 @@ def warm_consumers() -> None:
     rng = np.random.default_rng(1)
     for dtype in ("uint8", "uint16", "uint32"):
         frame = rng.poisson(20.0, SHAPE).astype(dtype)
-        for name, config in configs().items():
-            consumer = make_consumer(name, config(), _start(dtype))
-            for index in range(16):
-                consumer.absorb(index, consumer.reduce(index, frame))
-                list(consumer.results(focus=Focus("", 1, 1)))
-            list(consumer.results(final=True))
+        for technique in ("xrdct", "frames"):
+            start = _start(dtype, technique)
+            everything = {name: config() for name, config in configs().items()}
+            for consumer in consumers_of(start, everything).values():
+                for index in range(start.frames):
+                    consumer.absorb(index, consumer.reduce(index, frame))
+                list(consumer.results(focus=Focus("", 3, 3)))
+                list(consumer.results(final=True))
 
 
-def _start(dtype: str) -> ScanStart:
+def _start(dtype: str, technique: str) -> ScanStart:
     axes = (
         Axis("rotation", "deg", np.repeat([0.0, 90.0], 8)),
         Axis("translation", "um", np.tile(np.arange(8) - 3.5, 2)),
     )
     return ScanStart(
-        run="warm", scan="warm", number=1, technique="xrdct", frames=16,
+        run="warm", scan="warm", number=1, technique=technique, frames=16,
         detector=Detector("warm", SHAPE, dtype, (4e-4, 4e-4), 2**31),
         trajectory=Trajectory((2, 8), axes), poni=_PONI, energy_ev=float("nan"), exposure_s=0.01,
         cell=None, time=0.0,
