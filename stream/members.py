@@ -74,7 +74,7 @@ class Producer:
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._link.closed:
                 self.flush()
         finally:
             self.close()
@@ -180,7 +180,7 @@ class Member:
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._link.closed:
                 self.flush()
         finally:
             self.close()

@@ -1,0 +1,307 @@
+"""Writes one run into one NeXus/HDF5 file, while it runs.
+
+The file is NAME.part until close(), then it is renamed: what stands under its own name is
+whole. Everything acknowledged has been flushed before, so that after kill -9 the .part opens with
+all of it; a recorder started again on the same path continues it. (Against a power failure only
+what stood at the end of a scan is promised: there the file is synced to the disk.)
+
+HDF5 writes its own bookkeeping from a cache whenever it likes; a kill between two such writes
+could leave a file that does not open. So the cache may not evict, and bookkeeping reaches the
+disk in flush() only.
+
+What cannot be written, for want of space or because it makes no sense, is acknowledged as failed
+with its reason; the recorder goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .compression import DecodeError
+from .frame_table import FrameRefused, FrameTable
+from .history import append_document, append_samples
+from .map_stack import stack_map
+from .members import Delivery, Member
+from .messages import (
+    Account,
+    Document,
+    Frame,
+    Message,
+    Positions,
+    Result,
+    Samples,
+    ScanStart,
+    ScanStop,
+)
+from .nexus import (
+    FORMAT,
+    account_text,
+    iso_time,
+    new_group,
+    put_dataset,
+    read_start,
+    stop_text,
+    write_result,
+    write_start,
+)
+
+log = logging.getLogger(__name__)
+
+FLUSH_AFTER_S = 0.1  # the longest that something written waits for its acknowledgement
+FLUSH_AFTER = 16  # deliveries: half of the credit that a recorder is given
+FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
+DRAIN_S = 2.0
+# what h5py, HDF5, NumPy and our own checks raise for one message that cannot be written
+UNWRITABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError)
+
+
+class RecorderError(RuntimeError):
+    """The file cannot be begun; the message says which and why."""
+
+
+class Recorder:
+    """The writer of path.
+
+    member: a Member of role "all" that run() serves; None where take() is called instead
+    experiment_text: the experiment file, kept in the run's file
+    Raises RecorderError where path exists, or its .part is not ours.
+    """
+
+    def __init__(self, path: Path, member: Member | None = None, experiment_text: str = "") -> None:
+        self.path = Path(path)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self._member = member
+        self._scans: dict[str, h5py.Group] = {}
+        self._tables: dict[str, FrameTable] = {}
+        self._starts: dict[str, ScanStart] = {}
+        self._unsynced = False
+        self._file = self._open(experiment_text)
+        self._entry = self._file["entry"]
+        for group in self._entry.values():
+            if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
+                self._adopt(read_start(group), group)
+        self._flush()
+
+    @property
+    def frames(self) -> int:
+        """Frames in the file."""
+        return sum(table.written for table in self._tables.values())
+
+    @property
+    def disk_free_bytes(self) -> int:
+        """Room left where the file is."""
+        return shutil.disk_usage(self.path.parent).free
+
+    def run(self, stop: threading.Event) -> None:
+        """Record what the member receives until stop is set, and what is still waiting then."""
+        if self._member is None:
+            raise RecorderError(f"recorder of {self.path}: run() needs a member")
+        waiting: list[tuple[Delivery, str]] = []
+        oldest = 0.0
+        end = float("inf")
+        while time.monotonic() < end:
+            if stop.is_set() and end == float("inf"):
+                end = time.monotonic() + DRAIN_S
+            delivery = self._member.receive(0.0 if len(waiting) >= FLUSH_IDLE else 0.05)
+            if delivery is not None:
+                oldest = oldest if waiting else time.monotonic()
+                waiting.append((delivery, self.take(delivery.message)))
+            elif stop.is_set() and not waiting:
+                break
+            late = bool(waiting) and time.monotonic() - oldest > FLUSH_AFTER_S
+            idle = delivery is None and len(waiting) >= FLUSH_IDLE
+            if late or idle or len(waiting) >= FLUSH_AFTER:
+                self._settle(waiting)
+                waiting = []
+        self._settle(waiting)
+
+    def take(self, message: Message) -> str:
+        """Write one message; "" or why it could not be written. It is safe after flush()."""
+        try:
+            self._write(message)
+        except (*UNWRITABLE, DecodeError) as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            log.error("recorder: a %s is not in %s: %s", type(message).__name__, self.part, reason)
+            return reason
+        return ""
+
+    def flush(self) -> str:
+        """Bring everything taken to the file; "" or why that failed."""
+        try:
+            self._flush()
+        except UNWRITABLE as error:
+            log.error("recorder: %s could not be flushed: %s", self.part, error)
+            return f"not flushed: {error}"
+        return ""
+
+    def close(self) -> None:
+        """Finish the file and give it its name; on failure the .part stays, and the log says so."""
+        if not self._file:
+            return
+        try:
+            with contextlib.suppress(KeyError):
+                del self._entry["end_time"]
+            put_dataset(self._entry, "end_time", iso_time(time.time()))
+            self._flush()
+            self._sync()
+            self._file.close()
+            if self.path.exists():
+                raise OSError(f"{self.path} has appeared meanwhile")
+            os.replace(self.part, self.path)
+            _sync_path(self.path.parent)
+        except UNWRITABLE as error:
+            log.error("recorder: the run stays in %s: %s", self.part, error)
+            with contextlib.suppress(*UNWRITABLE):
+                self._file.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, experiment_text: str) -> h5py.File:
+        if self.path.exists():
+            raise RecorderError(f"{self.path} exists; a run is never written over another")
+        old = self.part.exists()
+        try:
+            file = h5py.File(self.part, "r+" if old else "x")
+            _keep_bookkeeping_in_memory(file)
+            if old and int(file.attrs.get("operando_run", 0)) != FORMAT:
+                raise ValueError(f"it is no unfinished run of format {FORMAT}")
+            if "entry" not in file:
+                _begin(file, self.path.stem, experiment_text)
+        except (OSError, ValueError) as error:
+            raise RecorderError(f"{self.part} cannot be written: {error}") from None
+        return file
+
+    def _adopt(self, start: ScanStart, group: h5py.Group) -> None:
+        self._scans[start.scan] = group
+        self._starts[start.scan] = start
+        self._tables[start.scan] = FrameTable(
+            group["instrument/detector"], start.scan, start.detector, start.frames
+        )
+
+    def _write(self, message: Message) -> None:
+        if isinstance(message, Frame):
+            table = self._tables.get(message.scan)
+            if table is None:
+                raise FrameRefused(f"frame {message.index} of scan {message.scan}: not begun here")
+            table.write(message)
+        elif isinstance(message, ScanStart):
+            if message.scan not in self._scans:
+                self._adopt(message, write_start(self._entry, self._new_name(message), message))
+        elif isinstance(message, ScanStop):
+            self._replace_text(self._scan(message.scan), "stop", stop_text(message))
+            self._unsynced = True
+        elif isinstance(message, Positions):
+            self._place(message)
+        elif isinstance(message, Samples):
+            append_samples(self._entry, message)
+        elif isinstance(message, Document):
+            append_document(self._entry, message)
+        elif isinstance(message, Result):
+            self._result(message)
+        elif isinstance(message, Account):
+            self._replace_text(self._scan(message.scan), "account", account_text(message))
+            self._unsynced = True
+        # whatever else a member gets is not for the record
+
+    def _scan(self, scan: str) -> h5py.Group:
+        if scan not in self._scans:
+            raise KeyError(f"scan {scan} has not begun here")
+        return self._scans[scan]
+
+    def _new_name(self, start: ScanStart) -> str:
+        name = base = f"scan_{start.number:04d}"
+        repeat = 1
+        while name in self._entry:
+            repeat += 1
+            name = f"{base}_{repeat}"
+        return name
+
+    def _replace_text(self, group: h5py.Group, name: str, text: str) -> None:
+        if name in group:
+            del group[name]
+        put_dataset(group, name, text)
+
+    def _place(self, positions: Positions) -> None:
+        measured = self._scan(positions.scan)["trajectory/measured"]
+        frames = self._starts[positions.scan].frames
+        if len(positions.indices) == 0:
+            return
+        first, end = int(positions.indices.min()), int(positions.indices.max()) + 1
+        if not 0 <= first < end <= frames:
+            raise ValueError(f"positions of frames {first} to {end - 1}, the scan has {frames}")
+        if positions.axis not in measured:
+            put_dataset(measured, positions.axis, np.full(frames, np.nan), positions.unit)
+        values = measured[positions.axis][first:end]
+        values[positions.indices - first] = positions.values
+        measured[positions.axis][first:end] = values
+
+    def _result(self, result: Result) -> None:
+        scan = self._scan(result.scan)
+        if result.consumer not in scan:
+            process = new_group(scan, result.consumer, "NXprocess")
+            put_dataset(process, "program", "operando")
+        process = scan[result.consumer]
+        if result.name in process:
+            del process[result.name]
+        write_result(process, result.name, result)
+        stack_map(self._entry, result)
+
+    def _settle(self, waiting: list[tuple[Delivery, str]]) -> None:
+        if not waiting or self._member is None:
+            return
+        trouble = self.flush()
+        good = [d for d, reason in waiting if not (reason or trouble)]
+        self._member.acknowledge(good)
+        for delivery, reason in waiting:
+            if reason or trouble:
+                self._member.acknowledge(delivery, failed=reason or trouble)
+
+    def _flush(self) -> None:
+        for table in self._tables.values():
+            table.sync()
+        self._file.flush()
+        if self._unsynced:
+            self._unsynced = False
+            self._sync()
+
+    def _sync(self) -> None:
+        _sync_path(self.part)
+
+
+def _begin(file: h5py.File, title: str, experiment_text: str) -> None:
+    entry = new_group(file, "entry", "NXentry")
+    put_dataset(entry, "title", f"operando run {title}")
+    put_dataset(entry, "start_time", iso_time(time.time()))
+    put_dataset(entry, "experiment", experiment_text)
+    file.attrs["NX_class"] = "NXroot"
+    file.attrs["default"] = "entry"
+    file.attrs["creator"] = "operando"
+    file.attrs["operando_run"] = FORMAT
+
+
+def _keep_bookkeeping_in_memory(file: h5py.File) -> None:
+    config = file.id.get_mdc_config()
+    config.evictions_enabled = False
+    config.incr_mode = config.decr_mode = config.flash_incr_mode = 0  # HDF5 asks for that
+    file.id.set_mdc_config(config)
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
