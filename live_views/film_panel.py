@@ -35,7 +35,7 @@ class FilmStrip(QtWidgets.QWidget):
         self._cells: list[Cell] = []
         self._marked: tuple[int, ...] = ()
         self._bar = (0.0, "")
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(60)
 
     def show_cells(
         self,

@@ -20,7 +20,7 @@ class ElidedLabel(QtWidgets.QLabel):
         painter.setPen(self.palette().color(self.foregroundRole()))
         right = QtCore.Qt.TextElideMode.ElideRight
         text = self.fontMetrics().elidedText(self.text(), right, self.width())
-        painter.drawText(self.rect(), QtCore.Qt.AlignmentFlag.AlignVCenter, text)
+        painter.drawText(self.rect(), self.alignment(), text)
         painter.end()
 
 

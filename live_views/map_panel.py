@@ -8,7 +8,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import words
 from .colour_bar import ColourBar
-from .kit import Card
+from .kit import Card, ElidedLabel
 from .map_canvas import MapCanvas
 from .model import RunModel, ScanRecord
 from .painting import paint
@@ -68,12 +68,18 @@ class MapPanel(Card):
         row.addWidget(self.canvas, 1)
         row.addWidget(self.colours)
         self.body.addLayout(row, 1)
-        self.foot = QtWidgets.QLabel("")
+        self.foot = ElidedLabel("")
+        self.foot.setAlignment(
+            QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+        )
+        self.foot.setSizePolicy(
+            QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
+        )
         self.foot.setObjectName("note")
         legend = QtWidgets.QHBoxLayout()
         legend.setSpacing(6)
         self._legend: list[QtWidgets.QLabel] = []
-        for answered, text in ((False, "not measured yet"), (True, "no sample or no fit")):
+        for answered, text in ((False, "not measured yet"), (True, "no sample or fit")):
             picture, label = QtWidgets.QLabel(), QtWidgets.QLabel(text)
             picture.setPixmap(_swatch(theme, answered))
             label.setObjectName("note")
@@ -81,8 +87,7 @@ class MapPanel(Card):
             legend.addWidget(picture)
             legend.addWidget(label)
             legend.addSpacing(8)
-        legend.addStretch(1)
-        legend.addWidget(self.foot)
+        legend.addWidget(self.foot, 1)
         self.body.addLayout(legend)
 
     def refresh(self, model: RunModel) -> None:

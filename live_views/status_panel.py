@@ -7,6 +7,7 @@ import math
 from PySide6 import QtCore, QtWidgets
 
 from . import words
+from .kit import ElidedLabel
 from .model import RunModel
 from .theme import Theme
 from .view_state import ViewState
@@ -15,7 +16,7 @@ from .view_state import ViewState
 class _Cell(QtWidgets.QWidget):
     """A small caption above a large value."""
 
-    def __init__(self, caption: str, width: int) -> None:
+    def __init__(self, caption: str) -> None:
         super().__init__()
         self.caption = QtWidgets.QLabel(caption.upper())
         self.caption.setObjectName("caption")
@@ -26,12 +27,12 @@ class _Cell(QtWidgets.QWidget):
         column.setSpacing(1)
         column.addWidget(self.caption)
         column.addWidget(self.value)
-        self.setMinimumWidth(width)
 
     def say(self, text: str, colour: str) -> None:
-        """Show text in a colour."""
+        """Show text in a colour; the cell keeps the width it once needed, so that none jumps."""
         self.value.setText(text)
         self.value.setStyleSheet(f"color: {colour};")
+        self.setMinimumWidth(max(self.minimumWidth(), self.sizeHint().width()))
 
 
 class StatusPanel(QtWidgets.QFrame):
@@ -47,29 +48,25 @@ class StatusPanel(QtWidgets.QFrame):
         self.pill = QtWidgets.QLabel("")
         self.pill.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.pill)
-        names = (
-            ("cell", 150),
-            ("scan", 150),
-            ("rate", 105),
-            ("lag", 70),
-            ("lost", 60),
-            ("disk free", 85),
-        )
-        self.cells = {name: _Cell(name, width) for name, width in names}
+        names = ("cell", "scan", "rate", "lag", "lost", "disk free")
+        self.cells = {name: _Cell(name) for name in names}
         for cell in self.cells.values():
             row.addWidget(cell)
-        row.addStretch(1)
         right = QtWidgets.QVBoxLayout()
         right.setSpacing(1)
         self.trouble = QtWidgets.QLabel("")
         self.trouble.setObjectName("value")
-        self.who = QtWidgets.QLabel("")
+        self.who = ElidedLabel("")
         self.who.setObjectName("note")
         for label in (self.who, self.trouble):
-            label.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+            label.setAlignment(
+                QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+            )
+        policy = QtWidgets.QSizePolicy.Policy
+        self.who.setSizePolicy(policy.Ignored, policy.Preferred)
         right.addWidget(self.trouble)
         right.addWidget(self.who)
-        row.addLayout(right)
+        row.addLayout(right, 1)
         self.setFixedHeight(66)
 
     def refresh(self, model: RunModel) -> None:
@@ -82,6 +79,7 @@ class StatusPanel(QtWidgets.QFrame):
             f"font-size: 18px; font-weight: 700; color: {theme.card}; background: {colour};"
             "border-radius: 6px; padding: 7px 14px;"
         )
+        self.pill.setMinimumWidth(self.pill.sizeHint().width())
         history = model.history
         if len(history):
             since = words.duration(history.state_since())
