@@ -234,6 +234,8 @@ class FilmPanel(Card):
 
 
 def _bar(shown: MapOf) -> tuple[float, str]:
+    if not shown.spatial:
+        return 0.0, ""
     width = abs(shown.extent[2])
     length = nice_length(width / 4)
     unit = shown.axes[0].partition("(")[2].rstrip(")")

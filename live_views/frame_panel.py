@@ -59,6 +59,7 @@ class FramePanel(Card):
         frame = model.frame
         if frame is None:
             self.empty.say("no frame yet")
+            self.colours.hide()
             self.note.setText("")
             return
         scan = next((s for s in model.scans() if s.scan == frame.scan), None)

@@ -83,13 +83,15 @@ class MapCanvas(pg.PlotWidget):  # type: ignore[misc]
         self.image.setImage(picture, autoLevels=False)
         x, y, width, height = shown.extent
         self.image.setRect(QtCore.QRectF(x, y, width, height))
-        for item in (self.image, self._bar, self._bar_text):
-            item.setVisible(True)
+        self.image.setVisible(True)
+        for item in (self._bar, self._bar_text):
+            item.setVisible(shown.spatial)
         self.empty.say("")
         self._mark(shown, picked)
         if moved:
             label_axis(self.item, "bottom", shown.axes[0], theme)
             label_axis(self.item, "left", shown.axes[1], theme)
+            self.item.setAspectLocked(shown.spatial)
             self.item.getViewBox().autoRange(padding=0.015)
             self._place_bar(shown)
         self.badge.setText(badge)

@@ -56,8 +56,14 @@ class MapPanel(Card):
         self.scale.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.scale.setToolTip("Which values set the colour range; locked holds it as it is")
         self.scale.currentIndexChanged.connect(self._choose_scale)
+        self.more = QtWidgets.QComboBox()
+        self.more.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        self.more.setToolTip("Other maps that have arrived")
+        self.more.activated.connect(self._choose_more)
+        self.more.hide()
         bar = QtWidgets.QHBoxLayout()
         bar.addLayout(self._buttons)
+        bar.addWidget(self.more)
         bar.addStretch(1)
         bar.addWidget(self.scale)
         self.body.addLayout(bar)
@@ -151,7 +157,7 @@ class MapPanel(Card):
         for button in self._group:
             button.deleteLater()
         self._group = []
-        for quantity in quantities[:BUTTONS] + quantities[BUTTONS : BUTTONS + 2]:
+        for quantity in quantities[:BUTTONS]:
             button = QtWidgets.QPushButton(quantity.short)
             button.setCheckable(True)
             button.setChecked(quantity == self._view.quantity)
@@ -160,18 +166,27 @@ class MapPanel(Card):
             button.clicked.connect(lambda _=False, q=quantity: self.choose(q))
             self._buttons.addWidget(button)
             self._group.append(button)
+        self.more.clear()
+        self.more.addItems(["more  ▾", *(q.short for q in quantities[BUTTONS:])])
+        self.more.setVisible(len(quantities) > BUTTONS)
 
     def choose(self, quantity: Quantity) -> None:
         """Show another quantity."""
         self._view.quantity = quantity
         for button in self._group:
             button.setChecked(button.toolTip() == quantity.title)
+        at = self._shown.index(quantity) if quantity in self._shown else 0
+        self.more.setCurrentIndex(max(0, at - BUTTONS + 1))
         self.chosen.emit()
 
     def choose_at(self, index: int) -> None:
         """Show the quantity of the button at index."""
         if index < len(self._shown):
             self.choose(self._shown[index])
+
+    def _choose_more(self, index: int) -> None:
+        if index > 0:
+            self.choose(self._shown[BUTTONS + index - 1])
 
     def _choose_scale(self, index: int) -> None:
         self._view.scale = SCALES[index]

@@ -7,7 +7,8 @@ nothing. Of each result of a scan the newest is kept:
 - a lower revision wins too where it rests on more frames: that is a restarted processor, which
   counts its revisions anew and has caught up. Until then the fuller, older picture stays.
 - results about a picked voxel (attrs row, column) win whenever the voxel is another one.
-A message of another run starts the model anew; messages of runs that were left are ignored.
+A message of another run starts the model anew; messages of runs that were left are ignored, and
+samples of no run (the cell is watched before and after it too) belong to the one that is shown.
 Memory is bounded: scans, samples, log lines and bytes have limits, and the oldest go first.
 """
 
@@ -253,8 +254,8 @@ class RunModel:
             self._changed |= {"result", result.name}
 
     def _take_samples(self, samples: Samples) -> None:
-        if not self._in_run(samples.run):
-            return
+        if samples.run and not self._in_run(samples.run):
+            return  # samples of no run come before it and after it, on the same clock: they stay
         before = self.history.states[-1] if len(self.history) else ""
         if not self.history.add(samples):
             return

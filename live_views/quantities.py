@@ -64,6 +64,13 @@ class MapOf:
         return self.result.unit
 
     @property
+    def spatial(self) -> bool:
+        """True where both axes are lengths of one unit: the map has an aspect and a scale bar."""
+        y, x = self.result.dims
+        units = self.result.units
+        return units.get(x, "") == units.get(y, "") and units.get(x, "px") not in ("deg", "eV", "")
+
+    @property
     def label(self) -> str:
         """The quantity with its unit, for a colour bar."""
         unit = "" if self.unit in ("", "1") else f" ({self.unit})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .model import RunModel, ScanRecord, is_cell_fault
 
 SILENT_AFTER_S = 3.5  # components report about once a second: three reports missed
-_OVER = ("stopped", "finished", "closed", "done", "ended", "complete", "left", "idle: finished")
+_OVER = ("stopped", "finished", "closed", "done", "ended", "complete", "left", "failed")
 _PROCESSOR = ("absorber", "processor", "process")
 
 
@@ -89,27 +89,25 @@ def cell(model: RunModel) -> Said:
     return Said(upper.replace("_", " "))
 
 
-def run_is_over(model: RunModel) -> bool:
-    """True when the plan said that it ended."""
-    plan = model.status("plan")
-    return plan is not None and is_over(plan.state)
-
-
 def trouble(model: RunModel) -> Said:
     """The connection in words: who has fallen silent, and for how long."""
     silence = model.silence_s()
     if math.isnan(silence):
         return Said("waiting for the first message from the hub", "warning")
+    plan = model.status("plan")
+    over = plan is not None and is_over(plan.state)
+    ended = f"run {plan.state}" if plan is not None else ""
+    level = "fault" if over and ended.startswith("run failed") else "good"
     if silence > SILENT_AFTER_S:
-        if run_is_over(model):
-            return Said("run finished, hub closed")
+        if over:
+            return Said(f"{ended}, hub closed", "fault" if level == "fault" else "quiet")
         return Said(f"no data from the hub for {_seconds(silence)}", "fault")
     for name, heard in model.components.items():
         age = model.age_s(name)
-        if age > SILENT_AFTER_S and not is_over(heard.status.state) and not run_is_over(model):
+        if age > SILENT_AFTER_S and not is_over(heard.status.state) and not over:
             who = "the processor" if name.startswith(_PROCESSOR) else name
             return Said(f"no data from {who} for {_seconds(age)}", "fault")
-    return Said("run finished" if run_is_over(model) else "connected", "good")
+    return Said(ended if over else "connected", level)
 
 
 def _seconds(value: float) -> str:

@@ -99,6 +99,17 @@ def test_another_run_starts_the_picture_anew_and_the_old_one_does_not_come_back(
     assert [s.run for s in model.scans()] == ["run-2"]
 
 
+def test_samples_of_no_run_before_and_after_a_run_belong_to_it(model, small):
+    whole = small.samples(400.0)
+    model.take(dataclasses.replace(small.samples(100.0), run=""))
+    take(model, small.finished_scan(1))
+    model.take(small.samples(300.0, 100.0))
+    model.take(dataclasses.replace(small.samples(400.0, 300.0), run=""))
+    assert model.run == small.run
+    assert len(model.scans()) == 1
+    np.testing.assert_array_equal(model.history.time_s, whole.time_s)
+
+
 def test_losses_and_failures_are_counted_over_all_scans(model, small):
     take(model, [small.start(1), small.account(1, 1.0, lost=3), small.start(2)])
     model.take(small.account(2, 0.5, lost=2))

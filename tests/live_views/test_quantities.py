@@ -34,6 +34,15 @@ def test_one_whole_projection_has_passed_every_voxel(small):
     assert not map_of(scan_of(small, attrs={"projections": 0}), QUANTITIES[0]).answered.all()
 
 
+def test_only_a_map_of_lengths_has_an_aspect_and_a_scale_bar(small):
+    model = RunModel()
+    take = next(r for r in small.results(1, 1.0, 1) if r.name == "sinogram")
+    model.take(dataclasses.replace(take, consumer="intensity", name="total_counts"))
+    other = quantities_of(model.scans())[-1]
+    assert not map_of(model.scan(), other).spatial
+    assert map_of(scan_of(small), QUANTITIES[0]).spatial
+
+
 def test_the_uncertainty_is_a_map_of_its_own(small):
     scan = scan_of(small)
     shown = map_of(scan, QUANTITIES[1])

@@ -111,6 +111,13 @@ def test_after_the_plans_end_silence_is_no_fault(model, clock, small):
     assert words.trouble(model) == words.Said("run finished, hub closed")
 
 
+def test_a_plan_that_failed_is_a_fault_however_long_ago(model, clock, small):
+    take(model, [dataclasses.replace(s, state="failed") for s in small.statuses(NOW)])
+    assert words.trouble(model) == words.Said("run failed", "fault")
+    clock.now += 600.0
+    assert words.trouble(model) == words.Said("run failed, hub closed", "fault")
+
+
 def test_progress_says_scan_share_and_time_left(model, small):
     assert words.progress(model).text == "none yet"
     take(model, small.statuses(NOW, 2, 0.63))
