@@ -104,91 +104,132 @@ def _number(entries: dict[str, str], key: str, default: float | None = None) -> 
     return float(value)
 
 
-def ring_table(
-    start: ScanStart, axis: str, low: float, high: float, bins: int, polarisation: float
-) -> RingTable:
-    """The table for a scan's detector and geometry.
+@dataclass(frozen=True, slots=True)
+class SplitTable:
+    """Where each pixel begins and ends on the axis; see kernels/splitting.py.
 
-    axis: "q" [1/Å] or "two_theta" [deg]; low, high in its unit
+    lower, upper: (pixels,) float32, in rings, nan for a masked pixel; width: (pixels,) float32
+    centres: (rings,) float64, middles of the rings
+    """
+
+    axis: str
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+    width: NDArray[np.float32]
+    centres: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Binning:
+    """A pattern's axis: "q" [1/Å] or "two_theta" [deg], from low to high in bins."""
+
+    axis: str
+    low: float
+    high: float
+    bins: int
+
+    def middles(self) -> NDArray[np.float64]:
+        """Middle of every bin."""
+        step = (self.high - self.low) / self.bins
+        return np.asarray(self.low + (np.arange(self.bins) + 0.5) * step, np.float64)
+
+
+def ring_table(start: ScanStart, binning: Binning, polarisation: float) -> RingTable:
+    """The table for a scan's detector and geometry, every pixel in the ring of its centre.
+
     polarisation: degree of horizontal polarisation, -1 to 1
 
     Raises ScanNotForThis where the scan has no geometry or contradicts it.
     """
-    if axis not in _PYFAI_UNITS:
-        raise ScanNotForThis(f"axis {axis!r} is not one of {sorted(_PYFAI_UNITS)}")
-    if not 0 <= low < high or not 1 <= bins < 65535:
-        raise ScanNotForThis(f"{bins} bins from {low} to {high} make no pattern")
+    return _ring_table(_key(start, binning), binning, polarisation)
+
+
+def split_table(start: ScanStart, binning: Binning, polarisation: float) -> SplitTable:
+    """The same for pixels that are shared out. Raises ScanNotForThis."""
+    return _split_table(_key(start, binning), binning, polarisation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What a table depends on besides its binning, in a form that can be looked up."""
+
+    poni: str
+    energy_ev: float
+    shape: tuple[int, int]
+    pixel_m: tuple[float, float]
+    mask: bytes
+
+    def hidden(self) -> NDArray[np.bool_]:
+        pixels = self.shape[0] * self.shape[1]
+        if not self.mask:
+            return np.zeros(pixels, np.bool_)
+        return np.unpackbits(np.frombuffer(self.mask, np.uint8), count=pixels).astype(np.bool_)
+
+
+def _key(start: ScanStart, binning: Binning) -> _Key:
+    if binning.axis not in _PYFAI_UNITS:
+        raise ScanNotForThis(f"axis {binning.axis!r} is not one of {sorted(_PYFAI_UNITS)}")
+    if not 0 <= binning.low < binning.high or not 1 <= binning.bins < 65535:
+        raise ScanNotForThis(
+            f"{binning.bins} bins from {binning.low} to {binning.high} make no pattern"
+        )
     if not start.poni:
         raise ScanNotForThis("the scan carries no .poni geometry")
     detector = start.detector
     mask = b"" if detector.mask is None else np.packbits(detector.mask).tobytes()
-    return _table(
-        start.poni, start.energy_ev, detector.shape, detector.pixel_m, mask, axis, low, high, bins,
-        polarisation,
-    )  # fmt: skip
-
-
-def axis_reach(start: ScanStart, axis: str) -> float:
-    """The largest value of the axis that a pixel of the scan sees, in the axis's unit.
-
-    Raises ScanNotForThis where the scan has no geometry or contradicts it.
-    """
-    if axis not in _PYFAI_UNITS or not start.poni:
-        raise ScanNotForThis(f"axis {axis!r} is not one of {sorted(_PYFAI_UNITS)}, or no .poni")
-    poni, detector = read_poni(start.poni), start.detector
-    wavelength_m = _wavelength(poni, start.energy_ev)
-    positions, _ = _pyfai_arrays(
-        poni, wavelength_m, detector.shape, detector.pixel_m, axis, polarisation=0.0
-    )
-    return float(positions.max())
+    # nan is not equal to itself and would never be found again
+    energy_ev = start.energy_ev if start.energy_ev > 0 else 0.0
+    return _Key(start.poni, energy_ev, detector.shape, detector.pixel_m, mask)
 
 
 @functools.lru_cache(maxsize=8)
-def _table(
-    text: str,
-    energy_ev: float,
-    shape: tuple[int, int],
-    pixel_m: tuple[float, float],
-    mask: bytes,
-    axis: str,
-    low: float,
-    high: float,
-    bins: int,
-    polarisation: float,
-) -> RingTable:
-    poni = read_poni(text)
-    wavelength_m = _wavelength(poni, energy_ev)
-    if any(abs(a / b - 1) > 1e-3 for a, b in zip(poni.pixel_m, pixel_m, strict=True)):
-        raise ScanNotForThis(f".poni is for pixels of {poni.pixel_m} m, the detector has {pixel_m}")
-    positions, widths = _pyfai_arrays(poni, wavelength_m, shape, pixel_m, axis, polarisation)
-    if widths.max() > MAX_WIDTH or not widths.min() > 0:
-        raise ScanNotForThis("solid angle and polarisation of this geometry leave 0 to 4")
-
-    ring = np.floor((positions - low) * (bins / (high - low)))
-    hidden = (ring < 0) | (ring >= bins)
-    if mask:
-        hidden |= np.unpackbits(np.frombuffer(mask, np.uint8), count=ring.size).astype(np.bool_)
-    if hidden.all():
-        raise ScanNotForThis(
-            f"no open pixel between {low} and {high} {UNITS[axis]}: the detector covers "
-            f"{positions.min():.4g} to {positions.max():.4g}"
-        )
+def _ring_table(key: _Key, binning: Binning, polarisation: float) -> RingTable:
+    positions, _, widths = _pyfai_arrays(key, binning.axis, polarisation, corners=False)
+    bins = binning.bins
+    ring = np.floor((positions - binning.low) * (bins / (binning.high - binning.low)))
+    hidden = key.hidden() | (ring < 0) | (ring >= bins)
+    _check_cover(hidden, positions, binning)
     index = np.where(hidden, bins, ring).astype(np.uint16)
     width = np.round(widths / WIDTH_UNIT).astype(np.uint32)
     pixels = np.bincount(index, minlength=bins + 1)[:bins]
     if pixels.max() > MAX_RING_PIXELS:
         raise ScanNotForThis(f"a ring of {pixels.max()} pixels: at most {MAX_RING_PIXELS}")
-    middles = low + (np.arange(bins) + 0.5) * ((high - low) / bins)
     sums = np.bincount(index, positions, bins + 1)[:bins]
     return RingTable(
-        axis=axis,
+        axis=binning.axis,
         ring=index,
         width=width,
         per_width=(1.0 / widths).astype(np.float32),
         ring_width=np.bincount(index, width, bins + 1)[:bins].astype(np.int64),
         ring_pixels=pixels.astype(np.int64),
-        centres=np.where(pixels > 0, sums / np.maximum(pixels, 1), middles),
+        centres=np.where(pixels > 0, sums / np.maximum(pixels, 1), binning.middles()),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _split_table(key: _Key, binning: Binning, polarisation: float) -> SplitTable:
+    positions, reach, widths = _pyfai_arrays(key, binning.axis, polarisation, corners=True)
+    scale = binning.bins / (binning.high - binning.low)
+    middle, half = (positions - binning.low) * scale, reach * scale
+    hidden = key.hidden()
+    _check_cover(hidden | (middle < 0) | (middle >= binning.bins), positions, binning)
+    return SplitTable(
+        axis=binning.axis,
+        lower=np.where(hidden, np.nan, middle - half).astype(np.float32),
+        upper=np.where(hidden, np.nan, middle + half).astype(np.float32),
+        width=widths.astype(np.float32),
+        centres=binning.middles(),
+    )
+
+
+def _check_cover(
+    hidden: NDArray[np.bool_], positions: NDArray[np.float64], binning: Binning
+) -> None:
+    if hidden.all():
+        raise ScanNotForThis(
+            f"no open pixel between {binning.low} and {binning.high} {UNITS[binning.axis]}: "
+            f"the detector covers {positions.min():.4g} to {positions.max():.4g}"
+        )
 
 
 def _wavelength(poni: Poni, energy_ev: float) -> float:
@@ -205,17 +246,20 @@ def _wavelength(poni: Poni, energy_ev: float) -> float:
 
 
 def _pyfai_arrays(
-    poni: Poni,
-    wavelength_m: float,
-    shape: tuple[int, int],
-    pixel_m: tuple[float, float],
-    axis: str,
-    polarisation: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Position on the axis, and solid angle times polarisation, of every pixel; both (pixels,)."""
+    key: _Key, axis: str, polarisation: float, corners: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Position on the axis, how far corners are from it, solid angle times polarisation.
+
+    All (pixels,) float64; without corners the second is 0.
+    """
     from pyFAI.detectors import Detector as PyfaiDetector
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
+    poni, shape, unit = read_poni(key.poni), key.shape, _PYFAI_UNITS[axis]
+    if any(abs(a / b - 1) > 1e-3 for a, b in zip(poni.pixel_m, key.pixel_m, strict=True)):
+        raise ScanNotForThis(
+            f".poni is for pixels of {poni.pixel_m} m, the detector has {key.pixel_m}"
+        )
     integrator = AzimuthalIntegrator(
         dist=poni.distance,
         poni1=poni.poni1,
@@ -223,13 +267,20 @@ def _pyfai_arrays(
         rot1=poni.rot1,
         rot2=poni.rot2,
         rot3=poni.rot3,
-        wavelength=wavelength_m,
-        detector=PyfaiDetector(*pixel_m, max_shape=shape, orientation=poni.orientation),
+        wavelength=_wavelength(poni, key.energy_ev),
+        detector=PyfaiDetector(*key.pixel_m, max_shape=shape, orientation=poni.orientation),
     )
-    positions = integrator.center_array(shape, unit=_PYFAI_UNITS[axis])
+    positions = np.asarray(integrator.center_array(shape, unit=unit), np.float64)
+    reach = np.zeros_like(positions)
+    if corners:
+        # not delta_array(), whose answer is in rad or 1/nm whatever unit it is asked for (2026.9)
+        places = np.asarray(integrator.corner_array(shape, unit=unit), np.float64)[..., 0]
+        reach = np.abs(places - positions[..., None]).max(axis=-1)
     widths = np.asarray(integrator.solidAngleArray(shape), np.float64)
     widths = widths * integrator.polarization(shape, factor=polarisation)
-    return np.asarray(positions, np.float64).ravel(), widths.ravel()
+    if widths.max() > MAX_WIDTH or not widths.min() > 0:
+        raise ScanNotForThis("solid angle and polarisation of this geometry leave 0 to 4")
+    return positions.ravel(), reach.ravel(), widths.ravel()
 
 
 def saturation_of(detector: Detector) -> int:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..stream.messages import ScanStart
 from .contract import FrameError
-from .geometry import RingTable, saturation_of
+from .geometry import RingTable, SplitTable, saturation_of
 from .kernels.azimuthal import ROWS, Scratch, patterns, scratch_for
+from .kernels.splitting import split_patterns
 
 MEAN, TRIMMED, SIGMA_MEAN, SIGMA_TRIMMED, PIXELS = range(ROWS)
 
@@ -50,6 +51,30 @@ class Integrator:
             scratch = scratch_for(self._table.ring.size, self._table.centres.size)
             self._own.scratch = scratch
         return scratch
+
+
+class SplittingIntegrator:
+    """The same with pixels shared out over rings: mean only, see kernels/splitting.py."""
+
+    def __init__(self, start: ScanStart, table: SplitTable) -> None:
+        self._scan = start.scan
+        self._shape = start.detector.shape
+        self._table = table
+        self._limit = saturation_of(start.detector)
+
+    def __call__(self, index: int, pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The pattern of one frame, (ROWS, rings); TRIMMED and its sigma are nan.
+
+        Raises FrameError.
+        """
+        check_frame(self._scan, index, pixels, self._shape)
+        table = self._table
+        out = np.empty((ROWS, table.centres.size), np.float32)
+        split_patterns(
+            np.ascontiguousarray(pixels).reshape(-1), np.uint64(self._limit), table.lower,
+            table.upper, table.width, np.empty((4, table.centres.size)), out,
+        )  # fmt: skip
+        return out
 
 
 def check_frame(scan: str, index: int, pixels: NDArray[np.generic], shape: tuple[int, int]) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, ScanStart
 from .contract import ScanNotForThis
-from .geometry import UNITS, ring_table
-from .integration import MEAN, SIGMA_MEAN, SIGMA_TRIMMED, TRIMMED, Integrator
+from .geometry import UNITS, Binning, ring_table, split_table
+from .integration import MEAN, SIGMA_MEAN, SIGMA_TRIMMED, TRIMMED, Integrator, SplittingIntegrator
 from .kernels.azimuthal import ROWS
 from .labels import Labels
 from .peaks import find_peaks, fit_peaks_at
@@ -28,6 +28,7 @@ class PowderConfig:
 
     axis: "q" [1/Å] or "two_theta" [deg]; low, high in its unit; bins
     estimator, trim, polarisation: as in XrdctConfig
+    split: share pixels out over bins, for bins narrower than a pixel; with the mean only
     peak_window: half width of the window around each peak of the mean, in the axis's unit
     """
 
@@ -38,6 +39,7 @@ class PowderConfig:
     estimator: str = "mean"
     trim: float = 0.1
     polarisation: float = 0.99
+    split: bool = False
     peak_window: float = 0.06
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class PowderConfig:
                 f"powder: estimator {self.estimator!r} and trim {self.trim}: 'trimmed' or 'mean', "
                 "and 0 <= trim < 1 are needed"
             )
+        if self.split and self.estimator != "mean":
+            raise ValueError("powder: shared pixels have no trimmed mean: split needs 'mean'")
 
 
 class Powder:
@@ -58,10 +62,16 @@ class Powder:
             raise ScanNotForThis("an XRD-CT scan has its own consumer")
         self._config = config
         self._start = start
-        self._table = ring_table(
-            start, config.axis, config.low, config.high, config.bins, config.polarisation
-        )
-        self._integrate = Integrator(start, self._table, config.trim)
+        binning = Binning(config.axis, config.low, config.high, config.bins)
+        self._integrate: Integrator | SplittingIntegrator
+        if config.split:
+            shares = split_table(start, binning, config.polarisation)
+            self._centres = shares.centres
+            self._integrate = SplittingIntegrator(start, shares)
+        else:
+            rings = ring_table(start, binning, config.polarisation)
+            self._centres = rings.centres
+            self._integrate = Integrator(start, rings, config.trim)
         trimmed = config.estimator == "trimmed"
         self._rows = (TRIMMED, SIGMA_TRIMMED) if trimmed else (MEAN, SIGMA_MEAN)
         self._patterns = np.full((start.frames, config.bins), np.nan, np.float32)
@@ -91,7 +101,7 @@ class Powder:
         self._labels.next_revision(int(self._seen.sum()), final)
         if not self._seen.any():
             return
-        axis, x = self._config.axis, self._table.centres
+        axis, x = self._config.axis, self._centres
         unit = UNITS[axis]
         seen = self._patterns[self._seen].astype(np.float64)
         mean = seen.mean(axis=0)

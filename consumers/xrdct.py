@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
-from .geometry import ring_table
+from .geometry import Binning, ring_table
 from .integration import MEAN, TRIMMED, Integrator
 from .kernels.azimuthal import ROWS
 from .labels import Labels
@@ -148,7 +148,7 @@ class Xrdct:
         self._config = config
         self._start = start
         self._table = ring_table(
-            start, "q", config.q_min, config.q_max, config.bins, config.polarisation
+            start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
         self._integrate = Integrator(start, self._table, config.trim)
         self._row = TRIMMED if config.estimator == "trimmed" else MEAN
