@@ -179,9 +179,11 @@ class Run:
             said = parts.stop(source, PLAN_STOP_S, signal.SIGINT)
             return [said] if said else []
         code = source.process.returncode if source.process is not None else 1
-        if code:
-            return [f"{source.name} ended with exit {code}: {parts.tail(source)}"]
-        return []
+        if not code:
+            return []
+        said = self.observer.statuses.get(source.name)
+        reason = said.values.get("reason") if said is not None else None
+        return [f"{source.name} ended with exit {code}: {reason or parts.tail(source, 1)}"]
 
     def _settle(self, live: LiveSubscriber) -> list[str]:
         """Until everything that was received is recorded and in the results."""

@@ -82,8 +82,8 @@ class SampleJoiner:
 class CellWatch:
     """Follows a potentiostat from start() to stop(); put must be safe to call from any thread.
 
-    run: the run that samples belong to; "" between runs. Given as a RunEngine callback too, this
-        object follows the outer run by itself.
+    run: the run that samples belong to; "" before the first. Given as a RunEngine callback too,
+        this object follows the outer run by itself.
     """
 
     def __init__(self, potentiostat: Any, put: Callable[[Message], None], run: str = "") -> None:
@@ -106,8 +106,7 @@ class CellWatch:
         if name == "start" and "operando_run" not in doc:
             self.run = str(doc["uid"])
         elif name == "stop" and doc.get("run_start") == self.run:
-            self.flush()
-            self.run = ""
+            self.flush()  # what comes after is still this run's: it shows how the cell was left
 
     def start(self) -> None:
         """Begin to follow."""
