@@ -122,6 +122,9 @@ class CellPanel(Card):
 
     def _shade(self, model: RunModel, scale: float) -> None:
         periods = [(s, p) for s in model.scans() if (p := scan_period(model, s)) is not None]
+        for at in range(len(periods) - 1):  # one scan at a time: a gap in the history hides the end
+            scan, (begin, end) = periods[at]
+            periods[at] = (scan, (begin, min(end, periods[at + 1][1][0])))
         while len(self._shades) < len(periods):
             made = [
                 pg.LinearRegionItem(movable=False, brush=tint(self._theme.shade, 40)) for _ in "ab"

@@ -80,7 +80,7 @@ class ComparePanel(Card):
         unit = unit_text(b.unit)
         self.difference.set(-reach, reach, table, f"change ({unit})" if unit else "change")
         if moved.size:
-            middle = f"{np.median(moved):+.{b.quantity.digits}f}".replace("-", "−")
+            middle = b.quantity.text(float(np.median(moved)), "+")
             self.note.setText(f"median change {middle} {unit} in {moved.size} voxels")
 
 

@@ -18,6 +18,7 @@ from .view_state import ViewState
 from .words import marks
 
 CAPTION = 112  # width of the words beside a picture [px]
+LONGEST_UNIT = 3  # characters; a longer one stands at the colour bar only
 MAX_PLANNED = 12  # empty places shown for pauses to come
 
 
@@ -212,9 +213,9 @@ class FilmPanel(Card):
         low, high = colour_range(model, self._view, shown)
         values = known(shown.values)
         unit = unit_text(shown.unit)
-        middle = (
-            f"{np.median(values):.{shown.quantity.digits}f} {unit}" if values.size else "no value"
-        )
+        middle = shown.quantity.text(float(np.median(values))) if values.size else "no value"
+        if values.size and len(unit) <= LONGEST_UNIT:
+            middle = f"{middle} {unit}"
         todo = "" if shown.result.final else f"{shown.result.completeness * 100:.0f} %"
         return scan.number, self._picture(scan, shown, low, high), heading, volts, middle, todo
 

@@ -148,7 +148,7 @@ class MapPanel(Card):
             return "no voxel has a value yet"
         middle = float(np.median(values))
         unit = unit_text(shown.unit)
-        return f"median {middle:.{shown.quantity.digits}f} {unit} in {values.size} voxels"
+        return f"median {shown.quantity.text(middle)} {unit} in {values.size} voxels"
 
     def _offer(self, quantities: list[Quantity]) -> None:
         if quantities == self._shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +21,21 @@ class Quantity:
 
     key: its name where colours and ranges are concerned
     result: name of the result; of_uncertainty: show the result's uncertainty
-    short: for a button; title: for a heading; digits: decimals of a value
+    short: for a button; title: for a heading
+    digits: decimals of a value; None for four significant figures
     """
 
     key: str
     result: str
     short: str
     title: str
-    digits: int
+    digits: int | None
     of_uncertainty: bool = False
+
+    def text(self, value: float, sign: str = "") -> str:
+        """value as people read it; sign "+" writes the sign of a difference."""
+        form = f"{sign}.4g" if self.digits is None else f"{sign}.{self.digits}f"
+        return format(value, form).replace("-", "−")
 
 
 QUANTITIES = (
@@ -36,7 +43,7 @@ QUANTITIES = (
     Quantity(
         "lattice_parameter sigma", "lattice_parameter", "σ(a)", "Uncertainty of a", 5, True
     ),
-    Quantity("peak_intensity", "peak_intensity", "intensity", "Peak intensity", 0),
+    Quantity("peak_intensity", "peak_intensity", "intensity", "Peak intensity", None),
     Quantity("peak_width", "peak_width", "width", "Peak width", 4),
     Quantity("fit_status", "fit_status", "fit", "Reflections fitted", 0),
 )  # fmt: skip
@@ -86,7 +93,7 @@ def quantities_of(scans: list[ScanRecord]) -> list[Quantity]:
             if result.values.ndim == 2 and result.name not in known and len(found) < 16:
                 known.add(result.name)
                 words = result.name.replace("_", " ")
-                found.append(Quantity(result.name, result.name, words, words.capitalize(), 1))
+                found.append(Quantity(result.name, result.name, words, words.capitalize(), None))
     return found
 
 
@@ -114,7 +121,8 @@ def known(values: Array) -> Floats:
 
 def unit_text(unit: str) -> str:
     """A unit as people write it: um is µm, deg is °."""
-    return {"um": "µm", "deg": "°", "degC": "°C", "1/Å": "Å⁻¹", "1/A": "Å⁻¹"}.get(unit, unit)
+    known = {"deg": "°", "degC": "°C", "1/Å": "Å⁻¹", "1/A": "Å⁻¹"}
+    return known.get(unit) or re.sub(r"\bum\b", "µm", unit)
 
 
 def _answered(scan: ScanRecord, result: Result) -> NDArray[np.bool_]:

@@ -89,7 +89,7 @@ def _title(model: RunModel) -> str:
     starts = [s.start for s in model.scans() if s.start is not None]
     when = f", {datetime.fromtimestamp(starts[0].time):%Y-%m-%d %H:%M}" if starts else ""
     pauses = len(model.scans())
-    return f"Run {model.run[:24]}{when}: {pauses} pause{'s' if pauses != 1 else ''}"
+    return f"Run {model.run[:8]}{when}: {pauses} pause{'s' if pauses != 1 else ''}"
 
 
 def _figures(model: RunModel, theme: Theme) -> list[tuple[str, str, QtWidgets.QWidget]]:
