@@ -7,6 +7,7 @@ the moment of start-up and put back. Loopback only.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 from caproto.asyncio.server import Context
 from caproto.server import PVGroup
 
+from .ca_repeater import Repeater
+
 _START_TIMEOUT_S = 10.0
 
 
@@ -22,7 +25,14 @@ class IocServer:
     """Serves the PVs of some groups on 127.0.0.1 from start() to stop()."""
 
     def __init__(self, groups: Sequence[PVGroup], port: int) -> None:
-        """port: UDP port for searches; TCP on the same number where that is free."""
+        """port: UDP port for searches; TCP on the same number where that is free.
+
+        The repeater takes EPICS_CA_REPEATER_PORT, where that is set and free.
+        """
+        # its warnings of "high load" are about 30 ms, which nobody here waits for
+        logging.getLogger("caproto").setLevel(logging.ERROR)
+        repeater_port = int(os.environ.get("EPICS_CA_REPEATER_PORT", "0"))
+        self._repeater = Repeater(repeater_port) if repeater_port else None
         self.pvdb: Mapping[str, Any] = {
             name: channel for group in groups for name, channel in group.pvdb.items()
         }
@@ -35,6 +45,8 @@ class IocServer:
 
     def start(self) -> None:
         """Begin to serve. Raises OSError or RuntimeError where the port cannot be had."""
+        if self._repeater is not None:
+            self._repeater.start()
         self._thread.start()
         if not self._ready.wait(_START_TIMEOUT_S):
             raise RuntimeError(f"IOC on port {self.port} is not up after {_START_TIMEOUT_S:g} s")
@@ -48,6 +60,8 @@ class IocServer:
             loop.call_soon_threadsafe(task.cancel)
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
+        if self._repeater is not None:
+            self._repeater.stop()
 
     def _run(self) -> None:
         try:

@@ -17,6 +17,9 @@ from threading import RLock
 from .cell import LmoCell
 
 MAX_STEP_S = 5.0  # cell time; limits are looked at this often however fast the clock runs
+MIN_STEP_S = 0.02
+CLOSE_LOOK_V = 0.01  # a step that moves the voltage more is followed by shorter ones: at the end
+# of a discharge the voltage falls from the cut-off past the limit within seconds
 
 
 class State(IntEnum):
@@ -116,6 +119,7 @@ class Instrument:
         self._charge_zero_ah = cell.charge_ah
         self._leased_at = -math.inf
         self._now = 0.0
+        self._longest_step_s = MAX_STEP_S
 
     @property
     def charge_ah(self) -> float:
@@ -194,7 +198,7 @@ class Instrument:
 
     def _step_length(self, left_s: float) -> float:
         """As long as allowed, but ending exactly on a mark that can be foreseen."""
-        step_s = min(left_s, MAX_STEP_S)
+        step_s = min(left_s, self._longest_step_s)
         program = self._program
         if program is None:
             return step_s
@@ -207,13 +211,16 @@ class Instrument:
         return min(step_s, to_mark_s) if to_mark_s > 1e-6 else 1e-6
 
     def _step(self, step_s: float) -> None:
-        program = self._program
+        program, before_v = self._program, self.cell.voltage_v
         if program is None or self.mode is Mode.OCV:
             self.cell.step(step_s, None)
         elif self.mode is Mode.CC:
             self.cell.step(step_s, program.setpoint)
         else:
             self.cell.hold_potential(step_s, program.setpoint)
+        moved_v = abs(self.cell.voltage_v - before_v)
+        scale = min(2.0, max(0.2, CLOSE_LOOK_V / moved_v)) if moved_v > 0 else 2.0
+        self._longest_step_s = min(MAX_STEP_S, max(MIN_STEP_S, self._longest_step_s * scale))
         if why := self._beyond_limits():
             if self.mode is not Mode.OCV:
                 self._latch(State.LIMIT, Outcome.LIMIT, f"{why}, circuit opened")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bluesky.protocols import Flyable, Preparable, Stageable, WritesStreamAssets
+from bluesky.utils import NoReplayAllowed
+from operando.detectors.dectris import DetectorError, Exposure, RunFile
+from operando.detectors.simplon import Simplon, SimplonError
+from operando.stream.description import GridAxis, ScanDescription
+
+Make = Callable[..., Any]
+Until = Callable[..., None]
+
+
+def described(scan: str = "scan") -> ScanDescription:
+    return ScanDescription(
+        "run", scan, 1, "xrdct", (2, 3),
+        (GridAxis("rotation", "deg", 0, (0.0, 90.0)), GridAxis("translation", "um", 1, (0, 1, 2))),
+        notes={"who": "tests"},
+    )  # fmt: skip
+
+
+def test_it_obeys_bluesky_s_protocols(beamline: Make) -> None:
+    detector = beamline(receive=False).detector()
+    for protocol in (Flyable, Preparable, Stageable, WritesStreamAssets):
+        assert isinstance(detector, protocol)
+    assert detector.read()["eiger_temperature"]["value"] == pytest.approx(22.3)
+    assert detector.describe()["eiger_temperature"]["units"] == "degC"
+    assert detector.read_configuration()["eiger_photon_energy"]["value"] == 50_000.0
+
+
+def test_a_flight_ends_with_all_frames_and_tells_where_they_are(
+    beamline: Make, until: Until
+) -> None:
+    line = beamline()
+    detector = line.detector()
+    detector._run_file = lambda d: RunFile(f"file://localhost/data/{d.run}.nxs", f"/{d.scan}/data")
+    detector.stage()
+    detector.prepare(Exposure(described(), 0.002, energy_ev=40_000.0)).wait(5)
+    assert detector.state.get() == "ready"
+    detector.kickoff().wait(5)
+    done = detector.complete()
+    assert not done.done
+    for i in range(6):
+        line.simulation.detector.trigger(0.0, float(i))
+    done.wait(10)
+    assert detector.get_index() == 6
+    (key, description), *rest = detector.describe_collect().items()
+    assert (key, rest) == ("eiger", [])
+    assert description["shape"] == [1, 64, 96]
+    assert description["dtype_numpy"] == "<u2"
+    resource, datum = list(detector.collect_asset_docs())
+    assert resource[1]["uri"] == "file://localhost/data/run.nxs"
+    assert resource[1]["parameters"]["dataset"] == "/scan/data"
+    assert resource[1]["data_key"] == key
+    assert datum[1]["indices"] == {"start": 0, "stop": 6}
+    assert list(detector.collect_asset_docs()) == []
+    detector.unstage()
+    until(lambda: line.of_stream("ScanStop"))
+    (start,) = line.of_stream("ScanStart")
+    assert (start.scan, start.energy_ev, start.notes["who"]) == ("scan", 40_000.0, "tests")
+
+
+def test_the_detector_s_own_pace_needs_no_stage(beamline: Make, until: Until) -> None:
+    line = beamline()
+    detector = line.detector()
+    detector.stage()
+    detector.prepare(Exposure(described(), 0.002, trigger_mode="ints")).wait(5)
+    detector.kickoff().wait(5)
+    detector.complete().wait(10)
+    assert detector.get_index() == 6
+
+
+def test_a_pause_in_flight_disarms_and_forbids_the_replay(beamline: Make) -> None:
+    line = beamline()
+    detector = line.detector()
+    detector.pause()  # nothing is going on: nothing to forbid
+    detector.stage()
+    detector.prepare(Exposure(described(), 0.002)).wait(5)
+    detector.kickoff().wait(5)
+    done = detector.complete()
+    line.simulation.detector.trigger(0.0, 0.0)
+    with pytest.raises(NoReplayAllowed):
+        detector.pause()
+    done.wait(5)
+    assert detector.get_index() == 0
+    assert detector.state.get() == "idle"
+    with pytest.raises(DetectorError, match="not armed"):
+        detector.kickoff()
+
+
+def test_stage_ends_what_somebody_left_armed(beamline: Make) -> None:
+    line = beamline()
+    first = line.detector()
+    first.stage()
+    first.prepare(Exposure(described("left"), 0.002)).wait(5)
+    second = line.detector()
+    second.stage()
+    assert second.state.get() == "idle"
+
+
+def test_a_refusal_names_the_url_and_what_the_detector_said(beamline: Make) -> None:
+    line = beamline(receive=False)
+    simplon = Simplon(line.simulation.rest_url)
+    with pytest.raises(SimplonError, match=r"PUT http://.*count_time: 400 .*needs a number") as e:
+        simplon.put("detector", "count_time", "long")
+    assert "\n" not in str(e.value)
+    with pytest.raises(SimplonError, match=r"config/colour: 404"):
+        simplon.get("detector", "config", "colour")
+    simplon.close()
+
+
+def test_a_detector_that_is_not_there_is_one_line() -> None:
+    simplon = Simplon("http://127.0.0.1:9", timeout_s=1.0)
+    with pytest.raises(SimplonError, match=r"GET http://127.0.0.1:9/.*: no answer") as e:
+        simplon.get("detector", "status", "state")
+    assert "\n" not in str(e.value)
+    simplon.close()
+
+
+def test_an_exposure_the_detector_cannot_do_fails_the_status(beamline: Make) -> None:
+    detector = beamline(receive=False).detector()
+    detector.stage()
+    status = detector.prepare(Exposure(described(), -1.0))
+    with pytest.raises(SimplonError, match="count_time: 400"):
+        status.wait(5)
+    assert detector.state.get() == "idle"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from operando.detectors.stage import FlyScan, MeasuredLine, StageError
+
+Make = Callable[..., Any]
+Until = Callable[..., None]
+
+
+def test_a_flight_gives_every_pulse_and_measures_every_line(beamline: Make, until: Until) -> None:
+    line = beamline(receive=False)
+    stage = line.stage()
+    measured: list[MeasuredLine] = []
+    stage.line.subscribe(lambda value, **_: measured.append(stage.measured(value)), run=False)
+    scan = FlyScan("abc", tuple(float(a) for a in range(0, 180, 30)), -2.0, 2.0, 5, 0.002, True)
+    stage.prepare(scan).wait(5)
+    stage.kickoff().wait(5)
+    stage.complete().wait(20)
+    assert stage.frames.get() == scan.frames() == 30
+    until(lambda: len(measured) == 6)
+    indices = np.concatenate([m.indices for m in measured])
+    np.testing.assert_array_equal(indices, np.arange(30))
+    assert {m.scan for m in measured} == {"abc"}
+    assert measured[1].rotations_deg == pytest.approx(30.0)
+    assert measured[1].translations_um == pytest.approx(np.linspace(2, -2, 5), abs=0.2)
+
+
+def test_a_second_flight_is_refused_while_one_is_under_way(beamline: Make) -> None:
+    stage = beamline(receive=False).stage()
+    stage.prepare(FlyScan("long", (0.0,), 0.0, 1.0, 500, 0.05)).wait(5)
+    stage.kickoff().wait(5)
+    with pytest.raises(StageError, match="under way"):
+        stage.kickoff()
+    stage.stop()
+
+
+def test_stop_and_pause_abort_a_flight_short_of_its_frames(beamline: Make) -> None:
+    stage = beamline(receive=False).stage()
+    for halt in (lambda: stage.stop(), lambda: stage.pause()):
+        stage.prepare(FlyScan("long", (0.0,), 0.0, 1.0, 500, 0.02)).wait(5)
+        stage.kickoff().wait(5)
+        over = stage.complete()
+        halt()
+        over.wait(5)
+        assert stage.frames.get() < 500
+        assert stage.fly_state.get(use_monitor=False) == "ABORTED"
+
+
+def test_the_axes_move(beamline: Make) -> None:
+    stage = beamline(receive=False).stage()
+    stage.rotation.set(90.0).wait(10)
+    stage.translation.set(-12.5).wait(10)
+    reading = stage.read()
+    assert reading["stage_rotation"]["value"] == 90.0
+    assert reading["stage_translation"]["value"] == -12.5
+    assert stage.describe()["stage_translation"]["units"] == "um"
+
+
+def test_complete_without_a_flight_says_so(beamline: Make) -> None:
+    stage = beamline(receive=False).stage()
+    with pytest.raises(StageError, match="without kickoff"):
+        stage.complete()
+    with pytest.raises(StageError, match="without prepare"):
+        stage.kickoff()
