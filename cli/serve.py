@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..stream.members import Producer
-from ..stream.messages import Message, Status
+from ..stream.messages import Message, Scalar, Status
 from .experiment import Experiment, check_consumers, check_twin
 from .folder import epics_environment
 from .parts import stop_when_asked
@@ -43,7 +43,7 @@ def heartbeat(address: str, component: str, report: Report | None = None) -> Ite
     def beat() -> None:
         with Producer(address, f"{component}-status") as producer:
             while True:
-                state, values = said.state, dict(said.values)
+                state, values = said.state, {**said.values, **said.measure()}
                 producer.put(Status(component, state, time.time(), values))
                 if done.wait(HEARTBEAT_S):
                     return
@@ -58,11 +58,19 @@ def heartbeat(address: str, component: str, report: Report | None = None) -> Ite
 
 
 class Report:
-    """What a part's heartbeat says; written by one thread, read by another."""
+    """What a part's heartbeat says; written by one thread, read by another.
 
-    def __init__(self, state: str = "starting") -> None:
+    measure: asked at every beat for more values, on the heartbeat's thread
+    """
+
+    def __init__(
+        self,
+        state: str = "starting",
+        measure: Callable[[], dict[str, Scalar]] = dict,
+    ) -> None:
         self.state = state
-        self.values: dict[str, str | int | float | bool] = {}
+        self.measure = measure
+        self.values: dict[str, Scalar] = {}
 
 
 def serve_hub(experiment: Experiment, detector: bool) -> None:
@@ -119,8 +127,12 @@ def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
     stop = stop_when_asked()
     member = Member(experiment.network.items, "record", "all", "recorder", credit=32)
     recorder = Recorder(to, member, file.read_text(encoding="utf-8"))
+
+    def room() -> dict[str, Scalar]:
+        return {"disk_free_bytes": recorder.disk_free_bytes}
+
     try:
-        with heartbeat(experiment.network.items, "recorder", Report("recording")):
+        with heartbeat(experiment.network.items, "recorder", Report("recording", room)):
             recorder.run(stop)
     finally:
         recorder.close()
