@@ -1,8 +1,10 @@
 """The one place where reductions come together: absorb, answer, acknowledge.
 
 A frame is acknowledged after it has been absorbed (or its failure noted), never before: what a
-crash takes with it is delivered again, and absorbing twice changes nothing. A scan's stop is
-acknowledged after its final results have been handed to the hub.
+crash takes with it is delivered again, and absorbing twice changes nothing. A scan's stop comes
+after all its frames, and is acknowledged after the final results have been handed to the hub.
+Measured positions travel on their own and may come later still: then the final results are made
+once more, so that the record never rests on planned positions where measured ones exist.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from .reducer import consumers_of
 
 SCANS_KEPT = 12  # whose details can still be asked for
 STATUS_INTERVAL_S = 1.0
+GATHER_S = 0.5  # positions that come line by line after the stop are placed together
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +42,19 @@ class OpenScan:
     """What the absorber knows of one scan.
 
     seen: frames taken, whether absorbed or failed
-    stop: the delivery of the scan's stop, to be acknowledged after the final results
     changed: something came since the last results
+    stopped: the scan's stop has come
+    owed: deliveries to be acknowledged after the next final results
+    due: when these are to be made [s, monotonic]
     """
 
     start: ScanStart
     consumers: dict[str, Consumer]
     seen: set[int] = field(default_factory=set)
-    stop: Delivery | None = None
-    frames: int = 0
     changed: bool = False
-    finished: bool = False
+    stopped: bool = False
+    owed: list[Delivery] = field(default_factory=list)
+    due: float = 0.0
 
 
 class Absorber:
@@ -90,15 +95,21 @@ class Absorber:
         if isinstance(message, Reduction):
             self._absorb(member, message)
             return
-        if isinstance(message, ScanStop):
+        if isinstance(message, (ScanStop, Positions)):
             scan = self._scans.get(message.scan)
-            if scan is not None and not scan.finished:
-                scan.stop, scan.frames = delivery, message.frames
-                return
+            if scan is not None:
+                if isinstance(message, Positions):
+                    for consumer in scan.consumers.values():
+                        consumer.place(message)
+                else:
+                    scan.stopped = True
+                scan.changed = True
+                if scan.stopped:
+                    scan.owed.append(delivery)
+                    scan.due = time.monotonic() + GATHER_S
+                    return
         elif isinstance(message, ScanStart):
             self._open(message)
-        elif isinstance(message, Positions):
-            self._place(message)
         elif isinstance(message, Focus):
             self._look(member, message)
         member.acknowledge(delivery)
@@ -129,32 +140,24 @@ class Absorber:
             log.warning("%s", reason)
         member.acknowledge_frame(reduction.scan, reduction.index, "; ".join(reasons))
 
-    def _place(self, positions: Positions) -> None:
-        scan = self._scans.get(positions.scan)
-        if scan is not None:
-            for consumer in scan.consumers.values():
-                consumer.place(positions)
-
     def _look(self, member: Member, focus: Focus) -> None:
         self._focus = focus
         scan = self._scans.get(focus.scan or self._newest)
         if scan is not None:
-            self._answer(member, scan, final=scan.finished)
+            self._answer(member, scan, final=scan.stopped)
 
     def _publish(self, member: Member) -> None:
         for scan in self._scans.values():
-            if scan.changed and not scan.finished:
+            if scan.changed and not scan.stopped:
                 scan.changed = False
                 self._answer(member, scan, final=False)
 
     def _finish(self, member: Member) -> None:
         for scan in self._scans.values():
-            if scan.stop is None or scan.finished or len(scan.seen) < scan.frames:
-                continue
-            self._answer(member, scan, final=True)
-            scan.finished = True
-            member.acknowledge(scan.stop)
-            scan.stop = None
+            if scan.owed and time.monotonic() >= scan.due:
+                self._answer(member, scan, final=True)
+                member.acknowledge(scan.owed)
+                scan.owed = []
 
     def _answer(self, member: Member, scan: OpenScan, final: bool) -> None:
         focus = self._focus
