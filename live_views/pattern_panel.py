@@ -160,4 +160,4 @@ def _place(result: Result) -> tuple[int, int]:
 
 
 def _intensity(pattern: Result) -> str:
-    return unit_text(pattern.unit) if pattern.unit else "intensity (arb. u.)"
+    return unit_text(pattern.unit) if pattern.unit else "arb. units"
