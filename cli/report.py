@@ -19,13 +19,9 @@ def report_of_file(file: Path, out: Path) -> list[Path]:
 
 def messages_of(run: RunFile) -> Iterator[Message]:
     """What a window would have heard of a run: scans, the cell's history, results, accounts."""
-    starts = run.scans()
-    for start in starts:
+    for start in run.scans():
         yield start
         yield from run.stops(start.scan)
-    for name in dict.fromkeys(start.run for start in starts):
-        samples = run.samples(name)
-        if samples is not None:
-            yield samples
+    yield from run.histories()
     yield from run.results()
     yield from run.accounts()

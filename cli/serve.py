@@ -142,13 +142,13 @@ def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
 def serve_absorber(experiment: Experiment) -> None:
     """Put reductions together and publish results."""
     from ..consumers.absorber import Absorber
-    from ..consumers.warm import warm_consumers
+    from ..consumers.warm_up import warm_up
     from ..stream.members import Member
 
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
-    warm_consumers()
+    warm_up(configs.items())
     member = Member(experiment.network.items, "process", "absorb", "absorber", credit=64)
     try:
         Absorber(configs, experiment.analysis.interval_s).run(member, stop)
@@ -159,13 +159,13 @@ def serve_absorber(experiment: Experiment) -> None:
 def serve_reducer(experiment: Experiment, name: str) -> None:
     """Reduce frames."""
     from ..consumers.reducer import Reducer
-    from ..consumers.warm import warm_consumers
+    from ..consumers.warm_up import warm_up
     from ..stream.members import Member
 
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
-    warm_consumers()
+    warm_up(configs.items())
     member = Member(experiment.network.items, "process", "reduce", name, credit=4)
     try:
         with heartbeat(experiment.network.items, name, Report("reducing")):

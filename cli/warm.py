@@ -8,12 +8,17 @@ from collections.abc import Callable
 
 def warm_kernels(say: Callable[[str], None]) -> None:
     """Run small scans through every consumer and a frame of the twin; says how long it took."""
-    from ..consumers.warm import warm_consumers
-
-    for what, warm in (("consumers", warm_consumers), ("twin", _warm_twin)):
+    for what, warm in (("consumers", _warm_consumers), ("twin", _warm_twin)):
         began = time.monotonic()
         warm()
         say(f"kernels of the {what}: ready in {time.monotonic() - began:.1f} s")
+
+
+def _warm_consumers() -> None:
+    from ..consumers.catalogue import configs
+    from ..consumers.warm_up import warm_up
+
+    warm_up([(name, config()) for name, config in configs().items()], ("uint8", "uint16", "uint32"))
 
 
 def _warm_twin() -> None:

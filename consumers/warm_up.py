@@ -14,7 +14,7 @@ from ..stream.messages import Axis, Detector, Focus, ScanStart, Trajectory
 from .catalogue import make_consumer
 from .contract import ScanNotForThis
 
-_PONI = "Distance: 0.1\nPoni1: 0.0032\nPoni2: 0.0032\nWavelength: 2.5e-11\n"
+_PONI = "Distance: 0.012\nPoni1: 0.0032\nPoni2: 0.0032\nWavelength: 2.5e-11\n"
 _SHAPE = (64, 64)
 
 
@@ -24,7 +24,7 @@ def warm_up(configs: Iterable[tuple[str, object]], dtypes: Iterable[str] = ("uin
     for dtype in dtypes:
         for technique in ("xrdct", "frames"):
             start = _tiny_scan(technique, dtype)
-            pixels = np.full(_SHAPE, 3, dtype)
+            pixels = np.random.default_rng(0).poisson(20, _SHAPE).astype(dtype)
             for name, config in pairs:
                 try:
                     consumer = make_consumer(name, config, start)

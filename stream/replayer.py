@@ -90,19 +90,20 @@ class _History:
     """Samples and documents by their unix times."""
 
     def __init__(self, run_file: RunFile) -> None:
-        self._samples = run_file.samples()
-        self._sent = 0
+        self._histories = run_file.histories()
+        self._sent = [0] * len(self._histories)
         self._documents = _timed(run_file.documents())
 
     def until(self, time: float) -> Iterator[Message]:
         """Those up to time that have not been given before."""
-        if self._samples is not None:
-            end = len(self._samples.states)
+        for place, samples in enumerate(self._histories):
+            end = len(samples.states)
             if np.isfinite(time):
-                end = max(self._sent, int(np.searchsorted(self._samples.wall_s, time, "right")))
-            for first in range(self._sent, end, SAMPLES_AT_ONCE):
-                yield _stretch(self._samples, first, min(end, first + SAMPLES_AT_ONCE))
-            self._sent = end
+                reached = int(np.searchsorted(samples.wall_s, time, "right"))
+                end = max(self._sent[place], reached)
+            for first in range(self._sent[place], end, SAMPLES_AT_ONCE):
+                yield _stretch(samples, first, min(end, first + SAMPLES_AT_ONCE))
+            self._sent[place] = end
         while self._documents and self._documents[0][0] <= time:
             yield self._documents.pop(0)[1]
 

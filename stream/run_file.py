@@ -145,6 +145,16 @@ class RunFile:
         return None
 
     @_told_in_one_line
+    def histories(self) -> list[Samples]:
+        """Every history of the potentiostat in the file, the earliest first.
+
+        What was sampled before the run had a name is one of its own, with run "".
+        """
+        groups = [g for n, g in self._entry.items() if n.startswith("potentiostat")]
+        found = [read_samples(group) for group in groups]
+        return sorted((s for s in found if s.states), key=lambda s: float(s.wall_s[0]))
+
+    @_told_in_one_line
     def documents(self) -> list[Document]:
         """The Bluesky documents, in the order they came in."""
         return read_documents(self._entry["documents"]) if "documents" in self._entry else []

@@ -168,3 +168,19 @@ def test_the_pace_is_kept(recorded):
     with open_run(recorded) as run:
         count = replay(run, lambda m: None, frames_per_s=100.0)
     assert time.monotonic() - began >= count / 100.0
+
+
+def test_every_history_of_the_cell_comes_back_also_the_one_before_the_run_had_a_name(tmp_path):
+    path = tmp_path / "run.nxs"
+    recorder = Recorder(path)
+    for run, first in (("", 0.0), ("run", 5.0)):
+        times = first + np.arange(5.0)
+        flat = np.ones(5)
+        recorder.take(Samples(run, times, 1e9 + times, flat, flat, flat, flat, ("HOLD_OCV",) * 5))
+    recorder.close()
+    came: list = []
+    with open_run(path) as recorded:
+        replay(recorded, came.append)
+    histories = [m for m in came if isinstance(m, Samples)]
+    assert [s.run for s in histories] == ["", "run"]
+    assert [float(s.time_s[0]) for s in histories] == [0.0, 5.0]
