@@ -182,6 +182,19 @@ def _key(start: ScanStart, binning: Binning) -> _Key:
     return _Key(start.poni, energy_ev, detector.shape, detector.pixel_m, mask)
 
 
+def axis_reach(start: ScanStart, axis: str) -> float:
+    """The largest value of the axis that a pixel of the scan sees, in the axis's unit.
+
+    Raises ScanNotForThis where the scan has no geometry or contradicts it.
+    """
+    if axis not in _PYFAI_UNITS or not start.poni:
+        raise ScanNotForThis(f"axis {axis!r} is not one of {sorted(_PYFAI_UNITS)}, or no .poni")
+    poni, detector = read_poni(start.poni), start.detector
+    wavelength_m = _wavelength(poni, start.energy_ev)
+    seen = _pyfai_arrays(poni, wavelength_m, detector.shape, detector.pixel_m, axis, 0.0)
+    return float(seen[0].max())
+
+
 @functools.lru_cache(maxsize=8)
 def _ring_table(key: _Key, binning: Binning, polarisation: float) -> RingTable:
     positions, _, widths = _pyfai_arrays(key, binning.axis, polarisation, corners=False)
