@@ -187,12 +187,9 @@ def axis_reach(start: ScanStart, axis: str) -> float:
 
     Raises ScanNotForThis where the scan has no geometry or contradicts it.
     """
-    if axis not in _PYFAI_UNITS or not start.poni:
-        raise ScanNotForThis(f"axis {axis!r} is not one of {sorted(_PYFAI_UNITS)}, or no .poni")
-    poni, detector = read_poni(start.poni), start.detector
-    wavelength_m = _wavelength(poni, start.energy_ev)
-    seen = _pyfai_arrays(poni, wavelength_m, detector.shape, detector.pixel_m, axis, 0.0)
-    return float(seen[0].max())
+    key = _key(start, Binning(axis, 0.0, 1.0, 1))
+    positions, _, _ = _pyfai_arrays(key, axis, 0.0, corners=False)
+    return float(positions.max())
 
 
 @functools.lru_cache(maxsize=8)
