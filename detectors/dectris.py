@@ -147,6 +147,11 @@ class DectrisDetector(Device):
         self._collected = 0
         super().__init__(prefix, name=name, **kwargs)
 
+    def destroy(self) -> None:
+        """Close the connections too."""
+        super().destroy()
+        self.simplon.close()
+
     # -- staging ----------------------------------------------------------------------------------
 
     def stage(self) -> list[object]:

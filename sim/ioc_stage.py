@@ -176,6 +176,7 @@ async def _motor(motor: Any, velocity: float, low: float, high: float, unit: str
     await fields.user_low_limit.write(low)
     await fields.user_high_limit.write(high)
     await fields.engineering_units.write(unit)
+    await fields.user_readback_value.write_metadata(units=unit)
     await fields.done_moving_to_value.write(1)
     fields.value_write_hook = written
     while True:

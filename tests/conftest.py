@@ -93,7 +93,9 @@ class Beamline:
         """A DectrisDetector."""
         from operando.detectors.dectris import DectrisDetector
 
-        return DectrisDetector(self.simulation.rest_url, name="eiger")
+        device = DectrisDetector(self.simulation.rest_url, name="eiger")
+        self.devices.append(device)
+        return device
 
     def _connected(self, device: Any) -> Any:
         device.wait_for_connection(timeout=10)

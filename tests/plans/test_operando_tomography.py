@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from bluesky import RunEngine
+from bluesky.simulators import RunEngineSimulator
+from bluesky.utils import RunEngineInterrupted
+from operando.detectors.stage import FlyScan
+from operando.detectors.techniques import Galvanostatic, OpenCircuit
+from operando.plans.documents import DocumentPublisher
+from operando.plans.engine import make_engine, run_safely
+from operando.plans.operando_tomography import operando_tomography
+from operando.plans.position_watch import PositionWatch
+from operando.plans.tomogram import Incomplete
+from operando.stream.messages import Document, Message
+
+Make = Callable[..., Any]
+Until = Callable[..., None]
+MARKS = [{"capacity_ah": 2e-6}, {"voltage_v": 3.95}]
+
+
+class Setup:
+    """A beamline, its devices, a RunEngine and all that came out."""
+
+    def __init__(self, line: Any) -> None:
+        self.line = line
+        self.cell, self.stage, self.detector = (
+            line.potentiostat(),
+            line.stage(),
+            line.detector(),
+        )
+        self.messages: list[Message] = []
+        self.phases: list[str] = []
+        self.values: list[dict[str, Any]] = []
+        self.on_report: Callable[[str, dict[str, Any]], None] = lambda phase, values: None
+        self.engine: RunEngine = make_engine([DocumentPublisher(self.messages.append)])
+
+    def plan(self, marks: Any = MARKS, **changes: Any) -> Any:
+        settings: dict[str, Any] = {
+            "current_a": -8e-6, "cutoff_v": 3.0, "angles": 8, "translations": 8,
+            "relaxation_s": 600.0, "exposure_s": 0.002, "snake": True,
+        }  # fmt: skip
+        return operando_tomography(
+            self.cell, self.stage, self.detector, marks, report=self.report,
+            **{**settings, **changes},
+        )  # fmt: skip
+
+    def report(self, phase: str, values: dict[str, Any]) -> None:
+        if not self.phases or self.phases[-1] != phase:
+            self.phases.append(phase)
+        self.values.append({"phase": phase, **values})
+        self.on_report(phase, values)
+
+    def documents(self, name: str) -> list[dict[str, Any]]:
+        return [
+            orjson.loads(m.text)
+            for m in self.messages
+            if isinstance(m, Document) and m.name == name
+        ]
+
+    def pause_once(self, when: Callable[[str, dict[str, Any]], bool]) -> None:
+        """Request a hard pause the first time that when(phase, values) is true."""
+        asked = threading.Event()
+
+        def look(phase: str, values: dict[str, Any]) -> None:
+            if not asked.is_set() and when(phase, values):
+                asked.set()
+                threading.Thread(target=self.engine.request_pause, daemon=True).start()
+
+        self.on_report = look
+
+    def is_safe(self) -> bool:
+        instrument = self.line.simulation.instrument
+        return (
+            self.line.cell == "HOLD_OCV"
+            and instrument.mode.name == "OCV"
+            and self.line.simulation.detector.state == "idle"
+        )
+
+
+@pytest.fixture
+def setup(beamline: Make) -> Setup:
+    return Setup(beamline())
+
+
+@pytest.fixture
+def slow(beamline: Make) -> Setup:
+    """A cell whose discharge takes long enough to be interrupted."""
+    return Setup(beamline(clock=400.0))
+
+
+def in_scan(phase: str, values: dict[str, Any]) -> bool:
+    return phase == "scanning" and values["frames_done"] > 5
+
+
+PHASES: dict[str, Callable[[str, dict[str, Any]], bool]] = {
+    "discharge": lambda phase, values: phase == "discharging",
+    "relaxation": lambda phase, values: phase == "relaxing",
+    "scan": in_scan,
+}
+
+
+def test_the_experiment_runs_from_mark_to_mark_to_the_cut_off(setup: Setup, until: Until) -> None:
+    positions = PositionWatch(setup.stage, setup.messages.append)
+    positions.start()
+    run, *scans = run_safely(setup.engine, setup.plan(), setup.cell)
+    positions.stop()
+    assert len(scans) == 2
+    assert setup.is_safe()
+    assert setup.phases == [
+        "discharging", "relaxing", "scanning", "discharging", "relaxing", "scanning",
+        "discharging", "finished",
+    ]  # fmt: skip
+    until(lambda: len(setup.line.of_stream("ScanStop")) == 2)
+    starts = setup.line.of_stream("ScanStart")
+    assert [(s.run, s.scan, s.number) for s in starts] == [(run, scans[0], 1), (run, scans[1], 2)]
+    assert [s.trajectory.grid for s in starts] == [(8, 8)] * 2
+    assert starts[0].cell.charge_ah == pytest.approx(-2e-6, rel=1e-3)
+    assert starts[0].cell.state == "HOLD_OCV"
+    assert starts[0].notes["mark"] == 1
+    assert [s.reason for s in setup.line.of_stream("ScanStop")] == ["complete", "complete"]
+    assert abs(setup.line.simulation.instrument.charge_ah) == pytest.approx(1.43e-5, rel=0.05)
+    start, *inner = setup.documents("start")
+    assert start["uid"] == run
+    assert [d["operando_run"] for d in inner] == [run, run]
+    assert {d["exit_status"] for d in setup.documents("stop")} == {"success"}
+    assert {m.run for m in setup.messages if isinstance(m, Document)} == {run}
+    names = [d["name"] for d in setup.documents("descriptor")]
+    assert set(names) == {
+        "baseline", "voltage", "current", "charge", "cell_time", "cell", "primary",
+    }  # fmt: skip
+    assert [d["indices"] for d in setup.documents("stream_datum")] == [{"start": 0, "stop": 64}] * 2
+    truth = sorted((setup.line.simulation._truth_folder).glob("truth_*.npz"))
+    assert [p.name for p in truth] == ["truth_001.npz", "truth_002.npz"]
+
+
+def test_measured_positions_belong_to_the_frames_of_their_scan(setup: Setup, until: Until) -> None:
+    positions = PositionWatch(setup.stage, setup.messages.append)
+    positions.start()
+    _, scan = run_safely(setup.engine, setup.plan([{"capacity_ah": 2e-6}]), setup.cell)
+    until(lambda: sum(type(m).__name__ == "Positions" for m in setup.messages) == 16)
+    positions.stop()
+    until(lambda: setup.line.of_stream("ScanStart"))
+    (start,) = setup.line.of_stream("ScanStart")
+    for axis in ("translation", "rotation"):
+        found = [m for m in setup.messages if getattr(m, "axis", "") == axis]
+        assert {m.scan for m in found} == {scan}
+        indices = np.concatenate([m.indices for m in found])
+        values = np.concatenate([m.values for m in found])
+        planned = start.trajectory.axis(axis).values
+        assert sorted(indices) == list(range(64))
+        np.testing.assert_allclose(values, planned[indices], atol=0.2)
+
+
+def test_the_cut_off_before_a_mark_ends_the_run(setup: Setup) -> None:
+    marks = [{"capacity_ah": 2e-6}, {"capacity_ah": 5e-5}]
+    uids = run_safely(setup.engine, setup.plan(marks), setup.cell)
+    assert len(uids) == 2
+    assert setup.is_safe()
+
+
+@pytest.mark.parametrize("where", PHASES)
+@pytest.mark.parametrize("how", ["abort", "stop", "halt"])
+def test_it_is_safe_at_the_pause_and_after_its_end(slow: Setup, where: str, how: str) -> None:
+    slow.pause_once(PHASES[where])
+    with pytest.raises(RunEngineInterrupted):
+        slow.engine(slow.plan())
+    assert slow.engine.state == "paused"
+    assert slow.is_safe()
+    getattr(slow.engine, how)()
+    assert slow.engine.state == "idle"
+    assert slow.is_safe()
+
+
+def test_a_discharge_goes_on_after_a_pause_without_passing_charge_twice(slow: Setup) -> None:
+    slow.pause_once(PHASES["discharge"])
+    with pytest.raises(RunEngineInterrupted):
+        slow.engine(slow.plan([{"capacity_ah": 2e-6}], cutoff_v=4.0))
+    assert slow.is_safe()
+    slow.engine.resume()
+    starts = slow.line.of_stream("ScanStart")
+    assert len(starts) == 1
+    assert starts[0].cell.charge_ah == pytest.approx(-2e-6, rel=1e-3)
+    assert slow.is_safe()
+
+
+def test_an_interrupted_scan_is_taken_again_as_a_new_run(slow: Setup, until: Until) -> None:
+    slow.pause_once(in_scan)
+    with pytest.raises(RunEngineInterrupted):
+        slow.engine(slow.plan([{"capacity_ah": 2e-6}], cutoff_v=4.0))
+    assert slow.is_safe()
+    slow.engine.resume()
+    until(lambda: len(slow.line.of_stream("ScanStop")) == 2)
+    first, second = slow.line.of_stream("ScanStop")
+    assert first.reason != "complete"
+    assert second.reason == "complete"
+    assert second.frames == 64
+    one, two = slow.line.of_stream("ScanStart")
+    assert one.scan != two.scan
+    assert (one.number, two.number) == (1, 2)
+    assert (one.notes["attempt"], two.notes["attempt"]) == (1, 2)
+    assert [d["exit_status"] for d in slow.documents("stop")] == ["fail", "success", "success"]
+    assert slow.is_safe()
+
+
+def test_an_exception_in_the_scan_leaves_the_cell_open_and_names_its_cause(setup: Setup) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("the sample fell off")
+
+    setup.line.simulation.twin.expose = broken
+    with pytest.raises(Exception, match="reports an error"):
+        run_safely(setup.engine, setup.plan(), setup.cell)
+    assert setup.line.cell == "HOLD_OCV"
+    assert setup.line.simulation.instrument.mode.name == "OCV"
+    assert setup.phases[-1] == "stopped"
+
+
+def test_a_report_that_raises_ends_the_run_safely(slow: Setup) -> None:
+    def broken(phase: str, values: dict[str, Any]) -> None:
+        if in_scan(phase, values):
+            raise OSError("window is gone")
+
+    slow.on_report = broken
+    with pytest.raises(OSError, match="window is gone"):
+        run_safely(slow.engine, slow.plan(), slow.cell)
+    assert slow.is_safe()
+
+
+def test_missing_frames_are_noticed_and_the_scan_given_up_after_its_attempts(setup: Setup) -> None:
+    trigger, lost = setup.line.simulation.detector.trigger, []
+
+    def deaf(rotation: float, translation: float) -> bool:
+        if not lost or len(lost) > 63:
+            lost.append(translation)  # the first pulse of each attempt does not arrive
+            return False
+        lost.append(translation)
+        return bool(trigger(rotation, translation))
+
+    setup.line.simulation._stage._trigger = deaf
+    with pytest.raises(Incomplete, match="stands at frame|announced"):
+        run_safely(
+            setup.engine,
+            _impatient(setup.plan([{"capacity_ah": 2e-6}], attempts=1)),
+            setup.cell,
+        )
+    assert setup.is_safe()
+
+
+def _impatient(plan: Any) -> Any:
+    import operando.plans.tomogram as module
+
+    module._STALLED_S, before = 0.5, module._STALLED_S
+    try:
+        yield from plan
+    finally:
+        module._STALLED_S = before
+
+
+def test_a_limit_opens_the_circuit_and_ends_the_run(beamline: Make) -> None:
+    setup = Setup(beamline(clock=600.0))
+    setup.cell.limits = type(setup.cell.limits)(4.0, 4.4, 1e-4, 1e-4, 50.0)
+    with pytest.raises(Exception, match="passed a limit"):
+        run_safely(setup.engine, setup.plan([{"capacity_ah": 1.2e-5}], cutoff_v=4.0001), setup.cell)
+    assert setup.line.cell == "LIMIT"
+    assert setup.line.simulation.instrument.mode.name == "OCV"
+    with pytest.raises(RuntimeError, match="acknowledge"):
+        run_safely(setup.engine, setup.plan(), setup.cell)
+
+
+def test_a_cell_that_runs_something_else_is_left_alone_until_asked(slow: Setup) -> None:
+    slow.cell.set(Galvanostatic(-8e-6))
+    with pytest.raises(RuntimeError, match="running something else"):
+        slow.engine(slow.plan())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"marks": [{"volt": 3}]}, {"current_a": 0.0}, {"attempts": 0}, {"order": "golden"}],
+)
+def test_a_wrong_plan_stops_before_the_first_message(wrong: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"marks": MARKS, "current_a": -8e-6, "cutoff_v": 3.0, **wrong}
+    marks = settings.pop("marks")
+    with pytest.raises(ValueError):
+        next(operando_tomography(None, None, None, marks, **settings))  # type: ignore[arg-type]
+
+
+def test_the_messages_are_in_the_order_of_the_experiment(beamline: Make) -> None:
+    line = beamline(receive=False)
+    cell, stage, detector = line.potentiostat(), line.stage(), line.detector()
+    messages = RunEngineSimulator().simulate_plan(
+        operando_tomography(
+            cell, stage, detector, MARKS, current_a=-8e-6, cutoff_v=3.0, angles=4, translations=3
+        )
+    )
+    sets = [m.args[0] for m in messages if m.command == "set" and m.obj is cell]
+    assert [type(s) for s in sets] == [
+        Galvanostatic, OpenCircuit, Galvanostatic, OpenCircuit, Galvanostatic,
+    ]  # fmt: skip
+    assert all(m.obj is not cell.set_current for m in messages)
+    flights = [m.args[0] for m in messages if m.command == "prepare" and m.obj is stage]
+    assert all(isinstance(f, FlyScan) and f.frames() == 12 for f in flights)
+    commands = [m.command for m in messages]
+    assert commands.count("open_run") == commands.count("close_run") == 3
+    assert [m.obj for m in messages if m.command == "stop"][-2:] == [cell, stage]
+    armed = [i for i, m in enumerate(messages) if m.command == "kickoff" and m.obj is detector]
+    flown = [i for i, m in enumerate(messages) if m.command == "kickoff" and m.obj is stage]
+    assert all(a < f for a, f in zip(armed, flown, strict=True))
