@@ -169,6 +169,9 @@ class Files(Section):
     orientation: str = Field(
         "identity", description="identity, flip-ud, flip-lr, rotate-180, transpose, ..."
     )
+    negatives: Literal["masked", "zero"] = Field(
+        "masked", description="what pixels below 0 mean; zero is what programs without a mask take"
+    )
 
 
 class Analysis(Section):

@@ -45,6 +45,7 @@ def feed_files(experiment: Experiment) -> int:
                 Path(experiment.geometry).read_text(encoding="utf-8"),
                 files.orientation,
                 mask=Path(files.mask) if files.mask else None,
+                negatives=files.negatives,
                 encoding="bslz4",
             )
             for message in messages:

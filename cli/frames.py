@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class FrameJob:
     poni: Path
     mask: Path | None
     orientation: str
+    negatives: Literal["masked", "zero"]
     axis: str
     span: tuple[float, float] | None
     bins: int
@@ -84,6 +86,7 @@ def _experiment(job: FrameJob, images: list[Path], geometry: str) -> Experiment:
             paths=tuple(str(p.resolve()) for p in images),
             mask=str(job.mask.resolve()) if job.mask else "",
             orientation=job.orientation,
+            negatives=job.negatives,
         ),
     )
     check_consumers(experiment, "process")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -138,6 +138,9 @@ def process(
     orientation: Annotated[
         str, typer.Option(help="identity, flip-ud, flip-lr, rotate-180 or transpose.")
     ] = "identity",
+    negatives: Annotated[
+        Literal["masked", "zero"], typer.Option(help="What pixels below 0 mean.")
+    ] = "masked",
     axis: Annotated[str, typer.Option(help="Axis of the patterns: q or two_theta.")] = "q",
     span: Annotated[
         tuple[float, float] | None,
@@ -164,7 +167,17 @@ def process(
     from .frames import FrameJob, process_frames
 
     job = FrameJob(
-        tuple(frames or ()), poni, mask, orientation, axis, span, bins, estimator, polarisation, out
+        tuple(frames or ()),
+        poni,
+        mask,
+        orientation,
+        negatives,
+        axis,
+        span,
+        bins,
+        estimator,
+        polarisation,
+        out,
     )
     try:
         code = process_frames(job, say)

@@ -39,11 +39,14 @@ class ScanSeen:
 
 @dataclass(slots=True)
 class Observer:
-    """Takes live messages; repeats and replays change nothing."""
+    """Takes live messages; repeats and replays change nothing.
+
+    cell_state: in the potentiostat's words, "" while nothing is known of it
+    """
 
     scans: dict[str, ScanSeen] = field(default_factory=dict)
     statuses: Statuses = field(default_factory=dict)
-    cell_state: str = "unknown"
+    cell_state: str = ""
     voltage_v: float = float("nan")
     time_s: float = float("nan")
     finals: dict[tuple[int, str, str], Result] = field(default_factory=dict)

@@ -64,9 +64,11 @@ def in_one_line(observer: Observer) -> str:
     """Cell, phase, frames and losses in one line."""
     plan = observer.statuses.get("plan")
     voltage = "" if math.isnan(observer.voltage_v) else f" {observer.voltage_v:.3f} V"
-    words = [f"cell {observer.cell_state}{voltage}", plan.state if plan else "waiting for the plan"]
+    words = [f"cell {observer.cell_state}{voltage}"] if observer.cell_state else []
+    words.append(plan.state if plan else "starting")
     totals = observer.totals()
     if totals["announced"]:
+        words[-1] = plan.state if plan else "reading files"
         words.append(f"{totals['in_results']} of {totals['announced']} frames in the results")
         words.append(f"lost {totals['lost']}")
     return " · ".join(words)

@@ -40,9 +40,9 @@ def write_summary(
     """Write and say how it went."""
     from .report import report_of_file
 
-    say("drawing the report")
     pictures = [str(p) for p in sorted(folder.window.glob("*.png"))]
     if folder.file.is_file():
+        say("drawing the report")
         try:
             pictures += [str(p) for p in report_of_file(folder.file, folder.report)]
         except (OSError, ValueError, RuntimeError) as error:
@@ -66,7 +66,7 @@ def write_summary(
         "wall_s": round(outcome.wall_s, 2),
         "frames_per_s": _number(observer.frames_per_s()),
         "lattice_error_median_A": _number(_median(list(errors.values()))),
-        "cell_state": observer.cell_state,
+        "cell_state": observer.cell_state or None,
         "cell_voltage_V": _number(observer.voltage_v),
         "interrupted": outcome.interrupted,
         "trouble": outcome.trouble,
@@ -118,8 +118,9 @@ def _lines(summary: dict[str, Any]) -> list[str]:
         "account: announced {announced} = recorded {recorded} + lost {lost}; "
         "recorded = in results {in_results} + failed {failed}".format(**account)
         + ("" if summary["closed"] else "   DOES NOT CLOSE"),
-        f"cell: {summary['cell_state']}",
     ]
+    if summary["cell_state"]:
+        lines.append(f"cell: {summary['cell_state']} at {summary['cell_voltage_V']} V")
     if summary["first_map_s"] is not None:
         lines.append(
             f"first map {summary['first_map_s']:.1f} s after the first frame, "

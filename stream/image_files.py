@@ -8,7 +8,8 @@ CBF, TIFF and EDF (also .gz and .bz2) are read by fabio, HDF5 by h5py. Policy:
 - A mask file marks with any value but zero the pixels NOT to be used (pyFAI's convention).
 - Pilatus images are signed: -1 is a gap, -2 a dead pixel. A negative pixel becomes the largest
   value of the unsigned type, in every image, which reducers leave out as saturated; the negative
-  pixels of the first image are in the mask besides.
+  pixels of the first image are in the mask besides. negatives="zero" counts them as 0 instead:
+  wrong between modules, but what programs without a mask do, so that their patterns can be met.
 - Every image file of a set holds as many images as the first one; HDF5 files are each looked at.
 - HDF5 images stored one a chunk with the bitshuffle/LZ4 or the LZ4 filter are handed on as they
   lie, undecoded, where they need not be turned.
@@ -34,6 +35,7 @@ from .description import ScanDescription
 from .image_readers import SUFFIXES, FileImage, ImageSource, UnreadableImage, sources
 from .messages import Array, Detector, Frame, Message, Scalar, ScanStart, ScanStop
 
+NEGATIVES = ("masked", "zero")
 ORIENTATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda image: image,
     "flip-ud": np.flipud,
@@ -56,6 +58,7 @@ class _FileScan:
     poni: str
     orientation: str
     mask: NDArray[np.bool_] | None
+    negatives: str
     encoding: str
     saturation: int | None
     exposure_s: float
@@ -72,6 +75,7 @@ def frames_from_files(
     technique: str = "frames",
     description: ScanDescription | None = None,
     mask: Path | None = None,
+    negatives: str = "masked",
     dataset: str = "",
     encoding: str = "raw",
     saturation: int | None = None,
@@ -86,6 +90,7 @@ def frames_from_files(
     scan: identifier of the scan; a new one where ""
     description: trajectory, cell and names of the scan, instead of run, scan, number, technique
     mask: file whose pixels other than zero are not to be used
+    negatives: "masked" or "zero", what pixels below 0 mean
     dataset: path of the images inside HDF5 files; found by itself where ""
     encoding: of the frames, where they do not lie in HDF5 as they are to be handed on
     saturation: counts; the files' own cut-off or the type's largest value where None
@@ -96,6 +101,8 @@ def frames_from_files(
         raise ValueError(f"orientation {orientation!r} is none of {', '.join(ORIENTATIONS)}")
     if encoding not in compression.ENCODINGS:
         raise ValueError(f"encoding {encoding!r} is none of {', '.join(compression.ENCODINGS)}")
+    if negatives not in NEGATIVES:
+        raise ValueError(f"negatives {negatives!r} is none of {', '.join(NEGATIVES)}")
     images = sources(image_paths(paths, leave_out=mask), dataset)
     name = scan or f"files-{uuid.uuid4().hex[:12]}"
     described = description or ScanDescription(run, name, number, technique, (len(images),), ())
@@ -105,7 +112,9 @@ def frames_from_files(
         described = dataclasses.replace(described, notes={**described.notes, **notes})
     poni = described.poni or poni_text
     flags = None if mask is None else _mask_file(mask)
-    files = _FileScan(described, poni, orientation, flags, encoding, saturation, exposure_s)
+    files = _FileScan(
+        described, poni, orientation, flags, negatives, encoding, saturation, exposure_s
+    )
     return _messages(images, files)
 
 
@@ -169,7 +178,7 @@ def _messages(images: list[ImageSource], files: _FileScan) -> Iterator[Message]:
 
 
 def _start(image: FileImage, count: int, files: _FileScan) -> ScanStart:
-    pixels, negative = unsigned(image)
+    pixels, negative = unsigned(image, files.negatives)
     mask = np.zeros(image.shape, np.bool_)
     if negative is not None:
         mask |= negative
@@ -215,7 +224,7 @@ def _frame(image: FileImage, index: int, start: ScanStart, files: _FileScan) -> 
         encoding, data = image.chunk
         shape, dtype = image.shape, image.dtype
     else:
-        pixels = ORIENTATIONS[files.orientation](unsigned(image)[0])
+        pixels = ORIENTATIONS[files.orientation](unsigned(image, files.negatives)[0])
         shape, dtype = (pixels.shape[0], pixels.shape[1]), pixels.dtype.name
         encoding, data = files.encoding, compression.encode(pixels, files.encoding)
     if shape != detector.shape or dtype != detector.dtype:
@@ -230,10 +239,10 @@ def _frame(image: FileImage, index: int, start: ScanStart, files: _FileScan) -> 
     return Frame(start.scan, index, shape, dtype, encoding, data, checksum)
 
 
-def unsigned(image: FileImage) -> tuple[Array, NDArray[np.bool_] | None]:
-    """The image's pixels unsigned, and where they were negative (None: they cannot be).
+def unsigned(image: FileImage, negatives: str = "masked") -> tuple[Array, NDArray[np.bool_] | None]:
+    """The image's pixels unsigned, and where they are to be masked (None: nowhere).
 
-    Negative pixels become the largest value of the unsigned type. Raises UnreadableImage for
+    Negative pixels become the largest value of the unsigned type, or 0. Raises UnreadableImage for
     pixels that are no counts (floats): rounding them could make nothing of everything.
     """
     pixels = image.pixels
@@ -245,6 +254,8 @@ def unsigned(image: FileImage) -> tuple[Array, NDArray[np.bool_] | None]:
         raise UnreadableImage(f"{image.name}: {pixels.dtype.name} pixels, counts are needed")
     negative = np.asarray(np.less(pixels, 0), np.bool_)
     kind = np.dtype(f"uint{8 * pixels.dtype.itemsize}")
+    if negatives == "zero":
+        return np.maximum(pixels, 0).astype(kind), None
     counts = pixels.astype(kind)
     counts[negative] = np.iinfo(kind.name).max
     return counts, negative

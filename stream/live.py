@@ -3,7 +3,8 @@
 A live message is ["/" and topic, counter, packed message...]. A subscriber that comes late asks
 for the last values by subscribing to the private topic "@token|prefix": the hub then sends all it
 keeps under that topic, so that nobody else gets them again. Whoever reads too slowly loses
-messages, never holds the hub up; a LiveSubscriber to everything sees the gap in the counter and asks again.
+messages, never holds the hub up; a LiveSubscriber to everything sees the gap in the counter and
+asks again.
 Messages may come twice: what changes carries a revision.
 
 Topics: status/COMPONENT, scan_start/SCAN, scan_stop/SCAN, account/SCAN,
