@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from .kernels import peak_fit as kernel
 
@@ -36,6 +35,8 @@ def find_peaks(pattern: F64, sigma: F64, least: float = 6.0) -> NDArray[np.intp]
 
     pattern, sigma: (channels,); channels that are not finite are never a peak
     """
+    from scipy import signal  # half a second that most processes never need
+
     known = np.isfinite(pattern) & np.isfinite(sigma)
     filled = np.where(known, pattern, np.nanmin(pattern) if known.any() else 0.0)
     smooth = np.convolve(filled, [0.25, 0.5, 0.25], mode="same")

@@ -166,6 +166,11 @@ class Xrdct:
         self._labels = Labels(start, self.name)
         self._peak_sum = peak_sum_weights(self._model, self._table.centres)
 
+    @property
+    def q(self) -> F64:
+        """Axis of the patterns, (bins,) [1/Å]: mean q of each ring's pixels."""
+        return self._table.centres
+
     def reduce(self, index: int, pixels: NDArray[np.generic]) -> F32:
         """The frame's pattern, (5, bins): mean, trimmed mean, sigma of each, pixels."""
         return self._integrate(index, pixels)

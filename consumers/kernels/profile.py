@@ -20,7 +20,7 @@ _LORENTZ_AREA = 0.5 * math.pi
 _GAUSS_AREA = math.sqrt(math.pi / FOUR_LN_2)
 
 
-@njit(inline="always", **KERNEL)
+@njit(**KERNEL)
 def value_and_slopes(
     distance: float, width: float, mixing: float
 ) -> tuple[float, float, float, float]:

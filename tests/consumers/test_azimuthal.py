@@ -1,0 +1,178 @@
+"""Rings of a frame: mean, trimmed mean, sigma, against float64 references and pyFAI."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from operando.consumers.kernels.azimuthal import WIDTH_UNIT, patterns, scratch_for
+
+RINGS = 12
+
+
+def setting(seed: int, pixels: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Ring and width of each pixel; the last ring number stands for masked ones."""
+    random = np.random.default_rng(seed)
+    ring = random.integers(0, RINGS + 1, pixels).astype(np.uint16)
+    width = np.round(random.uniform(0.9, 1.0, pixels) / WIDTH_UNIT).astype(np.uint32)
+    return ring, width
+
+
+def integrate(
+    counts: np.ndarray, ring: np.ndarray, width: np.ndarray, trim: float = 0.1, limit: int = 60_000
+) -> np.ndarray:
+    out = np.empty((5, RINGS), np.float32)
+    patterns(
+        counts, np.uint64(limit), ring, width, (1 / (width * WIDTH_UNIT)).astype(np.float32),
+        np.bincount(ring, width, RINGS + 1)[:RINGS].astype(np.int64),
+        np.bincount(ring, minlength=RINGS + 1)[:RINGS], trim, scratch_for(counts.size, RINGS), out,
+    )  # fmt: skip
+    return out
+
+
+def reference(
+    counts: np.ndarray, ring: np.ndarray, width: np.ndarray, trim: float = 0.1, limit: int = 60_000
+) -> np.ndarray:
+    """The definition, in float64: sort by corrected intensity, cut the widths off both ends."""
+    out = np.full((2, RINGS), np.nan)
+    for b in range(RINGS):
+        chosen = (ring == b) & (counts < limit)
+        if not chosen.any():
+            continue
+        v, n = counts[chosen].astype(np.float64), width[chosen] * WIDTH_UNIT
+        out[0, b] = v.sum() / n.sum()
+        order = np.argsort(v / n)
+        v, n = v[order], n[order]
+        edges = np.concatenate([[0.0], np.cumsum(n)])
+        low, high = 0.5 * trim * edges[-1], (1 - 0.5 * trim) * edges[-1]
+        kept = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
+        out[1, b] = np.sum(kept * v / n) / kept.sum()
+    return out
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("mean", [0.05, 0.7, 3.0, 9.0, 120.0])
+@pytest.mark.parametrize("trim", [0.0, 0.1, 0.5])
+def test_rings_agree_with_the_definition_to_a_millionth(
+    dtype: str, mean: float, trim: float
+) -> None:
+    ring, width = setting(1)
+    counts = np.random.default_rng(2).poisson(mean, ring.size).astype(dtype)
+    limit = int(np.iinfo(dtype).max)
+    out = integrate(counts, ring, width, trim, limit)
+    np.testing.assert_allclose(out[:2], reference(counts, ring, width, trim, limit), rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 70_000), min_size=1, max_size=300),
+    st.floats(0.0, 0.95),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_counts_agree_with_the_definition(values: list[int], trim: float, seed: int) -> None:
+    ring, width = setting(seed, len(values))
+    counts = np.array(values, np.uint32)
+    out, expected = integrate(counts, ring, width, trim), reference(counts, ring, width, trim)
+    np.testing.assert_allclose(out[0], expected[0], rtol=2e-6)
+    np.testing.assert_allclose(out[1], expected[1], rtol=2e-6, atol=1e-6)
+
+
+def test_the_order_of_pixels_changes_nothing() -> None:
+    ring, width = setting(3)
+    counts = np.random.default_rng(4).poisson(5, ring.size).astype(np.uint16)
+    order = np.random.default_rng(5).permutation(ring.size)
+    first = integrate(counts, ring, width)
+    second = integrate(counts[order], ring[order], width[order])
+    np.testing.assert_allclose(first, second, rtol=1e-6)
+    np.testing.assert_array_equal(first[0], second[0])
+
+
+def test_buffers_leave_no_trace_in_the_next_frame() -> None:
+    ring, width = setting(6)
+    random = np.random.default_rng(7)
+    frames = [random.poisson(mean, ring.size).astype(np.uint16) for mean in (400, 0.1, 9)]
+    scratch = scratch_for(ring.size, RINGS)
+    per_width = (1 / (width * WIDTH_UNIT)).astype(np.float32)
+    widths = np.bincount(ring, width, RINGS + 1)[:RINGS].astype(np.int64)
+    pixels = np.bincount(ring, minlength=RINGS + 1)[:RINGS]
+    for frame in frames:
+        out = np.empty((5, RINGS), np.float32)
+        patterns(
+            frame, np.uint64(60_000), ring, width, per_width, widths, pixels, 0.1, scratch, out
+        )
+        np.testing.assert_array_equal(out, integrate(frame, ring, width))
+
+
+def test_saturated_pixels_are_left_out_and_counted() -> None:
+    ring, width = setting(8)
+    counts = np.full(ring.size, 7, np.uint16)
+    hot = np.flatnonzero(ring == 3)[:5]
+    counts[hot] = 65535
+    out = integrate(counts, ring, width)
+    assert out[4, 3] == np.sum(ring == 3) - 5
+    assert out[0, 3] == pytest.approx(np.sum(ring == 3) * 7 / (width[ring == 3].sum() * WIDTH_UNIT)
+                                      , rel=0.02)  # fmt: skip
+
+
+def test_a_ring_without_pixels_is_nan_and_one_of_zeros_is_zero() -> None:
+    ring, width = setting(9)
+    counts = np.zeros(ring.size, np.uint16)
+    counts[ring == 5] = 65535
+    out = integrate(counts, ring, width)
+    assert np.isnan(out[:4, 5]).all()
+    assert out[4, 5] == 0
+    others = np.arange(RINGS) != 5
+    assert (out[:2, others] == 0).all()
+    assert (out[2:4, others] > 0).all()
+
+
+def test_spots_of_large_grains_do_not_move_the_trimmed_mean() -> None:
+    ring, width = setting(10, 40_000)
+    random = np.random.default_rng(11)
+    counts = random.poisson(50, ring.size).astype(np.uint16)
+    clean = integrate(counts, ring, width)
+    counts[random.choice(ring.size, 400, replace=False)] = 30_000
+    spotty = integrate(counts, ring, width)
+    assert np.all(spotty[0] > 3 * clean[0])
+    np.testing.assert_allclose(spotty[1], clean[1], rtol=0.01)
+
+
+def test_sigma_is_what_the_counts_scatter_by() -> None:
+    ring, width = setting(12)
+    random = np.random.default_rng(13)
+    outs = np.array(
+        [integrate(random.poisson(20, ring.size).astype(np.uint16), ring, width)
+         for _ in range(300)]
+    )  # fmt: skip
+    scatter = outs[:, :2].std(axis=0, ddof=1).mean(axis=1)
+    stated = outs[:, 2:4].mean(axis=(0, 2))
+    assert stated[0] == pytest.approx(scatter[0], rel=0.05)
+    # counting alone: 4 % above the scatter of a trimmed mean
+    assert 0.98 < stated[1] / scatter[1] < 1.10
+
+
+def test_plain_mean_agrees_with_pyfai() -> None:
+    from pyFAI.detectors import Detector
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+    shape = (200, 240)
+    integrator = AzimuthalIntegrator(
+        0.1, 0.01, 0.004, 0.02, -0.01, 0.0,
+        detector=Detector(1e-4, 1e-4, max_shape=shape), wavelength=2.5e-11,
+    )  # fmt: skip
+    image = np.random.default_rng(14).poisson(30, shape).astype(np.uint32)
+    theirs = integrator.integrate1d(
+        image, RINGS, radial_range=(1.0, 4.0), unit="q_A^-1", polarization_factor=0.9,
+        method=("no", "histogram", "cython"), correctSolidAngle=True,
+    )  # fmt: skip
+    q = integrator.center_array(shape, unit="q_A^-1").ravel()
+    ring = np.floor((q - 1.0) * (RINGS / 3.0))
+    ring = np.where((ring < 0) | (ring >= RINGS), RINGS, ring).astype(np.uint16)
+    seen = integrator.solidAngleArray(shape) * integrator.polarization(shape, factor=0.9)
+    width = np.round(seen.ravel() / WIDTH_UNIT).astype(np.uint32)
+    ours = integrate(image.reshape(-1), ring, width)
+    assert np.median(np.abs(ours[0] / theirs.intensity - 1)) < 1e-5
+    # this engine's first bin holds more pixels than lie between its edges
+    np.testing.assert_array_equal(ours[4, 1:], theirs.count[1:])
+    assert ours[4, 0] == np.sum((q >= 1.0) & (q < 1.25))

@@ -1,0 +1,161 @@
+"""Slots of a sinogram, the growing volume, gaps and measured positions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from operando.consumers.contract import ScanNotForThis
+from operando.consumers.tomogram import Tomogram, half_turn_shares, sinogram_grid
+from operando.stream.messages import Axis, Positions, Trajectory
+
+ROTATIONS, TRANSLATIONS = 24, 31
+
+
+def spectrum(angle_deg: float, place_um: float) -> np.ndarray:
+    """Two channels: a disc at (5, -4) of radius 6 and one at (-6, 3) of radius 4 (analytic)."""
+    t = math.radians(angle_deg)
+    return np.array(
+        [
+            2 * math.sqrt(max(r * r - (place_um - x * math.cos(t) - y * math.sin(t)) ** 2, 0.0))
+            for x, y, r in ((5.0, -4.0, 6.0), (-6.0, 3.0, 4.0))
+        ],
+        np.float32,
+    )
+
+
+def filled(trajectory: Trajectory, leave_out: tuple[int, ...] = ()) -> Tomogram:
+    tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 0.0, True)
+    angles, places = (axis.values for axis in trajectory.axes)
+    for i in range(angles.size):
+        if i not in leave_out:
+            tomogram.absorb(i, spectrum(angles[i], places[i]))
+    return tomogram
+
+
+@pytest.mark.parametrize("order", ["bit-reversed", "snake"])
+def test_any_order_of_frames_is_the_same_sinogram_and_volume(make_trajectory, order) -> None:
+    plain = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
+    other = filled(make_trajectory(ROTATIONS, TRANSLATIONS, order))
+    np.testing.assert_array_equal(plain.sinogram, other.sinogram)
+    np.testing.assert_array_equal(plain.final_volume()[0], other.final_volume()[0])
+
+
+def test_the_live_volume_ends_where_a_rebuild_with_its_filter_ends(make_trajectory) -> None:
+    tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed"))
+    assert tomogram.projections() == ROTATIONS
+    live, final = tomogram.live_volume(), tomogram.final_volume()[0]
+    # Hann against ramp: same mean in a disc, smoother
+    assert live[12:16, 18:22, 0].mean() == pytest.approx(1.0, abs=0.1)
+    assert final[12:16, 18:22, 0].mean() == pytest.approx(1.0, abs=0.1)
+    assert np.corrcoef(live.ravel(), final.ravel())[0, 1] > 0.95
+
+
+def test_few_bit_reversed_projections_already_show_the_discs(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed")
+    whole = filled(trajectory).final_volume()[0]
+    some = filled(trajectory, tuple(range(6 * TRANSLATIONS, ROTATIONS * TRANSLATIONS)))
+    assert some.projections() == 6
+    assert np.corrcoef(some.live_volume().ravel(), whole.ravel())[0, 1] > 0.75
+
+
+def test_the_same_spectrum_again_changes_nothing_and_another_replaces_it(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
+    tomogram = filled(trajectory)
+    before, final = tomogram.live_volume(), tomogram.final_volume()[0]
+    angles, places = (axis.values for axis in trajectory.axes)
+    for i in (0, 40, 200):
+        tomogram.absorb(i, spectrum(angles[i], places[i]))
+    np.testing.assert_array_equal(tomogram.live_volume(), before)
+
+    tomogram.absorb(40, np.array([50.0, 50.0], np.float32))
+    assert np.abs(tomogram.live_volume() - before).max() > 0.1
+    tomogram.absorb(40, spectrum(angles[40], places[40]))
+    np.testing.assert_allclose(tomogram.live_volume(), before, atol=1e-4)
+    np.testing.assert_array_equal(tomogram.final_volume()[0], final)
+
+
+def test_frames_that_never_came_are_bridged_and_empty_projections_left_out(
+    make_trajectory,
+) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
+    whole, count = filled(trajectory).final_volume()
+    gaps = (5, 77, 200, 201, *range(10 * TRANSLATIONS, 11 * TRANSLATIONS - 3))
+    holed = filled(trajectory, gaps)
+    volume, used = holed.final_volume()
+    assert (count, used) == (ROTATIONS, ROTATIONS - 1)
+    assert np.isnan(holed.sinogram).any()
+    assert np.isfinite(volume).all()
+    assert np.corrcoef(volume.ravel(), whole.ravel())[0, 1] > 0.98
+
+
+def test_measured_positions_bring_back_what_was_blurred(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
+    clean = filled(trajectory).final_volume()[0]
+    random = np.random.default_rng(3)
+    angles, places = (axis.values for axis in trajectory.axes)
+    really = places + np.repeat(random.uniform(-1.2, 1.2, ROTATIONS), TRANSLATIONS)
+    tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 0.0, True)
+    for i in range(angles.size):
+        tomogram.absorb(i, spectrum(angles[i], really[i]))
+    blurred = tomogram.final_volume()[0]
+    tomogram.place(
+        Positions("scan-1", "translation", "um", np.arange(angles.size), really),
+        "rotation", "translation",
+    )  # fmt: skip
+    placed = tomogram.final_volume()[0]
+    assert tomogram.projections() == ROTATIONS
+    assert np.abs(placed - clean).mean() < 0.5 * np.abs(blurred - clean).mean()
+
+
+def test_positions_of_unknown_axes_and_frames_pass_by(make_trajectory) -> None:
+    tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
+    before = tomogram.live_volume()
+    for axis, index, value in (("height", 0, 1.0), ("rotation", 99999, 1.0),
+                               ("rotation", 3, math.nan)):  # fmt: skip
+        tomogram.place(
+            Positions("s", axis, "um", np.array([index]), np.array([value])),
+            "rotation", "translation",
+        )  # fmt: skip
+    np.testing.assert_array_equal(tomogram.live_volume(), before)
+
+
+def test_a_rotation_axis_off_the_middle_is_followed(make_trajectory) -> None:
+    trajectory = make_trajectory(60, TRANSLATIONS)
+    angles, places = (axis.values for axis in trajectory.axes)
+    tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 2.0, True)
+    for i in range(angles.size):
+        tomogram.absorb(i, spectrum(angles[i], places[i] - 2.0))
+    volume = tomogram.final_volume()[0][:, :, 0]
+    y, x = np.mgrid[0:31, 0:31] - 15.0
+    weight = np.where((volume > 0.5) & (np.hypot(x, y) < 12.5), 1.0, 0.0)
+    assert (x * weight).sum() / weight.sum() == pytest.approx(5.0, abs=0.3)
+    assert (y * weight).sum() / weight.sum() == pytest.approx(-4.0, abs=0.3)
+
+
+def test_shares_of_the_half_turn_add_to_it() -> None:
+    even = half_turn_shares(np.arange(0, 180, 10.0))
+    np.testing.assert_allclose(even, math.pi / 18)
+    uneven = half_turn_shares(np.array([0.0, 10.0, 90.0, 200.0]))
+    assert uneven.sum() == pytest.approx(math.pi)
+    assert uneven[2] == pytest.approx(math.radians(80))
+
+
+@pytest.mark.parametrize(
+    ("axes", "word"),
+    [
+        ((Axis("rotation", "deg", np.repeat([0.0, 90.0], 5)),), "translation"),
+        ((Axis("rotation", "rad", np.repeat([0.0, 90.0], 5)),
+          Axis("translation", "um", np.tile(np.arange(5.0), 2))), "deg"),
+        ((Axis("rotation", "deg", np.repeat([0.0, 90.0], 5)),
+          Axis("translation", "um", np.tile([0.0, 1.0, 2.0, 3.0, 9.0], 2))), "steps"),
+        ((Axis("rotation", "deg", np.zeros(10)),
+          Axis("translation", "um", np.tile(np.arange(5.0), 2))), "1 rotations"),
+        ((Axis("rotation", "deg", np.array([0, 0, 0, 0, 0, 90, 90, 90, 90, 90.0])),
+          Axis("translation", "um", np.array([0, 1, 2, 3, 4, 0, 1, 2, 3, 3.0]))), "frame 9"),
+    ],
+)  # fmt: skip
+def test_a_trajectory_that_is_no_tomogram_is_refused(axes, word) -> None:
+    with pytest.raises(ScanNotForThis, match=word):
+        sinogram_grid(Trajectory((), axes), "rotation", "translation")
