@@ -38,6 +38,8 @@ from .lattice import (
 )
 from .tomogram import Tomogram, sinogram_grid
 
+FEW_COUNTS = 5.0  # a pixel, below which a trimmed mean is biased by more than a hundredth
+
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
@@ -242,6 +244,17 @@ class Xrdct:
         measured = self._tomogram.sinogram[self._tomogram.measured]
         return np.asarray(measured.mean(axis=0, dtype=np.float64))
 
+    def _counting(self, mean: F64) -> dict[str, Scalar]:
+        """What a reader has to know about the estimator; a warning where it is biased."""
+        counts = float(np.median(mean[self._table.ring_pixels > 0]))
+        about: dict[str, Scalar] = {
+            "estimator": self._config.estimator,
+            "counts_per_pixel": counts,
+        }
+        if self._config.estimator == "trimmed" and self._config.trim > 0 and counts < FEW_COUNTS:
+            about["warning"] = f"trimmed mean of {counts:.2g} counts a pixel is biased low"
+        return about
+
     def _searcher(self, final: bool) -> LatticeSearch:
         """Search and fit with weights from the mean pattern, renewed when the frames doubled.
 
@@ -317,7 +330,11 @@ class Xrdct:
     def _pattern_results(self, final: bool) -> Iterable[Result]:
         mean = self._mean_pattern(final)
         fits, curve = self._searcher(final).fit_one(mean.astype(np.float32))
-        attrs = {"a": float(fits.a[0]), "a_sigma": float(fits.a_sigma[0])}
+        attrs: dict[str, Scalar] = {
+            "a": float(fits.a[0]),
+            "a_sigma": float(fits.a_sigma[0]),
+            **self._counting(mean),
+        }
         shown = np.where(self._table.ring_pixels > 0, mean, np.nan)
         for name, values in (("pattern", shown), ("pattern_fit", curve)):
             yield self._on_q(name, "photons/pixel", values, attrs)

@@ -289,12 +289,12 @@ def fit_lattices(
                 q, y, weight, windows, roots, foreign, next_a, next_w, mixing, trial_reflections,
                 linear, trial,
             )  # fmt: skip
+            scale = math.sqrt(min(after, chi2) / free)
+            small = (
+                abs(next_a - a) <= tolerance * scale / math.sqrt(normal[2])
+                and abs(next_w - width) <= tolerance * scale / math.sqrt(normal[4] + 1e-300)
+            )  # fmt: skip
             if after <= chi2:
-                scale = math.sqrt(after / free)
-                small = (
-                    abs(next_a - a) <= tolerance * scale / math.sqrt(normal[2])
-                    and abs(next_w - width) <= tolerance * scale / math.sqrt(normal[4] + 1e-300)
-                )  # fmt: skip
                 a, width, chi2 = next_a, next_w, after
                 normal[:] = trial
                 reflections[:] = trial_reflections
@@ -302,6 +302,9 @@ def fit_lattices(
                 if small:
                     converged = True
                     break
+            elif small and damping <= 1e-3:  # a full step, and not worth it: this is the minimum
+                converged = True
+                break
             else:
                 damping *= 10.0
                 if damping > 1e9:  # no way down in these digits
