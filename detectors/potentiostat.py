@@ -41,6 +41,14 @@ class LimitError(PotentiostatError):
     """A request beyond the cell's limits, or limits that could not be verified."""
 
 
+class Fresh(EpicsSignalRO):
+    """A signal that is monitored, but asked of the IOC anew where it is read: for decisions."""
+
+    def get(self, **kwargs: Any) -> Any:
+        """The value as the IOC has it now."""
+        return super().get(**{**kwargs, "use_monitor": False})
+
+
 class Outcome(EpicsSignalRO):
     """How the last program ended, as a word: REACHED, CUTOFF, STOPPED, LIMIT, LEASE, FAULT."""
 
@@ -63,7 +71,7 @@ class Potentiostat(Device):
     charge = Cpt(EpicsSignalRO, "Q", auto_monitor=True, kind=Kind.normal)
     temperature = Cpt(EpicsSignalRO, "T", auto_monitor=True, kind=Kind.normal)
     time = Cpt(EpicsSignalRO, "TIME", auto_monitor=True, kind=Kind.normal)
-    state = Cpt(EpicsSignalRO, "STATE", auto_monitor=True, string=True, kind=Kind.normal)
+    state = Cpt(Fresh, "STATE", auto_monitor=True, string=True, kind=Kind.normal)
     mode = Cpt(EpicsSignalRO, "MODE", auto_monitor=True, string=True, kind=Kind.normal)
     heartbeat = Cpt(EpicsSignalRO, "HEARTBEAT", auto_monitor=True, kind=Kind.omitted)
     message = Cpt(EpicsSignalRO, "MESSAGE", auto_monitor=True, string=True, kind=Kind.omitted)

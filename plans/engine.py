@@ -12,16 +12,19 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bluesky import RunEngine
-from bluesky.utils import RunEngineInterrupted, TransitionError
+from bluesky.utils import FailedStatus, RunEngineInterrupted, TransitionError
 
 from .devices import CellController
+from .safety import cause_of
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE_S = 1.0  # a signal just before a plan begins is not to be lost
 Callback = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -37,10 +40,16 @@ def pause_on_signals(engine: RunEngine) -> Iterator[None]:
         return
 
     def pause() -> None:
-        try:
-            engine.request_pause(defer=False)
-        except TransitionError:
-            _log.info("already stopping")
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                engine.request_pause(defer=False)
+                return
+            except TransitionError:  # not running: about to start, or already stopping
+                if engine.state != "idle" or time.monotonic() > deadline:
+                    _log.info("a signal came while the engine was %s", engine.state)
+                    return
+                time.sleep(0.01)
 
     def handler(number: int, frame: object) -> None:
         # the engine's lock may be held by the very code that the signal interrupts
@@ -69,14 +78,15 @@ def run_safely(engine: RunEngine, plan: Any, potentiostat: CellController) -> tu
     Whatever happens, the potentiostat is told once more to open the circuit: also where the plan
     never came to its finalizers.
     """
-    try:
+    # the engine listens to signals while it runs; this one takes those that come in between
+    with pause_on_signals(engine):
         try:
             return tuple(engine(plan))
         except RunEngineInterrupted:
+            raise Stopped("stopped by a signal: the cell is at open circuit") from None
+        except FailedStatus as error:
+            raise cause_of(error) from error
+        finally:
             if engine.state == "paused":
                 engine.abort("stopped by a signal")
-            raise Stopped("stopped by a signal: the cell is at open circuit") from None
-    finally:
-        if engine.state == "paused":
-            engine.abort("left by its caller")
-        potentiostat.stop(success=True)
+            potentiostat.stop(success=True)

@@ -23,7 +23,7 @@ from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
 from .marks import check_marks, parse_marks, seconds_left
 from .pause_witness import PauseWitness
-from .safety import safe_end
+from .safety import cause_of, safe_end
 from .tomogram import Incomplete, Tomogram, cell_state, tomogram
 
 Plan = Generator[Msg, Any, Any]
@@ -174,7 +174,8 @@ def operando_tomography(
         progress.tell("finished")
 
     def last_words(error: Exception) -> Plan:
-        progress.tell("stopped", reason=str(error) or type(error).__name__)
+        cause = cause_of(error)
+        progress.tell("stopped", reason=str(cause) or type(cause).__name__)
         yield from bps.null()
 
     # the outer run is left for the RunEngine to close: the cell comes first
@@ -308,6 +309,6 @@ def _scan_until_whole(
         except Exception as error:
             if not (witness.interrupted or isinstance(error, Incomplete)) or attempt == attempts:
                 raise
-            progress.tell("scan is taken again", reason=str(error))
+            progress.tell("scan is taken again", reason=str(cause_of(error)))
         finally:
             witness.end()

@@ -27,8 +27,12 @@ class OutboxFull(RuntimeError):
 class Outbox:
     """Bounded queue in front of put; to be closed."""
 
-    def __init__(self, put: Callable[[Message], None], limit: int = 20_000) -> None:
+    def __init__(
+        self, put: Callable[[Message], None], limit: int = 20_000, patience_s: float = 5.0
+    ) -> None:
+        """limit: messages that may wait; patience_s: how long a sender waits for room [s]."""
         self._put = put
+        self._patience_s = patience_s
         self._queue: queue.Queue[Message | None] = queue.Queue(limit)
         self._giving_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -37,7 +41,7 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Queue message; from any thread. Raises OutboxFull."""
         try:
-            self._queue.put(message, timeout=5.0)
+            self._queue.put(message, timeout=self._patience_s)
         except queue.Full:
             raise OutboxFull(
                 f"{self._queue.maxsize} messages wait, the channel takes none of them"

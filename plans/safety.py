@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from bluesky import plan_stubs as bps
-from bluesky.utils import Msg, RunEngineControlException
+from bluesky.utils import FailedStatus, Msg, RunEngineControlException
 
 from .devices import CellController, FlyDetector, FlyStage
 
@@ -22,6 +22,13 @@ Step = Callable[[], Generator[Msg, Any, Any]]
 
 class NotSafe(RuntimeError):
     """Something could not be brought to its safe state; names it."""
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What really happened: a failed status only says which device it was of."""
+    if isinstance(error, FailedStatus):
+        return error.__cause__ or error.__context__ or error
+    return error
 
 
 def safe_end(

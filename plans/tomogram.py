@@ -18,6 +18,7 @@ from ..stream.description import GridAxis, ScanDescription
 from ..stream.messages import CellState, Scalar
 from .devices import CellController, FlyDetector, FlyStage
 from .pause_witness import PauseWitness
+from .safety import cause_of
 
 Plan = Generator[Msg, Any, Any]
 
@@ -203,4 +204,4 @@ def _failed(error: Exception) -> Plan:
     if isinstance(error, RunEngineControlException):
         yield from bps.close_run(exit_status=getattr(error, "exit_status", "abort"))
     else:
-        yield from bps.close_run(exit_status="fail", reason=str(error))
+        yield from bps.close_run(exit_status="fail", reason=str(cause_of(error)))

@@ -113,4 +113,3 @@ class Simulation:
             path = self._truth_folder / f"truth_{number:03d}.npz"
             self.twin.truth().save(path)
             _log.info("truth of scan %d is in %s", number, path)
-

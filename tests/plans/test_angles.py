@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_bit_reversed_order_of_eight_is_the_textbook_s() -> None:
 @given(st.integers(3, 7))
 def test_the_first_power_of_two_angles_are_evenly_spread(bits: int) -> None:
     count, first = 1 << bits, sorted(visiting_order(1 << bits)[: 1 << (bits - 2)])
-    assert {b - a for a, b in zip(first, first[1:], strict=False)} <= {4}
+    assert {b - a for a, b in itertools.pairwise(first)} <= {4}
     assert count == 4 * len(first)
 
 
