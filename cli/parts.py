@@ -27,6 +27,7 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
 }
+GRACE_S = 6.0  # without a supervisor: the plan opens the cell and its last words are recorded
 RESTARTS = 5  # within RESTART_WINDOW_S, then the part stays down
 RESTART_WINDOW_S = 60.0
 
@@ -40,7 +41,7 @@ def stop_when_asked() -> threading.Event:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
-    on_supervisor_gone(stop.set)
+    on_supervisor_gone(lambda: stop.wait(GRACE_S) or stop.set())
     return stop
 
 

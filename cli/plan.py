@@ -21,7 +21,7 @@ from .folder import epics_environment
 from .parts import on_supervisor_gone
 
 CONNECT_S = 20.0
-FLUSH_S = 20.0
+FLUSH_S = 10.0
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from ..stream.members import Producer
 from ..stream.messages import Message, Scalar, Status
 from .experiment import Experiment, check_consumers, check_twin
 from .folder import epics_environment
-from .parts import stop_when_asked
+from .parts import on_supervisor_gone, stop_when_asked
 
 HEARTBEAT_S = 1.0
 
@@ -29,8 +31,6 @@ def configure_logging() -> None:
 
 def use_epics(experiment: Experiment) -> None:
     """Set the EPICS variables of this process; before anything imports epics or caproto."""
-    import os
-
     os.environ.update(epics_environment(experiment))
 
 
@@ -205,6 +205,7 @@ def serve_window(
     from ..live_views.main import watch
 
     configure_logging()
+    on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGTERM))
     if not items:
         return watch(address, offscreen=offscreen, out=out, every_s=every_s, theme=theme)
     with Producer(items, "window") as producer:

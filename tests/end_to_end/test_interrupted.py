@@ -80,6 +80,8 @@ def test_a_signal_ends_the_run_in_order(running, moment, number):
     if moment != "starting:":
         assert summary["cell_state"] == "HOLD_OCV"
     assert summary["closed"]
+    if moment == "starting:":
+        return  # it may have been before there was anything to record
     with open_run(running.folder / "run.nxs") as recorded:
         scans = recorded.scans()
         for start in scans:
@@ -123,12 +125,15 @@ def test_a_killed_plan_leaves_the_cell_to_its_lease(running):
     assert left_running(running.folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL])
-def test_parts_do_not_outlive_a_killed_supervisor(running, number):
+def test_parts_do_not_outlive_a_killed_supervisor(running):
     running.until("scanning")
-    running.process.send_signal(number)
+    running.process.kill()
     running.process.wait()
     deadline = time.monotonic() + 40
     while left_running(running.folder) and time.monotonic() < deadline:
         psutil.cpu_percent(interval=0.2)
     assert left_running(running.folder) == []
+    with open_run(running.folder / "run.nxs") as recorded:
+        samples = recorded.samples(recorded.scans()[0].run)
+        assert samples.states[-1] == "HOLD_OCV"
+        assert samples.current_a[-1] == 0
