@@ -129,13 +129,17 @@ class Absorber:
             member.acknowledge_frame(reduction.scan, reduction.index, reason)
             return
         began = time.perf_counter()
+        failed = dict(reduction.failed)
         for name, array in reduction.arrays.items():
-            if name in scan.consumers:
-                scan.consumers[name].absorb(reduction.index, array)
+            try:
+                if name in scan.consumers:
+                    scan.consumers[name].absorb(reduction.index, array)
+            except ValueError as error:  # a reducer of another version or configuration
+                failed[name] = str(error)
         self._absorb_s += time.perf_counter() - began
         scan.seen.add(reduction.index)
         scan.changed = True
-        reasons = sorted(set(reduction.failed.values()))
+        reasons = sorted(set(failed.values()))
         for reason in reasons:
             log.warning("%s", reason)
         member.acknowledge_frame(reduction.scan, reduction.index, "; ".join(reasons))
@@ -144,7 +148,7 @@ class Absorber:
         self._focus = focus
         scan = self._scans.get(focus.scan or self._newest)
         if scan is not None:
-            self._answer(member, scan, final=scan.stopped)
+            self._show_details(member, scan)
 
     def _publish(self, member: Member) -> None:
         for scan in self._scans.values():
@@ -160,16 +164,20 @@ class Absorber:
                 scan.owed = []
 
     def _answer(self, member: Member, scan: OpenScan, final: bool) -> None:
-        focus = self._focus
-        if focus is not None and focus.scan not in ("", scan.start.scan):
-            focus = None
         began = time.perf_counter()
         results: list[Result] = []
         for consumer in scan.consumers.values():
-            results.extend(consumer.results(final=final, focus=focus))
+            results.extend(consumer.results(final))
         self._results_s += time.perf_counter() - began
         for result in results:
             member.send(result)
+        if self._focus is not None and self._focus.scan in ("", scan.start.scan):
+            self._show_details(member, scan)
+
+    def _show_details(self, member: Member, scan: OpenScan) -> None:
+        for consumer in scan.consumers.values():
+            for result in consumer.details(self._focus) if self._focus is not None else ():
+                member.send(result)
 
     def _status(self) -> Status:
         values: dict[str, Scalar] = {

@@ -1,4 +1,4 @@
-"""The contract of a consumer: three verbs, and what a reducer gets to see.
+"""The contract of a consumer: three verbs, and a question.
 
 The whole system scales by this contract:
 
@@ -57,10 +57,16 @@ class Consumer(Protocol):
         """Replace planned by measured positions; axes that the technique does not use pass by."""
         ...
 
-    def results(self, final: bool = False, focus: Focus | None = None) -> Iterable[Result]:
+    def results(self, final: bool = False) -> Iterable[Result]:
         """The best answers so far; final=True: in the canonical order of frames, for the record.
 
         Final results depend on what was absorbed only, not on the order it came in, bit for bit.
-        focus: add the details of one voxel, where the technique has any.
+        """
+        ...
+
+    def details(self, focus: Focus) -> Iterable[Result]:
+        """What somebody who looks at one place wants besides, never final; may be nothing.
+
+        A question, not a fourth verb: the answer rests on what results() knows already.
         """
         ...

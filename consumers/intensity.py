@@ -69,7 +69,11 @@ class Intensity:
     def place(self, positions: Positions) -> None:
         """Maps stand on the planned grid: measured positions change nothing."""
 
-    def results(self, final: bool = False, focus: Focus | None = None) -> Iterable[Result]:
+    def details(self, focus: Focus) -> Iterable[Result]:
+        """The maps show all there is: nothing."""
+        return ()
+
+    def results(self, final: bool = False) -> Iterable[Result]:
         """The three maps; nan where no frame has been absorbed."""
         self._labels.next_revision(int(self._seen.sum()), final)
         grid = self._grid

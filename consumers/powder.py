@@ -96,7 +96,11 @@ class Powder:
     def place(self, positions: Positions) -> None:
         """Patterns are kept by frame: positions change nothing."""
 
-    def results(self, final: bool = False, focus: Focus | None = None) -> Iterable[Result]:
+    def details(self, focus: Focus) -> Iterable[Result]:
+        """Patterns have no place to look at: nothing."""
+        return ()
+
+    def results(self, final: bool = False) -> Iterable[Result]:
         """All patterns, their mean with its uncertainty, and the mean's peaks."""
         self._labels.next_revision(int(self._seen.sum()), final)
         if not self._seen.any():

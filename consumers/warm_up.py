@@ -33,7 +33,8 @@ def warm_up(configs: Iterable[tuple[str, object]], dtypes: Iterable[str] = ("uin
                 for index in range(start.frames):
                     consumer.absorb(index, consumer.reduce(index, pixels))
                 for final in (False, True):
-                    list(consumer.results(final, Focus(start.scan, 2, 2)))
+                    list(consumer.results(final))
+                    list(consumer.details(Focus(start.scan, 2, 2)))
 
 
 def _tiny_scan(technique: str, dtype: str) -> ScanStart:

@@ -198,27 +198,38 @@ class Xrdct:
         self._tomogram.place(positions, self._config.rotation, self._config.translation)
         self._record = None
 
-    def results(self, final: bool = False, focus: Focus | None = None) -> Iterable[Result]:
+    def results(self, final: bool = False) -> Iterable[Result]:
         """Maps, patterns and histogram so far; final: from the rebuilt volume, fitted anew."""
         self._labels.next_revision(int(self._seen.sum()), final)
         if not self._seen.any():
             return []
         results = list(self._pattern_results(final))
-        if final:
-            if self._record is None:
-                self._record = self._tomogram.final_volume()
-            volume, projections = self._record
-        else:
-            volume, projections = self._tomogram.live_volume(), self._tomogram.projections()
+        if final and self._record is None:
+            self._record = self._tomogram.final_volume()
+        volume, projections = self._volume() if final else self._live()
         fits = self._fit_map(volume, projections, final)
         results += self._map_results(fits, projections)
-        if focus is not None and projections and self._has_voxel(focus):
-            results += self._voxel_results(volume, focus, final)
         if final and self._config.volume:
             results.append(self._volume_result(volume))
         return results
 
+    def details(self, focus: Focus) -> Iterable[Result]:
+        """The pattern of one voxel, from the final volume where it stands, and its fit."""
+        volume, projections = self._volume()
+        if not projections or not self._has_voxel(focus):
+            return []
+        self._labels.next_revision(int(self._seen.sum()), final=False)
+        return list(self._voxel_results(volume, focus, final=self._record is not None))
+
     # --- what goes into the fits
+
+    def _live(self) -> tuple[F32, int]:
+        """The volume as it is shown, and the projections in it."""
+        return self._tomogram.live_volume(), self._tomogram.projections()
+
+    def _volume(self) -> tuple[F32, int]:
+        """The rebuilt volume where nothing has changed since, else the live one."""
+        return self._live() if self._record is None else self._record
 
     def _without_gaps(self, pattern: F32) -> F32:
         """The pattern with rings that this frame has no pixel for filled from their neighbours.

@@ -104,7 +104,8 @@ def test_final_results_do_not_know_order_duplicates_or_what_was_asked_before(
     twisted = Xrdct(CONFIG, start)
     for n, i in enumerate(order):
         if n % 50 == 0:
-            list(twisted.results(focus=Focus("", 12, 12)))
+            list(twisted.results())
+            list(twisted.details(Focus("", 12, 12)))
         if n % 7 == 0:  # a wrong one first, which the right one replaces
             twisted.absorb(int(i), reductions[i] * 1.5)
         twisted.absorb(int(i), reductions[i])
@@ -144,7 +145,8 @@ def test_half_a_scan_already_shows_the_lattice_parameters(start, reductions, dis
 
 def test_every_result_survives_the_wire(start, reductions) -> None:
     consumer = consume(start, reductions, range(start.frames))
-    for result in consumer.results(final=True, focus=Focus(start.scan, 12, 10)):
+    results = [*consumer.results(final=True), *consumer.details(Focus(start.scan, 12, 10))]
+    for result in results:
         back = unpack(pack(result))
         assert isinstance(back, Result)
         np.testing.assert_array_equal(back.values, result.values)
@@ -156,7 +158,7 @@ def test_every_result_survives_the_wire(start, reductions) -> None:
 
 def test_a_voxel_in_focus_shows_its_pattern_and_fit(start, reductions) -> None:
     consumer = consume(start, reductions, range(start.frames))
-    results = named(consumer.results(focus=Focus("", 8, 7)))  # in the disc at (-5, -4)
+    results = named(consumer.details(Focus("", 8, 7)))  # in the disc at (-5, -4)
     pattern, curve = results["voxel_pattern"], results["voxel_fit"]
     assert (pattern.attrs["row"], pattern.attrs["column"]) == (8, 7)
     assert curve.attrs["a"] == pytest.approx(8.06, abs=3e-3)
@@ -164,7 +166,16 @@ def test_a_voxel_in_focus_shows_its_pattern_and_fit(start, reductions) -> None:
     strong = np.nanmax(pattern.values)
     assert np.abs(pattern.values[drawn] - curve.values[drawn]).max() < 0.25 * strong
     for row, column in ((0, 0), (-1, 3), (99, 3)):
-        assert "voxel_pattern" not in named(consumer.results(focus=Focus("", row, column)))
+        assert list(consumer.details(Focus("", row, column))) == []
+
+
+def test_a_look_at_a_finished_scan_rests_on_its_final_volume(start, reductions) -> None:
+    consumer = consume(start, reductions, range(start.frames))
+    final = named(consumer.results(final=True))
+    seen = named(consumer.details(Focus("", 8, 7)))["voxel_pattern"]
+    drawn = np.isfinite(seen.values)
+    np.testing.assert_array_equal(seen.values[drawn], final["volume"].values[8, 7][drawn])
+    assert not seen.final
 
 
 def test_lost_frames_are_bridged_and_reported(start, reductions, discs) -> None:
