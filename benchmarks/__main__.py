@@ -1,0 +1,114 @@
+"""Every comparison, side by side: `python -m benchmarks`; see docs/reference/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import figure, table
+from .catalogue import ENTRIES, Entry, entry, first_line
+from .machine import ONE_THREAD, Machine, this_machine
+from .rows import Row, read_rows, to_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; the exit code."""
+    chosen = _arguments(arguments)
+    if chosen.list:
+        for each in ENTRIES:
+            print(f"{each.name:18} {first_line(each)}")
+        return 0
+    try:
+        entries = [entry(name) for name in chosen.only] or list(ENTRIES)
+    except KeyError as error:
+        print(f"benchmarks: {error.args[0]}", file=sys.stderr)
+        return 2
+    machine, began = this_machine(), time.monotonic()
+    rows: list[Row] = []
+    for number, each in enumerate(entries, 1):
+        print(
+            f"[{number}/{len(entries)}, {time.monotonic() - began:.0f} s] {each.name}", flush=True
+        )
+        rows += run_apart(each, chosen.quick)
+    when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
+    command = "python -m benchmarks" + "".join(f" {word}" for word in arguments or sys.argv[1:])
+    write_results(chosen.out, rows, machine, when, command)
+    print(f"\n{table.markdown(rows, machine, when, command)}\nwritten to {chosen.out}", flush=True)
+    return 0
+
+
+def run_apart(each: Entry, quick: bool) -> list[Row]:
+    """The rows of a case, run in a process of its own; what goes wrong there becomes a row."""
+    with tempfile.TemporaryDirectory(prefix="operando-benchmark-") as folder:
+        to = Path(folder) / "rows.json"
+        command = [sys.executable, "-m", "benchmarks.child", each.name, "--to", str(to)]
+        threads = {name: str(each.threads) for name in ONE_THREAD}
+        try:
+            done = subprocess.run(
+                command + ["--quick"] * quick,
+                cwd=ROOT,
+                env={**os.environ, **threads},
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=each.timeout_s,
+                check=False,
+            )
+            failed = "" if done.returncode == 0 else _last_line(done.stderr, done.returncode)
+        except subprocess.TimeoutExpired:
+            failed = f"ended after {each.timeout_s:.0f} s"
+        rows = read_rows(to)
+    if failed:
+        print(f"  {each.name}: {failed}", flush=True)
+        rows.append(Row(each.name, "", note=f"failed: {failed}"))
+    return rows
+
+
+def write_results(
+    folder: Path, rows: Sequence[Row], machine: Machine, when: str, command: str
+) -> None:
+    """latest.json, latest.md and latest.png in folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {
+        "when": when,
+        "command": command,
+        "machine": dataclasses.asdict(machine),
+        "rows": to_json(rows),
+    }
+    (folder / "latest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    page = table.markdown(rows, machine, when, command)
+    (folder / "latest.md").write_text(page, encoding="utf-8")
+    try:
+        figure.draw(rows, folder / "latest.png", f"{machine.processor}, {when}")
+    except ImportError:
+        print("no figure: matplotlib is not installed", flush=True)
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these")
+    parser.add_argument("--quick", action="store_true", help="few repetitions, smaller peers' work")
+    parser.add_argument("--list", action="store_true", help="what there is, and nothing more")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    return parser.parse_args(arguments)
+
+
+def _last_line(text: str, code: int) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1][:200] if lines else f"exit {code}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The table that a run leaves: Markdown, one line a peer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .machine import Machine
+from .rows import Row
+
+
+def seconds(value: float) -> str:
+    """A time with three digits and its unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size or unit == "µs":
+            return f"{value / size:.3g} {unit}"
+    return ""
+
+
+def markdown(rows: Sequence[Row], machine: Machine, when: str, command: str) -> str:
+    """The whole page."""
+    lines = [
+        "# Side by side",
+        "",
+        f"`{command}`, {when}. {machine.processor}, {machine.cores} cores, "
+        f"{machine.memory_gb:g} GB; {machine.system}, Python {machine.python}; "
+        f"load {machine.load:g} when it began.",
+        "",
+        "Wall times, median (least to most). Ratio: how many times faster than the peer.",
+        "One thread each unless the work says otherwise.",
+        "",
+        "| work | peer | ours | peer | ratio | goal | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [_line(row) for row in rows]
+    notes = _notes(rows)
+    if notes:
+        lines += ["", "Agreement and notes:", "", *notes]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    ratio = "" if math.isnan(row.ratio) else f"**{row.ratio:.3g}**"
+    goal = "" if math.isnan(row.goal) else f"{row.goal:g}"
+    cells = (
+        row.work,
+        f"{row.peer} {row.peer_version}".strip(),
+        _time(row.ours_s, row.ours_range_s),
+        _time(row.peer_s, row.peer_range_s),
+        ratio,
+        goal,
+        row.verdict(),
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _time(median: float, ends: tuple[float, float]) -> str:
+    if math.isnan(median):
+        return ""
+    if math.isnan(ends[0]):
+        return seconds(median)
+    return f"{seconds(median)} ({seconds(ends[0])} to {seconds(ends[1])})"
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"- {row.work}; {row.peer}: {'; '.join(t for t in (row.difference, row.note) if t)}"
+        for row in rows
+        if row.difference or row.note
+    ]
