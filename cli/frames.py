@@ -33,6 +33,7 @@ class FrameJob:
     span: tuple[float, float] | None
     bins: int
     estimator: str
+    split: bool
     polarisation: float
     out: Path
 
@@ -75,6 +76,7 @@ def _experiment(job: FrameJob, images: list[Path], geometry: str) -> Experiment:
         "high": high,
         "bins": job.bins,
         "estimator": job.estimator,
+        "split": job.split,
         "polarisation": job.polarisation,
         "peak_window": 0.01 * (high - low),
     }

@@ -148,6 +148,9 @@ def process(
     ] = None,
     bins: Annotated[int, typer.Option(help="Points of a pattern.")] = 2000,
     estimator: Annotated[str, typer.Option(help="mean, or trimmed: without spots.")] = "mean",
+    split: Annotated[
+        bool, typer.Option("--split", help="Share pixels out over narrow bins; with the mean.")
+    ] = False,
     polarisation: Annotated[float, typer.Option(help="Of the beam, horizontal.")] = 0.99,
     out: Annotated[Path, typer.Option(help="Folder for the patterns and the record.")] = Path(
         "processed"
@@ -167,17 +170,18 @@ def process(
     from .frames import FrameJob, process_frames
 
     job = FrameJob(
-        tuple(frames or ()),
-        poni,
-        mask,
-        orientation,
-        negatives,
-        axis,
-        span,
-        bins,
-        estimator,
-        polarisation,
-        out,
+        paths=tuple(frames or ()),
+        poni=poni,
+        mask=mask,
+        orientation=orientation,
+        negatives=negatives,
+        axis=axis,
+        span=span,
+        bins=bins,
+        estimator=estimator,
+        split=split,
+        polarisation=polarisation,
+        out=out,
     )
     try:
         code = process_frames(job, say)
