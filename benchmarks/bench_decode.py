@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-
 from operando.stream import compression
 
 from . import data, ours

@@ -216,7 +216,8 @@ def _same_image(truth: F32, channels: int) -> Callable[[Any, Any], Agreement]:
         mean = [float(np.mean(v)) for v in (apart, my_error, their_error)]
         return Agreement(
             mean[0] < 0.05 and abs(mean[1] / mean[2] - 1) < 0.25,
-            f"rms apart {mean[0]:.4f} of the image's; error ours {mean[1]:.3f}, peer's {mean[2]:.3f}",
+            f"rms apart {mean[0]:.4f} of the image's; "
+            f"from the truth ours {mean[1]:.3f}, peer's {mean[2]:.3f}",
         )
 
     return agree

@@ -137,7 +137,10 @@ def _same_minimum(x: F64, y: F64, weight: F64) -> Callable[[Any, Any], Agreement
     def agree(mine: ours.PeakFits, theirs: F64) -> Agreement:
         higher = chi2(mine.parameters) - chi2(theirs)
         away = np.abs(mine.parameters[:, 1] - theirs[:, 1]) / mine.sigma[:, 1]
-        said = f"centres: median {np.nanmedian(away):.0e} sigma apart; chi2 ours - peer's at most {higher.max():.0e}"
+        said = (
+            f"centres: median {np.nanmedian(away):.0e} sigma apart; "
+            f"chi2 ours - peer's at most {higher.max():.0e}"
+        )
         return Agreement(bool(np.nanmedian(away) < 1e-3 and np.quantile(higher, 0.99) < 1e-3), said)
 
     return agree

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
 from operando.materials.structures import structure
 from operando.sim.background import background
 from operando.sim.frames import FramePainter, Spot

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
 from operando.consumers import geometry, integration
 from operando.consumers.kernels import fbp, peak_fit
 from operando.consumers.kernels.azimuthal import WIDTH_UNIT
