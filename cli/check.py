@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from ..stream.messages import Axis, Detector, Frame, ScanStart, Trajectory
 from .experiment import Experiment, check_consumers, check_twin, duration_s
 from .folder import epics_environment
 
-COMPRESSED_SHARE = 0.45  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
+COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
 DISK_MB = 64
 PROBE_S = 1.0
 DEFAULT_SHAPE = (1679, 1475)  # a Pilatus 2M, where the detector cannot be asked
@@ -62,12 +63,12 @@ def check_experiment(
     faults: list[str] = []
     say(f"ok    {experiment.title}: every key is known and in range")
     say(f"ok    limits lie inside the cell's window {_span(experiment.cell.window_V)} V")
-    load = _load(experiment)
-    _say_duration(experiment, load, say)
     if experiment.simulation is None and reach:
         faults += _reach(experiment, say)
     elif experiment.simulation is not None:
         say("ok    dry run: the hardware is simulated, there is nothing to reach")
+    load = _load(experiment, ask=reach and not faults)
+    _say_duration(experiment, load, say)
     if measure:
         faults += _measure(experiment, load, say)
     for fault in faults:
@@ -80,9 +81,12 @@ def _span(pair: tuple[float, float]) -> str:
     return f"{pair[0]:g} to {pair[1]:g}"
 
 
-def _load(experiment: Experiment) -> Load:
+def _load(experiment: Experiment, ask: bool) -> Load:
     twin = check_twin(experiment, "experiment")
-    shape = tuple(twin.shape) if twin is not None else _asked_shape(experiment)
+    if twin is not None:
+        shape = tuple(twin.shape)
+    else:
+        shape = _asked_shape(experiment) if ask else DEFAULT_SHAPE
     itemsize = np.dtype(twin.dtype).itemsize if twin is not None else 4
     frames = experiment.scan.frames() * len(experiment.marks)
     return Load(
@@ -91,15 +95,15 @@ def _load(experiment: Experiment) -> Load:
 
 
 def _asked_shape(experiment: Experiment) -> tuple[int, int]:
-    from ..detectors.simplon import SimplonClient, SimplonError
+    from ..detectors.simplon import Simplon, SimplonError
 
-    try:
-        with SimplonClient(experiment.detector.rest, api=experiment.detector.api) as client:
-            columns = client.get("detector", "config", "x_pixels_in_detector")
-            rows = client.get("detector", "config", "y_pixels_in_detector")
+    with closing(Simplon(experiment.detector.rest, experiment.detector.api)) as detector:
+        try:
+            rows = detector.get("detector", "config", "y_pixels_in_detector")
+            columns = detector.get("detector", "config", "x_pixels_in_detector")
             return int(str(rows)), int(str(columns))
-    except (SimplonError, ValueError):
-        return DEFAULT_SHAPE
+        except (SimplonError, ValueError):
+            return DEFAULT_SHAPE
 
 
 def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]) -> None:
@@ -109,10 +113,13 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
         f"plan  {len(experiment.marks)} pauses of {scan.angles.count} x "
         f"{scan.translations.points} = {scan.frames()} frames, {times['scan_wall_s']:.0f} s each"
     )
+    if times["discharge_cell_s"]:
+        last = f"last mark after at most {times['discharge_cell_s'] / 3600:.2f} h of discharge"
+    else:
+        last = "when a voltage is reached is not predicted"
     say(
-        f"plan  last mark after at most {times['discharge_cell_s'] / 3600:.2f} h of discharge, "
-        f"{times['relaxation_cell_s'] / 60:.0f} min of rest; about {times['wall_s'] / 60:.1f} min "
-        "on the wall, without the way to the cut-off"
+        f"plan  {last}; {times['relaxation_cell_s'] / 60:.0f} min of rest; about "
+        f"{times['wall_s'] / 60:.1f} min on the wall, without the way to the cut-off"
     )
     say(
         f"plan  {load.frames} frames of {load.shape[0]} x {load.shape[1]}, about "
@@ -121,23 +128,23 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
 
 
 def _reach(experiment: Experiment, say: Callable[[str], None]) -> list[str]:
-    from ..detectors.simplon import SimplonClient, SimplonError
+    from ..detectors.simplon import Simplon, SimplonError
 
     faults = []
-    detector = experiment.detector
-    try:
-        with SimplonClient(detector.rest, api=detector.api) as client:
-            state = client.get("detector", "status", "state")
-        say(f"ok    detector at {detector.rest} answers: {state}")
-    except SimplonError as error:
-        faults.append(f"detector.rest: {error}")
-    address = urlsplit(detector.stream)
+    wires = experiment.detector
+    with closing(Simplon(wires.rest, wires.api)) as detector:
+        try:
+            state = detector.get("detector", "status", "state")
+            say(f"ok    detector at {wires.rest} answers: {state}")
+        except SimplonError as error:
+            faults.append(f"detector.rest: {error}")
+    address = urlsplit(wires.stream)
     try:
         with socket.create_connection((address.hostname or "", address.port or 0), 3.0):
-            say(f"ok    detector stream {detector.stream} takes connections")
+            say(f"ok    detector stream {wires.stream} takes connections")
     except OSError as error:
         faults.append(
-            f"detector.stream: {detector.stream} does not answer ({error}): enable the stream"
+            f"detector.stream: {wires.stream} does not answer ({error}): enable the stream"
         )
     faults += _reach_epics(experiment, say)
     return faults
@@ -150,7 +157,7 @@ def _reach_epics(experiment: Experiment, say: Callable[[str], None]) -> list[str
     faults = []
     for section, prefix, name in (
         ("potentiostat", experiment.potentiostat.prefix, "STATE"),
-        ("stage", experiment.stage.prefix, "STATE"),
+        ("stage", experiment.stage.prefix, "FLY:STATE"),
     ):
         pv = epics.PV(prefix + name)
         if pv.wait_for_connection(timeout=3.0):

@@ -384,8 +384,8 @@ def _nearest(key: str, known: Iterable[str]) -> str:
 def duration_s(experiment: Experiment) -> dict[str, float]:
     """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
 
-    The discharge is bounded from above by the largest capacity mark or time mark; a voltage mark
-    alone says nothing, so the charge limit serves.
+    The discharge is bounded from above by the largest capacity mark or time mark; voltage marks
+    say nothing of the time, with them alone it is 0.
     """
     capacity = max((m.capacity_mAh or 0.0 for m in experiment.marks), default=0.0) * 1e-3
     times = max((m.time_s or 0.0 for m in experiment.marks), default=0.0)

@@ -124,6 +124,7 @@ class Parts:
                 self._spawn(part)
             elif part.restart:
                 said.append(f"{part.name} ended {len(recent)} times in a minute and stays down")
+                self._close_stdin(part)
                 part.process = None
         return said
 

@@ -25,7 +25,7 @@ def experiment_reference() -> str:
     lines = [HEAD]
     lines += _section("", Experiment)
     lines += _settings()
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).strip()
 
 
 def _section(path: str, model: type[BaseModel]) -> Iterator[str]:

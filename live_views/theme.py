@@ -7,12 +7,13 @@ zero, and one quantity has one map everywhere, in the window and in the report.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 FAMILIES = ["Inter", "Noto Sans", "Segoe UI", "Helvetica Neue", "DejaVu Sans"]
 
@@ -148,10 +149,18 @@ def application() -> QtWidgets.QApplication:
     configure()
     app = QtWidgets.QApplication.instance()
     if not isinstance(app, QtWidgets.QApplication):
+        QtCore.qInstallMessageHandler(_qt_says)
         app = QtWidgets.QApplication(["operando"])
         app.setApplicationName("operando")
         app.setStyle("Fusion")
     return app
+
+
+def _qt_says(kind: QtCore.QtMsgType, _: QtCore.QMessageLogContext, text: str) -> None:
+    """Qt's own messages to the log; without a display it complains at every window made."""
+    if "propagateSizeHints" not in text:
+        level = logging.INFO if kind == QtCore.QtMsgType.QtInfoMsg else logging.WARNING
+        logging.getLogger("qt").log(level, "%s", text)
 
 
 def style_sheet(theme: Theme) -> str:

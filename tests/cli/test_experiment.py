@@ -105,4 +105,4 @@ def test_no_text_does_more_than_raise_an_experiment_error(text):
 
 def test_the_reference_page_is_the_one_that_the_program_writes():
     page = (ROOT / "docs/reference/experiment-file.md").read_text()
-    assert page == experiment_reference(), "write it anew: operando check --explain"
+    assert page == experiment_reference() + "\n", "write it anew: operando check --explain"
