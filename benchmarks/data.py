@@ -108,6 +108,9 @@ class Camera:
         saturation = min(SATURATION, int(np.iinfo(dtype).max) - 1)
         self._painter = FramePainter(geometry, self.sample.q_grid, self.mask, dtype, saturation)
         self._q = q
+        roots = [2 * math.pi * math.sqrt(n) / 8.15 for n in (3, 11, 16, 19, 27, 32, 35)]
+        near = [np.flatnonzero(np.abs(q.ravel() - root) < 0.004) for root in roots]
+        self._rings = [pixels for pixels in near if pixels.size]
         self.poni = geometry.poni()
 
     def frame(
@@ -118,8 +121,7 @@ class Camera:
         top = float(means.max())
         where = []
         for _ in range(spots):
-            root = math.sqrt(random.choice([3, 11, 16, 19, 27, 32, 35]))
-            ring = np.flatnonzero(np.abs(self._q.ravel() - 2 * math.pi * root / 8.15) < 0.004)
+            ring = self._rings[random.integers(len(self._rings))]
             row, col = divmod(int(random.choice(ring)), self._q.shape[1])
             height = top * float(np.exp(random.uniform(math.log(5), math.log(500))))
             where.append(Spot(row, col, random.uniform(0.6, 1.8), height))
