@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operando.cli.experiment import parse
+from operando.cli.experiment_file import parse
 from operando.cli.folder import RunFolder, free_port, socket_folder, with_addresses, write_resolved
 from operando.cli.observer import Observer
 from operando.cli.parts import ONE_THREAD, Parts

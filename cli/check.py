@@ -24,7 +24,8 @@ import zmq
 from ..stream.compression import checksum as checksum_of
 from ..stream.compression import decode, encode
 from ..stream.messages import Axis, Detector, Frame, ScanStart, Trajectory
-from .experiment import Experiment, check_consumers, check_twin, duration_s
+from .experiment import Experiment, duration_s
+from .experiment_file import check_consumers, check_twin
 from .folder import epics_environment
 
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4

@@ -1,24 +1,15 @@
-"""The experiment file: one YAML file describes a whole run, checked before anything moves.
+"""The experiment file: one YAML file describes a whole run; its keys, their limits and defaults.
 
-Unknown keys are errors that name the nearest right one, units stand in the names, and every
-message says which key is wrong and what would be right. `simulation:` puts the digital twin at
-the other end of the wires: the rest of the file reads the same with and without it.
+Unknown keys are errors, units stand in the names. `simulation:` puts the digital twin at the other
+end of the wires: the rest of the file reads the same with and without it. Reading a file and
+saying what is wrong with it is the business of experiment_file.py.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
-
-
-class ExperimentError(ValueError):
-    """An experiment file that cannot be used: one line a fault, with the key and the remedy."""
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -254,133 +245,6 @@ class Experiment(Section):
         return self
 
 
-def load(path: Path) -> Experiment:
-    """The experiment in the file at path. Raises ExperimentError with one line a fault."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: cannot be read: {error}") from None
-    experiment = parse(text, str(path))
-    if experiment.geometry:
-        poni = (path.parent / experiment.geometry).resolve()
-        if not poni.is_file():
-            raise ExperimentError(
-                f"{path}: geometry: no file {poni}; give the .poni of this detector"
-            )
-        experiment = experiment.model_copy(update={"geometry": str(poni)})
-    return experiment
-
-
-def parse(text: str, name: str) -> Experiment:
-    """The experiment in YAML text; name stands in the messages. Raises ExperimentError."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ExperimentError(f"{name}: holds no keys; start from one of the examples")
-    try:
-        experiment = Experiment.model_validate(raw)
-    except ValidationError as error:
-        raise ExperimentError(_lines(name, error.errors(), Experiment)) from None
-    check_consumers(experiment, name)
-    check_twin(experiment, name)
-    return experiment
-
-
-def check_consumers(experiment: Experiment, name: str) -> dict[str, Any]:
-    """Consumer name -> its configuration object. Raises ExperimentError."""
-    from ..consumers.catalogue import configs
-
-    known = configs()
-    if not experiment.analysis.consumers:
-        raise ExperimentError(f"{name}: analysis.consumers: empty; choose from {sorted(known)}")
-    found = {}
-    for consumer, settings in experiment.analysis.consumers.items():
-        key = f"analysis.consumers.{consumer}"
-        if consumer not in known:
-            raise ExperimentError(f"{name}: {key}: no such consumer{_nearest(consumer, known)}")
-        found[consumer] = _settings(known[consumer], settings, f"{name}: {key}")
-    return found
-
-
-def check_twin(experiment: Experiment, name: str) -> Any:
-    """The twin's configuration object, None without a simulation. Raises ExperimentError."""
-    if experiment.simulation is None:
-        return None
-    from ..sim.twin import TwinConfig
-
-    return _settings(TwinConfig, experiment.simulation.twin, f"{name}: simulation.twin")
-
-
-def _settings(config: type, settings: dict[str, Any], where: str) -> Any:
-    """A room's own frozen dataclass from a section of the file."""
-    import dataclasses
-
-    from pydantic import TypeAdapter
-
-    names = [f.name for f in dataclasses.fields(config)]
-    for key in settings:
-        if key not in names:
-            raise ExperimentError(f"{where}.{key}: unknown key{_nearest(key, names)}")
-    try:
-        return TypeAdapter(config).validate_python(settings)
-    except ValidationError as error:
-        raise ExperimentError(
-            "\n".join(f"{where}.{_key(e)}: {e['msg']}, got {_short(e)}" for e in error.errors())
-        ) from None
-    except ValueError as error:
-        raise ExperimentError(f"{where}: {error}") from None
-
-
-def _lines(name: str, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> str:
-    lines = []
-    for error in errors:
-        key = _key(error)
-        if error["type"] == "extra_forbidden":
-            section = _section(model, error["loc"][:-1])
-            lines.append(f"{name}: {key}: unknown key{_nearest(str(error['loc'][-1]), section)}")
-        elif error["type"] == "missing":
-            lines.append(f"{name}: {key}: missing; it is needed")
-        elif error["type"] == "value_error":
-            message = error["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}: {key + ': ' if key else ''}{message}")
-        else:
-            lines.append(f"{name}: {key}: {error['msg']}, got {_short(error)}")
-    return "\n".join(lines)
-
-
-def _key(error: ErrorDetails) -> str:
-    text = ""
-    for part in error["loc"]:
-        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
-    return text
-
-
-def _short(error: ErrorDetails) -> str:
-    text = repr(error["input"])
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _section(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        for candidate in candidates:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                model = candidate
-                break
-    return list(model.model_fields)
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(key, names, 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
-
-
 def duration_s(experiment: Experiment) -> dict[str, float]:
     """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
 
@@ -400,9 +264,3 @@ def duration_s(experiment: Experiment) -> dict[str, float]:
         "scan_wall_s": scan,
         "wall_s": (discharge + relaxing) / clock + pauses * scan,
     }
-
-
-def dump(experiment: Experiment) -> str:
-    """The experiment as YAML text that load() reads back."""
-    plain = experiment.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .experiment import Experiment, dump
+from .experiment import Experiment
+from .experiment_file import dump
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import numpy as np
 from ..stream.image_files import image_paths
 from ..stream.messages import Result
 from ..stream.run_file import open_run
-from .experiment import Analysis, Experiment, ExperimentError, Files, check_consumers
+from .experiment import Analysis, Experiment, Files
+from .experiment_file import ExperimentError, check_consumers
 from .folder import RunFolder
 from .run import Choices, Run
 

@@ -37,7 +37,7 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def _experiment(path: Path):  # type: ignore[no-untyped-def]
-    from .experiment import ExperimentError, load
+    from .experiment_file import ExperimentError, load
 
     try:
         return load(path)
@@ -58,7 +58,7 @@ def demo(
     ] = False,
 ) -> None:
     """Dry run of a whole experiment: a simulated cell, stage and detector, and the live window."""
-    from .experiment import load
+    from .experiment_file import load
 
     name = "quick.yaml" if quick else "demo.yaml"
     _run(load(Path(__file__).with_name(name)), out, offscreen)
@@ -166,7 +166,7 @@ def process(
         return
     if poni is None:
         fail("--frames needs --poni FILE: the geometry of these frames", 2)
-    from .experiment import ExperimentError
+    from .experiment_file import ExperimentError
     from .frames import FrameJob, process_frames
 
     job = FrameJob(

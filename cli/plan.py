@@ -16,7 +16,8 @@ from typing import Any
 
 from ..stream.members import Producer
 from ..stream.messages import Scalar, Status
-from .experiment import Experiment, Mark, check_twin
+from .experiment import Experiment, Mark
+from .experiment_file import check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..stream.messages import Result
 from ..stream.run_file import RunFileError, open_run
-from .experiment import Experiment, ExperimentError, parse
+from .experiment import Experiment
+from .experiment_file import ExperimentError, parse
 
 
 def replay_file(

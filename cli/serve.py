@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ..stream.members import Producer
 from ..stream.messages import Message, Scalar, Status
-from .experiment import Experiment, check_consumers, check_twin
+from .experiment import Experiment
+from .experiment_file import check_consumers, check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone, stop_when_asked
 

@@ -7,7 +7,7 @@ import os
 import pytest
 import yaml
 from operando.cli.check import check_experiment, disk_mb_s, socket_mb_s
-from operando.cli.experiment import load, parse
+from operando.cli.experiment_file import load, parse
 
 DRY = """
 title: dry

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from operando.cli.experiment import ExperimentError, dump, duration_s, load, parse
+from operando.cli.experiment import duration_s
+from operando.cli.experiment_file import ExperimentError, dump, load, parse
 from operando.cli.reference import experiment_reference
 
 ROOT = Path(__file__).resolve().parents[2]
