@@ -1,4 +1,4 @@
-"""Reading an experiment file, and saying what is wrong with it: one line a fault, key and remedy."""
+"""Reading an experiment file, and saying what is wrong with it: one line for each fault."""
 
 from __future__ import annotations
 
