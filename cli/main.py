@@ -256,6 +256,21 @@ def report(
         say(str(picture))
 
 
+@app.command()
+def account(
+    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
+) -> None:
+    """Where every announced frame of a run went; the exit code is 1 where an account is open."""
+    from ..stream.run_file import RunFileError
+    from .account import say_accounts
+
+    try:
+        closed = say_accounts(file, say)
+    except RunFileError as error:
+        fail(str(error), 2)
+    raise typer.Exit(0 if closed else 1)
+
+
 @app.command(rich_help_panel=PARTS)
 def sim(
     file: ExperimentFile,

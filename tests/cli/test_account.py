@@ -1,0 +1,69 @@
+"""`operando account`: the ledger of a run in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from operando.cli.account import account_lines, by_reason, ranges, say_accounts
+from operando.stream.messages import (
+    Account,
+    Axis,
+    Detector,
+    GroupAccount,
+    ScanStart,
+    Trajectory,
+)
+from operando.stream.recorder import Recorder
+
+
+def test_ranges_are_short_and_whole():
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
+    assert ranges([]) == ""
+
+
+def test_every_reason_stands_once_with_its_frames():
+    reasons = {4: "never arrived", 9: "damaged", 5: "never arrived", 6: "never arrived"}
+    assert by_reason(reasons) == ["9: damaged", "4-6: never arrived"]
+
+
+def test_an_account_with_losses_names_them_all():
+    account = Account(
+        "run", "scan", 2, 100, 98, 3, {7: "never arrived", 8: "never arrived"},
+        (GroupAccount("record", 97, {50: "disk full"}), GroupAccount("process", 96, {51: "cut"})),
+        False,
+    )  # fmt: skip
+    lines = account_lines(account, 96)
+    assert lines[0] == (
+        "scan 2: announced 100 = recorded 97 + lost 3; "
+        "recorded = in results 96 + failed 1 + pending 1   NOT CLOSED"
+    )
+    assert "  the file holds 96 frames, the account says 97" in lines
+    assert "  3 frames came again and were dropped" in lines
+    assert "  lost: 7-8: never arrived" in lines
+    assert "  not recorded: 50: disk full" in lines
+    assert "  failed: 51: cut" in lines
+
+
+def test_a_scan_without_an_account_is_said_to_be_open(tmp_path):
+    path = tmp_path / "run.nxs"
+    recorder = Recorder(path)
+    axes = (Axis("frame", "", np.arange(3.0)),)
+    recorder.take(
+        ScanStart(
+            "run",
+            "scan",
+            1,
+            "frames",
+            3,
+            Detector("d", (4, 4), "uint16", (1e-4, 1e-4), 9),
+            Trajectory((3,), axes),
+            "",
+            5e4,
+            0.1,
+            None,
+            0.0,
+        )  # fmt: skip
+    )
+    recorder.close()
+    said: list[str] = []
+    assert not say_accounts(path, said.append)
+    assert "3 announced, 0 in the file" in said[0]
