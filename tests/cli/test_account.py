@@ -61,7 +61,7 @@ def test_a_scan_without_an_account_is_said_to_be_open(tmp_path):
             0.1,
             None,
             0.0,
-        )  # fmt: skip
+        )
     )
     recorder.close()
     said: list[str] = []
