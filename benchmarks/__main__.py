@@ -17,7 +17,8 @@ from pathlib import Path
 from . import figure, table
 from .catalogue import ENTRIES, Entry, entry, first_line
 from .machine import ONE_THREAD, Machine, this_machine
-from .rows import Row, read_rows, to_json
+from .rows import Row, plain, to_json
+from .sections import Section, read_answer
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -37,20 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     machine, began = this_machine(), time.monotonic()
     rows: list[Row] = []
+    sections: list[Section] = []
     for number, each in enumerate(entries, 1):
         print(
             f"[{number}/{len(entries)}, {time.monotonic() - began:.0f} s] {each.name}", flush=True
         )
-        rows += run_apart(each, chosen.quick)
+        more_rows, more_sections = run_apart(each, chosen.quick)
+        rows += more_rows
+        sections += more_sections
     when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
     command = "python -m benchmarks" + "".join(f" {word}" for word in arguments or sys.argv[1:])
-    write_results(chosen.out, rows, machine, when, command)
-    print(f"\n{table.markdown(rows, machine, when, command)}\nwritten to {chosen.out}", flush=True)
+    page = table.markdown(rows, sections, machine, when, command)
+    write_results(chosen.out, rows, sections, machine, when, command)
+    print(f"\n{page}\nwritten to {chosen.out}", flush=True)
     return 0
 
 
-def run_apart(each: Entry, quick: bool) -> list[Row]:
-    """The rows of a case, run in a process of its own; what goes wrong there becomes a row."""
+def run_apart(each: Entry, quick: bool) -> tuple[list[Row], list[Section]]:
+    """What a case finds in a process of its own; what goes wrong there becomes a row."""
     with tempfile.TemporaryDirectory(prefix="operando-benchmark-") as folder:
         to = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "benchmarks.child", each.name, "--to", str(to)]
@@ -69,15 +74,20 @@ def run_apart(each: Entry, quick: bool) -> list[Row]:
             failed = "" if done.returncode == 0 else _last_line(done.stderr, done.returncode)
         except subprocess.TimeoutExpired:
             failed = f"ended after {each.timeout_s:.0f} s"
-        rows = read_rows(to)
+        rows, sections = read_answer(to)
     if failed:
         print(f"  {each.name}: {failed}", flush=True)
         rows.append(Row(each.name, "", note=f"failed: {failed}"))
-    return rows
+    return rows, sections
 
 
 def write_results(
-    folder: Path, rows: Sequence[Row], machine: Machine, when: str, command: str
+    folder: Path,
+    rows: Sequence[Row],
+    sections: Sequence[Section],
+    machine: Machine,
+    when: str,
+    command: str,
 ) -> None:
     """latest.json, latest.md and latest.png in folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,9 +96,10 @@ def write_results(
         "command": command,
         "machine": dataclasses.asdict(machine),
         "rows": to_json(rows),
+        "sections": plain([dataclasses.asdict(section) for section in sections]),
     }
     (folder / "latest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    page = table.markdown(rows, machine, when, command)
+    page = table.markdown(rows, sections, machine, when, command)
     (folder / "latest.md").write_text(page, encoding="utf-8")
     try:
         figure.draw(rows, folder / "latest.png", f"{machine.processor}, {when}")

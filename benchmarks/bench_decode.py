@@ -43,7 +43,7 @@ def decode_and_trim(quick: bool) -> Iterator[Comparison]:
     """bslz4 to the exact trimmed pattern."""
     camera = data.Camera(data.PILATUS_2M)
     shape = camera.detector.shape()
-    powder, pyfai = ours.Powder(camera), Pyfai(camera)
+    powder, pyfai = ours.Powder.of(camera), Pyfai(camera)
     engine = MEDIAN_ENGINES[0]
     theirs = pyfai.trimmed(engine, 50 * TRIM, 100 - 50 * TRIM)
     for counts in (0.1, 9.0):

@@ -23,7 +23,7 @@ def mean(quick: bool) -> Iterator[Comparison]:
     """Mean of every ring, each pixel in one ring."""
     camera = data.Camera(data.PILATUS_2M)
     frames = camera.frames(9.0, FRAMES)
-    powder, pyfai = ours.Powder(camera), Pyfai(camera)
+    powder, pyfai = ours.Powder.of(camera), Pyfai(camera)
     yield Comparison(
         work="Pilatus 2M mean, whole pixels, a frame",
         ours=_contender(powder.mean(), frames),
@@ -45,7 +45,7 @@ def split(quick: bool) -> Iterator[Comparison]:
     """Mean of every ring, pixels shared out (bounding box)."""
     camera = data.Camera(data.PILATUS_2M)
     frames = camera.frames(9.0, FRAMES)
-    powder, pyfai = ours.Powder(camera), Pyfai(camera)
+    powder, pyfai = ours.Powder.of(camera), Pyfai(camera)
     yield Comparison(
         work="Pilatus 2M mean, shared pixels, a frame",
         ours=_contender(powder.split_mean(), frames),
@@ -58,7 +58,7 @@ def split(quick: bool) -> Iterator[Comparison]:
 def trimmed(quick: bool) -> Iterator[Comparison]:
     """Trimmed mean of every ring, exact, at three levels of counts."""
     camera = data.Camera(data.PILATUS_2M)
-    powder, pyfai = ours.Powder(camera), Pyfai(camera)
+    powder, pyfai = ours.Powder.of(camera), Pyfai(camera)
     for counts in (0.1, 9.0, 400.0):
         frames = camera.frames(counts, FRAMES)
         truth = trimmed_truth(powder, frames[0])
@@ -81,7 +81,7 @@ def trimmed(quick: bool) -> Iterator[Comparison]:
 def fast_trimmed(quick: bool) -> Iterator[Comparison]:
     """Trimmed mean of every ring, the variant with an error bound."""
     camera = data.Camera(data.PILATUS_2M)
-    powder, pyfai = ours.Powder(camera), Pyfai(camera)
+    powder, pyfai = ours.Powder.of(camera), Pyfai(camera)
     engine = MEDIAN_ENGINES[0]
     for counts in (0.1, 9.0, 400.0):
         run = powder.fast_trimmed(TRIM)
@@ -109,7 +109,7 @@ def two_threads(quick: bool) -> Iterator[Comparison]:
     """Trimmed mean, frames on two threads against one."""
     camera = data.Camera(data.PILATUS_2M)
     frames = camera.frames(9.0, FRAMES)
-    run = ours.Powder(camera).trimmed(TRIM)
+    run = ours.Powder.of(camera).trimmed(TRIM)
     batch = 16
     chosen = [frames[n % FRAMES] for n in range(batch)]
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from .harness import Comparison
+from .rows import Row
+from .sections import Section
 
-Case = Callable[[bool], Iterator[Comparison]]
+Case = Callable[[bool], Iterator[Comparison | Row | Section]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ ENTRIES = (
     Entry("fbp", "bench_fbp.streaming", 1200.0),
     Entry("fbp-one-channel", "bench_fbp.one_channel"),
     Entry("peak-fit", "bench_fit.peak_fit"),
+    Entry("channel", "bench_channel.channel"),
+    Entry("libertem", "bench_libertem.libertem"),
+    Entry("chain", "chain.chain", 1500.0),
 )
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from .catalogue import case_of, entry
 from .harness import measure
 from .machine import thread_pools
-from .rows import Row, write_rows
+from .rows import Row
+from .sections import Section, write_answer
 
 
 def main() -> None:
-    """Run the case and write its rows after each comparison, so that a crash loses only one."""
+    """Run the case and write what it finds after each comparison: a crash then loses only one."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
     parser.add_argument("--to", type=Path, required=True)
@@ -25,9 +26,15 @@ def main() -> None:
     chosen = parser.parse_args()
     wanted = entry(chosen.name)
     rows: list[Row] = []
-    for comparison in case_of(wanted)(chosen.quick):
-        rows += [_with_pools(row, wanted.threads) for row in measure(comparison, _say)]
-        write_rows(chosen.to, rows)
+    sections: list[Section] = []
+    for found in case_of(wanted)(chosen.quick):
+        if isinstance(found, Section):
+            sections.append(found)
+        elif isinstance(found, Row):
+            rows.append(found)
+        else:
+            rows += [_with_pools(row, wanted.threads) for row in measure(found, _say)]
+        write_answer(chosen.to, rows, sections)
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,7 @@ from operando.consumers.kernels import fbp, peak_fit
 from operando.consumers.kernels.azimuthal import WIDTH_UNIT
 from operando.stream import compression
 from operando.stream.messages import Detector as DetectorMessage
-from operando.stream.messages import Frame, ScanStart, Trajectory
+from operando.stream.messages import ScanStart, Trajectory
 
 from . import data
 from .machine import version_of
@@ -30,6 +30,21 @@ def version() -> str:
     return version_of("operando")
 
 
+def scan_start(
+    shape: tuple[int, int],
+    dtype: str,
+    pixel_m: tuple[float, float],
+    poni: str,
+    mask: NDArray[np.bool_] | None = None,
+) -> ScanStart:
+    """A scan of one frame."""
+    detector = DetectorMessage("", shape, dtype, pixel_m, data.SATURATION, mask)
+    return ScanStart(
+        "benchmark", "benchmark", 1, "frames", 1, detector, Trajectory((), ()), poni,
+        data.ENERGY_EV, 0.01, None, 0.0,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A frame's pattern, both (rings,)."""
@@ -39,18 +54,20 @@ class Pattern:
 
 
 class Powder:
-    """Azimuthal integration for one detector in its geometry."""
+    """Azimuthal integration for one detector in its geometry; see of() for its arguments."""
 
-    def __init__(self, camera: data.Camera, dtype: str = "uint32", bins: int = data.BINS) -> None:
-        shape = camera.detector.shape()
-        pixel = (camera.detector.pixel_m, camera.detector.pixel_m)
-        self._start = ScanStart(
-            "benchmark", "benchmark", 1, "frames", 1,
-            DetectorMessage("", shape, dtype, pixel, data.SATURATION, camera.mask),
-            Trajectory((), ()), camera.poni, data.ENERGY_EV, 0.01, None, 0.0,
-        )  # fmt: skip
-        self._binning = geometry.Binning("q", *camera.detector.q_range, bins)
-        self._table = geometry.ring_table(self._start, self._binning, data.POLARISATION)
+    def __init__(self, start: ScanStart, q_range: tuple[float, float], bins: int) -> None:
+        self._start = start
+        self._binning = geometry.Binning("q", *q_range, bins)
+        self._table = geometry.ring_table(start, self._binning, data.POLARISATION)
+
+    @classmethod
+    def of(cls, camera: data.Camera, dtype: str = "uint32", bins: int = data.BINS) -> Powder:
+        """For a camera's frames."""
+        detector = camera.detector
+        pixel = (detector.pixel_m, detector.pixel_m)
+        start = scan_start(detector.shape(), dtype, pixel, camera.poni, camera.mask)
+        return cls(start, detector.q_range, bins)
 
     def rings(self) -> tuple[NDArray[np.int64], F64]:
         """Ring and width of every pixel as the integrator has them, for the reference."""
@@ -112,45 +129,61 @@ def decoder(shape: tuple[int, int], dtype: str) -> Callable[[bytes], Pixels]:
     return run
 
 
-def verified_decoder(shape: tuple[int, int], dtype: str) -> Callable[[bytes, int], Pixels]:
-    """The same with the payload's checksum compared first, as a reducer does."""
-
-    def run(payload: bytes, checksum: int) -> Pixels:
-        frame = Frame("benchmark", 0, shape, dtype, "bslz4", payload, checksum)
-        return compression.decode(frame, verify=True)
-
-    return run
+def checksum(payload: bytes) -> int:
+    """Of a payload, as a reducer compares it before it decodes."""
+    return compression.checksum(payload)
 
 
 class StreamingFbp:
-    """Filtered back-projection, projection by projection, zeros beyond the field's ends."""
+    """Filtered back-projection of projections as they come, zeros beyond the field's ends."""
 
     def __init__(self, translations: int, channels: int) -> None:
         self._matrix = fbp.ramp_matrix(translations, 1.0, edge=False)
         self._columns = fbp.circle(translations, 0.5 * (translations - 1))
         self._centre = 0.5 * (translations - 1)
-        self._filtered = np.empty((translations, channels), np.float32)
-        self._shape = (translations, translations, channels)
+        self._channels = channels
+        # a consumer keeps its channels in multiples of what a vector register holds
+        self._group = fbp.channel_array(fbp.GROUP, translations, fbp.padded(channels))
+        self._even = fbp.channel_array(translations, fbp.padded(channels))
 
     def volume(self) -> F32:
-        """An empty one, (rows, cols, channels)."""
-        return np.zeros(self._shape, np.float32)
+        """An empty one, (rows, cols, channels and what fills the last register)."""
+        size = len(self._columns)
+        return fbp.channel_array(size, size, fbp.padded(self._channels))
 
-    def add(self, projection: F32, angle: float, volume: F32) -> None:
-        """Add a projection, (translations, channels), at an angle [rad] to the volume's sum."""
-        fbp.filtered(self._matrix, projection, self._filtered)
+    def add(self, projections: F32, angles: F64, volume: F32) -> None:
+        """Add at most GROUP waiting projections, (n, translations, channels), at angles [rad]."""
+        for filtered, projection in zip(self._group, projections, strict=False):
+            self._even[:, : self._channels] = projection
+            fbp.filtered(self._matrix, self._even, filtered)
         fbp.back_project(
-            self._filtered, float(np.cos(angle)), float(np.sin(angle)), self._centre,
-            self._columns, 1.0, volume,
+            self._group[: len(angles)], np.cos(angles), np.sin(angles), self._centre,
+            self._columns, np.ones(len(angles)), volume,
         )  # fmt: skip
 
-    def reconstruct(self, sinogram: F32, angles: F64) -> F32:
-        """All projections of sinogram, (angles, translations, channels), one after another."""
+    def reconstruct(self, sinogram: F32, angles: F64, together: int = fbp.GROUP) -> F32:
+        """All projections of sinogram, (angles, translations, channels), so many at a time."""
+        if self._channels == 1:
+            return self._image(sinogram[:, :, 0], angles)
         volume = self.volume()
-        for projection, angle in zip(sinogram, angles, strict=True):
-            self.add(projection, float(angle), volume)
+        for first in range(0, len(angles), together):
+            part = slice(first, first + together)
+            self.add(sinogram[part], angles[part], volume)
         volume *= np.float32(np.pi / len(angles))
-        return volume
+        return volume[:, :, : self._channels]
+
+    def _image(self, sinogram: F32, angles: F64) -> F32:
+        """The path of a single channel: projections lie side by side where channels did."""
+        columns = np.ascontiguousarray(sinogram.T)
+        filtered = np.empty_like(columns)
+        fbp.filtered(self._matrix, columns, filtered)
+        size = len(self._columns)
+        image = np.zeros((size, size), np.float32)
+        fbp.back_project_image(
+            np.ascontiguousarray(filtered.T), np.cos(angles), np.sin(angles), self._centre,
+            self._columns, np.full(len(angles), np.pi / len(angles)), image,
+        )  # fmt: skip
+        return image[:, :, None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 NAN = float("nan")
@@ -58,7 +56,7 @@ class Row:
 
 def to_json(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """The rows as plain values; nan becomes null."""
-    return [_plain(dataclasses.asdict(row)) for row in rows]
+    return [plain(dataclasses.asdict(row)) for row in rows]
 
 
 def from_json(raw: Iterable[dict[str, Any]]) -> list[Row]:
@@ -66,21 +64,12 @@ def from_json(raw: Iterable[dict[str, Any]]) -> list[Row]:
     return [Row(**{name: _value(name, value) for name, value in entry.items()}) for entry in raw]
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows to a file that read_rows() reads."""
-    path.write_text(json.dumps(to_json(rows)), encoding="utf-8")
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows in a file; none where there is no file."""
-    return from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """value with tuples as lists, and None in place of what is not finite."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .machine import Machine
 from .rows import Row
+from .sections import Section
 
 
 def seconds(value: float) -> str:
@@ -17,7 +18,9 @@ def seconds(value: float) -> str:
     return ""
 
 
-def markdown(rows: Sequence[Row], machine: Machine, when: str, command: str) -> str:
+def markdown(
+    rows: Sequence[Row], sections: Sequence[Section], machine: Machine, when: str, command: str
+) -> str:
     """The whole page."""
     lines = [
         "# Side by side",
@@ -33,9 +36,11 @@ def markdown(rows: Sequence[Row], machine: Machine, when: str, command: str) -> 
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_line(row) for row in rows]
+    for section in sections:
+        lines += ["", f"## {section.title}", "", section.text]
     notes = _notes(rows)
     if notes:
-        lines += ["", "Agreement and notes:", "", *notes]
+        lines += ["", "## Agreement and notes", "", *notes]
     return "\n".join(lines) + "\n"
 
 
