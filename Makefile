@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine:
 #   make demo    sets up, runs the dry run with its window (or its pictures) into ./demo
 #   make test    sets up, checks the code, runs every test
-.PHONY: demo test check setup clean help
+.PHONY: demo test check setup clean help bench
 
 help:
 	@echo "make demo   set up and run the dry run; what it leaves is in ./demo"
@@ -26,6 +26,11 @@ check: .venv/ready
 
 test: check
 	.venv/bin/python -m pytest
+
+bench: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
+		--constraint requirements.lock --requirement requirements-benchmarks.txt
+	.venv/bin/python -m benchmarks
 
 clean:
 	rm -rf .venv .build demo
