@@ -70,7 +70,7 @@ def streaming(quick: bool) -> Iterator[Comparison]:
             ours.version(),
             lambda _: streaming_fbp.reconstruct(data.sinogram, data.angles),
         ),
-        peers=_peers(
+        peers=peers_of(
             data, some, goals, CHANNELS / some,
             f"peer on {some} of {CHANNELS} channels, scaled" if some < CHANNELS else "",
         ),
@@ -92,13 +92,13 @@ def one_channel(quick: bool) -> Iterator[Comparison]:
             ours.version(),
             lambda _: streaming_fbp.reconstruct(data.sinogram, data.angles),
         ),
-        peers=_peers(data, 1, goals, 1.0, ""),
+        peers=peers_of(data, 1, goals, 1.0, ""),
         agree=_same_image(data.truth, 1),
         rounds=3 if quick else 11,
     )
 
 
-def _peers(
+def peers_of(
     data: Phantom, channels: int, goals: dict[str, float], scale: float, note: str
 ) -> list[Contender | Absent]:
     """Peers that reconstruct the first channels, each from its own contiguous sinogram."""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from operando.benchmarks import __main__ as command
+from operando.benchmarks import bench_fbp
 from operando.benchmarks.catalogue import ENTRIES, Entry, case_of, entry
+from operando.benchmarks.harness import Absent
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,3 +50,18 @@ def test_a_case_that_takes_too_long_is_ended_and_says_so():
     slow = Entry(ENTRIES[0].name, ENTRIES[0].place, timeout_s=0.05)
     rows, _ = command.run_apart(slow, True)
     assert rows[0].note.startswith("failed: ended after")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("astra", "astra FBP, CPU linear"),
+        ("skimage.transform", "scikit-image iradon, linear"),
+        ("algotom.rec.reconstruction", "algotom fbp, CPU"),
+    ],
+)
+def test_a_reconstruction_that_is_not_installed_is_absent(module, name, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
+    phantom = bench_fbp.phantom(1, translations=21, angles=5)
+    peers = bench_fbp.peers_of(phantom, 1, {}, 1.0, "")
+    assert name in [peer.name for peer in peers if isinstance(peer, Absent)]
