@@ -153,8 +153,8 @@ class Absorber:
     def _publish(self, member: Member) -> None:
         for scan in self._scans.values():
             if scan.changed and not scan.stopped:
-                scan.changed = False
-                self._answer(member, scan, final=False)
+                # an answer that is not finished asks for the next one itself
+                scan.changed = self._answer(member, scan, final=False)
 
     def _finish(self, member: Member) -> None:
         for scan in self._scans.values():
@@ -163,7 +163,8 @@ class Absorber:
                 member.acknowledge(scan.owed)
                 scan.owed = []
 
-    def _answer(self, member: Member, scan: OpenScan, final: bool) -> None:
+    def _answer(self, member: Member, scan: OpenScan, final: bool) -> bool:
+        """Send a scan's results; True where more would come without another frame."""
         began = time.perf_counter()
         results: list[Result] = []
         for consumer in scan.consumers.values():
@@ -173,6 +174,7 @@ class Absorber:
             member.send(result)
         if self._focus is not None and self._focus.scan in ("", scan.start.scan):
             self._show_details(member, scan)
+        return any(result.attrs.get("unfinished", 0) for result in results)
 
     def _show_details(self, member: Member, scan: OpenScan) -> None:
         for consumer in scan.consumers.values():

@@ -6,7 +6,8 @@ from ..stream.messages import ScanStart
 from .contract import Consumer, ScanNotForThis
 from .intensity import Intensity, IntensityConfig
 from .powder import Powder, PowderConfig
-from .xrdct import Xrdct, XrdctConfig
+from .xrdct import Xrdct
+from .xrdct_config import XrdctConfig
 
 __all__ = ["ScanNotForThis", "configs", "make_consumer"]
 

@@ -61,6 +61,8 @@ class Consumer(Protocol):
         """The best answers so far; final=True: in the canonical order of frames, for the record.
 
         Final results depend on what was absorbed only, not on the order it came in, bit for bit.
+        Live ones take a fraction of a second: what takes longer is done a share at a time, and the
+        attribute "unfinished" of a result above 0 asks to be called again, frames or none.
         """
         ...
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,19 @@ def peak_sum_weights(model: LatticeModel, q: F64) -> NDArray[np.float32]:
     return weights
 
 
+def channels_used(model: LatticeModel, q: F64) -> NDArray[np.intp]:
+    """The channels that a fit can look at for any lattice parameter within the limits, ascending.
+
+    LatticeSearch on these gives what it gives on all: no window and no edge of one is missing.
+    """
+    margin = model.half_window + 2 * float(np.max(np.diff(q)))
+    used = np.zeros(q.size, np.bool_)
+    for root in roots_of(model.reflections):
+        low, high = root / model.a_limits[1] - margin, root / model.a_limits[0] + margin
+        used |= (q >= low) & (q <= high)
+    return np.flatnonzero(used)
+
+
 @dataclass(frozen=True, slots=True)
 class LatticeFits:
     """Fits of n patterns; every array (n,) float64, nan where there is no fit.
@@ -107,6 +120,23 @@ class LatticeFits:
     area_sigma: F64
     chi2: F64
     fitted: F64
+
+    @classmethod
+    def none(cls, number: int) -> LatticeFits:
+        """No fit of so many patterns yet."""
+        return cls(*[np.full(number, np.nan) for _ in range(8)])
+
+    def part(self, chosen: slice) -> LatticeFits:
+        """Some of them; values written there are written here."""
+        return LatticeFits(
+            self.a[chosen], self.a_sigma[chosen], self.width[chosen], self.width_sigma[chosen],
+            self.area[chosen], self.area_sigma[chosen], self.chi2[chosen], self.fitted[chosen],
+        )  # fmt: skip
+
+    def put(self, chosen: slice, fits: LatticeFits) -> None:
+        """Replace some of them."""
+        for field in fields(LatticeFits):
+            getattr(self, field.name)[chosen] = getattr(fits, field.name)
 
 
 class LatticeSearch:

@@ -5,11 +5,17 @@ Policy:
   bit-reversed, interlaced, snake) is the same sinogram. Measured positions move the slot's ray,
   not the slot: a projection is brought to the even grid by linear interpolation and
   back-projected at the mean of its measured angles.
-- The live volume takes each projection when its last frame has come, and is smoothed by a
-  Hann window whose cut-off is the Nyquist frequency times min(1, 2 n / N) for n of N projections,
-  in eighths (rounded up). When the eighth changes, the volume is rebuilt with
-  the new filter: at most 2.25 N more back-projections in a scan, and the filter is exact at the
-  field's edge. A projection that changes afterwards is subtracted and added again.
+- absorb() only fills the sinogram. Projections that are complete wait until advance() is called,
+  which back-projects as many as it is allowed, several at a time: the longer the queue, the less
+  each costs. So frames are never kept waiting by the volume.
+- The live volume holds only the channels that are asked for, and is smoothed by a Hann window
+  whose cut-off is the Nyquist frequency times min(1, 2 n / N) for n of N projections, in eighths
+  (rounded up). When the eighth changes, each projection's difference between the two filters
+  joins the queue, behind the new ones: at most 2.25 N more back-projections in a scan.
+- A projection that changes is taken back and queued anew. Where many change at once (measured
+  positions of a whole scan, another rotation centre) the volume is begun again.
+- A tracked rotation centre comes from the sinogram's centre of mass (rotation_centre.py); the live
+  volume is begun again when it has moved by more than a quarter of a voxel.
 - The final volume is rebuilt from the sinogram in ascending order of angle with the ramp filter, so
   it does not know in which order anything came. Frames that never came are interpolated
   along the translation where at least half of a projection is there; other projections are left
@@ -27,8 +33,10 @@ from numpy.typing import NDArray
 from ..stream.messages import Positions, Trajectory
 from .contract import ScanNotForThis
 from .kernels import fbp
+from .rotation_centre import centre_of_rotation
 
 LEVELS = 8  # of the live filter's cut-off
+MOVED = 0.25  # voxels by which a tracked rotation centre has to move to begin the volume again
 LEAST_MEASURED = 0.5  # of a projection's frames, to use it in the final volume
 
 
@@ -76,35 +84,64 @@ def sinogram_grid(trajectory: Trajectory, rotation: str, translation: str) -> Si
     return SinogramGrid(rotations, translations, slots)
 
 
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """A volume and what it rests on.
+
+    volume: (translations, translations, channels) [spectrum / um]
+    columns: (translations, 2), first and one past last column inside the circle of each row
+    projections: in it; centre_um: translation at which the ray goes through the rotation axis
+    """
+
+    volume: NDArray[np.float32]
+    columns: NDArray[np.int64]
+    projections: int
+    centre_um: float
+
+
 class Tomogram:
     """Sinogram and volume of one scan; spectra of a fixed number of channels.
 
-    axis_um: translation at which the ray goes through the rotation axis
+    axis_um: translation at which the ray goes through the rotation axis; None: tracked, from the
+        middle of the field where the sample does not tell
     edge: see kernels.fbp.ramp_matrix
+    shown: (n,) channels of the live volume, ascending; None: all
+    mass: (channels,) weights that sum a spectrum to what the rotation centre is tracked by
     """
 
-    def __init__(self, grid: SinogramGrid, channels: int, axis_um: float, edge: bool) -> None:
+    def __init__(
+        self,
+        grid: SinogramGrid,
+        channels: int,
+        axis_um: float | None,
+        edge: bool,
+        shown: NDArray[np.intp] | None = None,
+        mass: NDArray[np.float32] | None = None,
+    ) -> None:
         rotations, translations = grid.rotations_deg.size, grid.translations_um.size
         self.grid = grid
         self.sinogram = np.full((rotations, translations, channels), np.nan, np.float32)
         self.measured = np.zeros((rotations, translations), np.bool_)
+        self.mass = np.full((rotations, translations), np.nan, np.float32)
+        self._mass_of = np.ones(channels, np.float32) if mass is None else mass
+        self._shown = np.arange(channels) if shown is None else shown
         self._angle_deg = np.repeat(grid.rotations_deg[:, None], translations, axis=1)
         self._place_um = np.repeat(grid.translations_um[None, :], rotations, axis=0)
         self._moved = np.zeros(rotations, np.bool_)
         self._edge = edge
-        self._centre = float((axis_um - grid.translations_um[0]) / grid.step_um())
-        radius = min(self._centre, translations - 1 - self._centre)
-        if radius < 2:
-            raise ScanNotForThis(
-                f"rotation axis at {axis_um:g} um, translations run from "
-                f"{grid.translations_um[0]:g} to {grid.translations_um[-1]:g} um"
-            )
-        self.columns = fbp.circle(translations, radius)
-        self._volume = np.zeros((translations, translations, channels), np.float32)
-        self._in_volume = np.zeros(rotations, np.bool_)
-        self._level = 0
-        self._matrices: dict[int, NDArray[np.float32]] = {}
-        self._filtered = np.empty((translations, channels), np.float32)
+        self._axis_um = axis_um
+        self._centre = self._index(
+            float(grid.translations_um.mean()) if axis_um is None else axis_um
+        )
+        self.columns = self._circle(self._centre)
+        depth = fbp.padded(self._shown.size)
+        self._volume = fbp.channel_array(translations, translations, depth)
+        self._group = fbp.channel_array(fbp.GROUP, translations, depth)
+        self._even_shown = fbp.channel_array(translations, depth)
+        # the filter's level of each projection in the volume, 0 for those that are not
+        self._level_of = np.zeros(rotations, np.int64)
+        self._complete = np.zeros(rotations, np.bool_)
+        self._matrices: dict[tuple[int, int], NDArray[np.float32]] = {}
 
     def absorb(self, index: int, spectrum: NDArray[np.float32]) -> None:
         """Put the spectrum of frame index, (channels,) without nan, into its slot."""
@@ -113,10 +150,11 @@ class Tomogram:
         if self.measured[row, column]:
             if np.array_equal(slot, spectrum):
                 return
-            self._withdraw(row)
+            self._withdraw([row])
         slot[:] = spectrum
+        self.mass[row, column] = self._mass_of @ spectrum
         self.measured[row, column] = True
-        self._enter(row)
+        self._complete[row] = self.measured[row].all()
 
     def place(self, positions: Positions, rotation: str, translation: str) -> None:
         """Take measured positions of either axis."""
@@ -127,89 +165,200 @@ class Tomogram:
         known &= np.isfinite(positions.values)
         rows, columns = self.grid.slots[positions.indices[known]].T
         values = positions.values[known]
-        changed = table[rows, columns] != values
-        for row in np.unique(rows[changed]):
-            self._withdraw(row)
+        changed = np.unique(rows[table[rows, columns] != values]).tolist()
+        self._withdraw(changed)
         table[rows, columns] = values
-        for row in np.unique(rows[changed]):
+        for row in changed:
             drift = np.abs(self._place_um[row] - self.grid.translations_um).max()
             self._moved[row] = drift > 1e-3 * self.grid.step_um()
-            self._enter(row)
+
+    # --- the live volume
 
     def projections(self) -> int:
         """How many projections the live volume holds."""
-        return int(self._in_volume.sum())
+        return int((self._level_of > 0).sum())
+
+    def waiting(self) -> int:
+        """How many back-projections the live volume lacks."""
+        return len(self._queue())
+
+    def advance(self, most: int | None = None) -> int:
+        """Bring the live volume on by at most so many back-projections; how many were made."""
+        self._follow_centre()
+        rows = self._queue()[:most]
+        level = self._level()
+        for first in range(0, len(rows), fbp.GROUP):
+            group = rows[first : first + fbp.GROUP]
+            matrices = [self._matrix(level, int(self._level_of[row])) for row in group]
+            self._add(group, matrices, np.ones(len(group)))
+            self._level_of[group] = level
+        return len(rows)
 
     def live_volume(self) -> NDArray[np.float32]:
-        """The volume so far, (translations, translations, channels) [spectrum / um]."""
-        volume: NDArray[np.float32] = self._volume * self._live_scale()
+        """The volume so far, (translations, translations, shown channels) [spectrum / um]."""
+        volume: NDArray[np.float32] = self._volume[:, :, : self._shown.size] * self._live_scale()
         return volume
 
+    def live_voxels(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Some voxels of live_volume(), (n, shown channels)."""
+        return self._volume[rows, columns, : self._shown.size] * self._live_scale()
+
+    def complete(self) -> int:
+        """How many projections have all their frames."""
+        return int(self._complete.sum())
+
     def live_voxel(self, row: int, column: int) -> NDArray[np.float32]:
-        """One voxel of live_volume(), (channels,)."""
-        voxel: NDArray[np.float32] = self._volume[row, column] * self._live_scale()
-        return voxel
+        """All channels of one voxel, from every complete projection, waiting or not."""
+        voxel = np.zeros(self.sinogram.shape[2], np.float32)
+        points = self.grid.translations_um.size
+        middle = 0.5 * (points - 1)
+        rows = np.flatnonzero(self._complete).tolist()
+        matrix = self._matrix(self._level(), 0)
+        for each in rows:
+            angle = math.radians(self._angle(each))
+            ray = (column - middle) * math.cos(angle) + (row - middle) * math.sin(angle)
+            left = min(max(math.floor(ray + self._centre), 0), points - 2)
+            part = np.float32(ray + self._centre - left)
+            voxel += ((1 - part) * matrix[left] + part * matrix[left + 1]) @ self._even(each)
+        return voxel * np.float32(math.pi / max(len(rows), 1))
 
     def _live_scale(self) -> np.float32:
         return np.float32(math.pi / max(self.projections(), 1))
 
-    def final_volume(self) -> tuple[NDArray[np.float32], int]:
-        """The volume in canonical order, and how many projections it rests on."""
-        usable = np.flatnonzero(self.measured.mean(axis=1) >= LEAST_MEASURED).tolist()
-        volume = np.zeros_like(self._volume)
-        weights = half_turn_shares(np.array([self._angle(row) for row in usable]))
-        for row, weight in zip(usable, weights, strict=True):
-            self._project(row, 0, float(weight), volume)
-        return volume, len(usable)
+    def _level(self) -> int:
+        """The filter's level once all that is complete is in the volume."""
+        share = min(1.0, 2 * int(self._complete.sum()) / self._complete.size)
+        return math.ceil(LEVELS * share)
 
-    def _enter(self, row: int) -> None:
-        """Add projection row to the live volume if it is complete."""
-        if not self.measured[row].all() or self._in_volume[row]:
-            return
-        self._in_volume[row] = True
-        share = min(1.0, 2 * self.projections() / self._in_volume.size)
-        level = math.ceil(LEVELS * share)
-        if level > self._level:
-            self._level = level
-            self._volume[:] = 0.0
-            rows = np.flatnonzero(self._in_volume).tolist()
-        else:
-            rows = [row]
-        for each in rows:
-            self._project(each, self._level, 1.0, self._volume)
+    def _queue(self) -> list[int]:
+        """Projections that are to be added, then those whose filter is no longer the right one."""
+        inside = self._level_of > 0
+        new = np.flatnonzero(self._complete & ~inside)
+        stale = np.flatnonzero(inside & (self._level_of != self._level()))
+        return [*new.tolist(), *stale.tolist()]
 
-    def _withdraw(self, row: int) -> None:
-        """Take projection row out of the live volume, before it changes."""
-        if self._in_volume[row]:
-            self._in_volume[row] = False
-            self._project(row, self._level, -1.0, self._volume)
+    def _withdraw(self, rows: list[int]) -> None:
+        """Take projections out of the live volume, before they change."""
+        inside = [row for row in rows if self._level_of[row] > 0]
+        if len(inside) > fbp.GROUP:
+            self._begin_again()
+        elif inside:
+            matrices = [self._matrix(int(self._level_of[row]), 0) for row in inside]
+            self._add(inside, matrices, np.full(len(inside), -1.0))
+            self._level_of[inside] = 0
+
+    def _begin_again(self) -> None:
+        self._volume[:] = 0.0
+        self._level_of[:] = 0
+
+    def _add(
+        self,
+        rows: list[int],
+        matrices: list[NDArray[np.float32]],
+        weights: NDArray[np.float64],
+    ) -> None:
+        """Filter and back-project at most GROUP projections into the live volume."""
+        for n, (row, matrix) in enumerate(zip(rows, matrices, strict=True)):
+            self._even_shown[:, : self._shown.size] = self._even(row)[:, self._shown]
+            fbp.filtered(matrix, self._even_shown, self._group[n])
+        angles = np.radians([self._angle(row) for row in rows])
+        fbp.back_project(
+            self._group[: len(rows)], np.cos(angles), np.sin(angles), self._centre, self.columns,
+            weights, self._volume,
+        )  # fmt: skip
+
+    # --- the rotation centre
+
+    def centre_um(self) -> float:
+        """Translation at which the live volume has its rotation axis."""
+        return float(self.grid.translations_um[0] + self._centre * self.grid.step_um())
+
+    def _follow_centre(self) -> None:
+        if self._axis_um is None:
+            found = self._tracked(np.flatnonzero(self._complete))
+            if found is not None and abs(found - self._centre) > MOVED:
+                self._centre = found
+                self.columns = self._circle(found)
+                self._begin_again()
+
+    def _tracked(self, rows: NDArray[np.intp]) -> float | None:
+        """Where these projections' centres of mass put the axis; None: they do not say."""
+        angles = np.radians([self._angle(row) for row in rows.tolist()])
+        mass = np.array([self._even_mass(row) for row in rows.tolist()])
+        found = centre_of_rotation(angles, mass)
+        inside = found is not None and 2 <= found <= self.grid.translations_um.size - 3
+        return found if inside else None
+
+    def _index(self, axis_um: float) -> float:
+        return float((axis_um - self.grid.translations_um[0]) / self.grid.step_um())
+
+    def _circle(self, centre: float) -> NDArray[np.int64]:
+        points = self.grid.translations_um.size
+        radius = min(centre, points - 1 - centre)
+        if radius < 2:
+            at = self.grid.translations_um[0] + centre * self.grid.step_um()
+            raise ScanNotForThis(
+                f"rotation axis at {at:g} um, translations run from "
+                f"{self.grid.translations_um[0]:g} to {self.grid.translations_um[-1]:g} um"
+            )
+        return fbp.circle(points, radius)
+
+    # --- the record
+
+    def final_volume(self, channels: NDArray[np.intp] | None = None) -> Reconstruction:
+        """The volume in canonical order, of some channels or all."""
+        wanted = np.arange(self.sinogram.shape[2]) if channels is None else channels
+        usable = np.flatnonzero(self.measured.mean(axis=1) >= LEAST_MEASURED)
+        centre = self._index(self._axis_um) if self._axis_um is not None else None
+        if centre is None:
+            centre = self._tracked(usable)
+        if centre is None:
+            centre = 0.5 * (self.grid.translations_um.size - 1)
+        columns = self._circle(centre)
+        angles_deg = np.array([self._angle(row) for row in usable.tolist()])
+        weights, angles = half_turn_shares(angles_deg), np.radians(angles_deg)
+        points, depth = self.grid.translations_um.size, fbp.padded(wanted.size)
+        volume = fbp.channel_array(points, points, depth)
+        group, even = fbp.channel_array(fbp.GROUP, points, depth), fbp.channel_array(points, depth)
+        for first in range(0, usable.size, fbp.GROUP):
+            part = slice(first, first + fbp.GROUP)
+            for n, row in enumerate(usable[part].tolist()):
+                even[:, : wanted.size] = self._even(row)[:, wanted]
+                fbp.filtered(self._matrix(0, 0), even, group[n])
+            fbp.back_project(
+                group[: usable[part].size], np.cos(angles[part]), np.sin(angles[part]), centre,
+                columns, weights[part], volume,
+            )  # fmt: skip
+        at = float(self.grid.translations_um[0] + centre * self.grid.step_um())
+        return Reconstruction(volume[:, :, : wanted.size], columns, usable.size, at)
+
+    # --- one projection
 
     def _angle(self, row: int) -> float:
         return float(self._angle_deg[row][self.measured[row]].mean())
 
-    def _project(self, row: int, level: int, sign: float, volume: NDArray[np.float32]) -> None:
-        angle = math.radians(self._angle(row))
-        fbp.filtered(self._matrix(level), self._even(row), self._filtered)
-        fbp.back_project(
-            self._filtered,
-            math.cos(angle),
-            math.sin(angle),
-            self._centre,
-            self.columns,
-            sign,
-            volume,
-        )
-
     def _even(self, row: int) -> NDArray[np.float32]:
         """Projection row on the even grid of translations, gaps filled."""
-        measured = self.measured[row]
-        if measured.all() and not self._moved[row]:
+        if self._as_planned(row):
             whole: NDArray[np.float32] = self.sinogram[row]
             return whole
+        return self._interpolated(row, self.sinogram[row])
+
+    def _even_mass(self, row: int) -> NDArray[np.float32]:
+        if self._as_planned(row):
+            whole: NDArray[np.float32] = self.mass[row]
+            return whole
+        return self._interpolated(row, self.mass[row][:, None])[:, 0]
+
+    def _as_planned(self, row: int) -> bool:
+        return bool(self.measured[row].all()) and not self._moved[row]
+
+    def _interpolated(self, row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        measured = self.measured[row]
         places = self._place_um[row][measured]
         order = np.argsort(places, kind="stable")
         places = places[order]
-        spectra = self.sinogram[row][measured][order]
+        spectra = values[measured][order]
         wanted = self.grid.translations_um
         right = np.clip(np.searchsorted(places, wanted), 1, places.size - 1)
         gap = np.maximum(places[right] - places[right - 1], 1e-9)
@@ -217,17 +366,21 @@ class Tomogram:
         even: NDArray[np.float32] = (1 - part) * spectra[right - 1] + part * spectra[right]
         return even
 
-    def _matrix(self, level: int) -> NDArray[np.float32]:
-        """The filter of a live level; 0: the plain ramp."""
-        if level not in self._matrices:
-            self._matrices[level] = fbp.ramp_matrix(
+    def _matrix(self, level: int, instead_of: int) -> NDArray[np.float32]:
+        """The filter of a live level (0: the plain ramp), less that of the level it replaces."""
+        key = level, instead_of
+        if key not in self._matrices:
+            matrix = fbp.ramp_matrix(
                 self.grid.translations_um.size,
                 self.grid.step_um(),
                 cutoff=level / LEVELS if level else 1.0,
                 hann=level > 0,
                 edge=self._edge,
             )
-        return self._matrices[level]
+            if instead_of:
+                matrix = matrix - self._matrix(instead_of, 0)
+            self._matrices[key] = matrix
+        return self._matrices[key]
 
 
 def half_turn_shares(angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 reduce: azimuthal integration of a frame, mean and trimmed mean of every ring.
 absorb: one slot of the sinogram; a finished projection goes into the q-resolved volume.
-results: in every voxel that scatters, one lattice parameter for all reflections chosen.
+results: in every voxel that scatters, one lattice parameter for all reflections chosen. Live, a
+    bounded share of what waits is worked through each time; "unfinished" says whether more waits.
 
 Units: a pattern is in photons per pixel of full solid angle, a voxel's pattern in that per um, and
 a peak's area in the latter per Å.
@@ -13,7 +14,6 @@ Why the trimmed mean is the default, and when it is not the right one: docs/expl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,116 +24,18 @@ from .geometry import Binning, ring_table
 from .integration import MEAN, TRIMMED, Integrator
 from .kernels.azimuthal import ROWS
 from .labels import Labels
-from .lattice import (
-    ALUMINIUM_A,
-    ALUMINIUM_HKL,
-    FINAL_TOLERANCE,
-    LIVE_TOLERANCE,
-    Hkl,
-    LatticeFits,
-    LatticeModel,
-    LatticeSearch,
-    peak_sum_weights,
-    roots_of,
-)
-from .tomogram import Tomogram, sinogram_grid
+from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights, roots_of
+from .lattice_map import LatticeMap
+from .tomogram import Reconstruction, Tomogram, sinogram_grid
+from .xrdct_config import XrdctConfig
 
+LIVE_WORK = (
+    1.2e9  # voxels times channels times projections for one live answer; a tenth of a second
+)
 FEW_COUNTS = 5.0  # a pixel, below which a trimmed mean is biased by more than a hundredth
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class XrdctConfig:
-    """How XRD-CT scans are analysed.
-
-    q_min, q_max [1/Å], bins: the pattern's axis
-    estimator: "trimmed" or "mean", which of the two makes the volume
-    trim: share of a ring's width cut off in total; 0.1 is 5 % at either end
-    polarisation: degree of horizontal polarisation of the beam, -1 to 1
-    rotation, translation: names of the trajectory's axes, in deg and um
-    rotation_centre_um: translation at which the rotation axis is in the beam
-    edge_padding: continue projections beyond the field by their last values instead of zeros
-    reflections: of the cubic phase; strong ones of LiMn2O4, (5,1,1) standing for (3,3,3) as well
-    a_min, a_max [Å]: lattice parameters that are looked for; spinel LixMn2O4 has 8.03 to 8.25
-    forbidden_low, forbidden_high [Å]: what a pure spinel cannot have (Finegan et al., Nat. Commun.
-        2020, 11, 631)
-    peak_width [1/Å]: start of the full width at half maximum; width_min, width_max: its limits
-    mixing: Lorentzian share of the peaks
-    half_window [1/Å]: of the window around a reflection
-    foreign_lines: further lines to fit where they fall into a window [1/Å]; aluminium: add its own
-    threshold: voxels with less than this share of the strong ones' intensity are pores
-    histogram_bins: of the lattice parameter, from a_min to a_max
-    volume: put the q-resolved volume into the final results
-    """
-
-    q_min: float = 1.1
-    q_max: float = 4.7
-    bins: int = 720
-    estimator: str = "trimmed"
-    trim: float = 0.1
-    polarisation: float = 0.99
-    rotation: str = "rotation"
-    translation: str = "translation"
-    rotation_centre_um: float = 0.0
-    edge_padding: bool = True
-    reflections: tuple[Hkl, ...] = (
-        (1, 1, 1),
-        (3, 1, 1),
-        (4, 0, 0),
-        (3, 3, 1),
-        (5, 1, 1),
-        (4, 4, 0),
-        (5, 3, 1),
-    )
-    a_min: float = 7.95
-    a_max: float = 8.30
-    forbidden_low: float = 8.076
-    forbidden_high: float = 8.145
-    peak_width: float = 0.015
-    width_min: float = 0.006
-    width_max: float = 0.06
-    mixing: float = 0.4
-    half_window: float = 0.045
-    foreign_lines: tuple[float, ...] = ()
-    aluminium: bool = True
-    threshold: float = 0.2
-    histogram_bins: int = 70
-    volume: bool = True
-
-    def __post_init__(self) -> None:
-        problems = {
-            "estimator is 'trimmed' or 'mean'": self.estimator in ("trimmed", "mean"),
-            "0 <= trim < 1": 0 <= self.trim < 1,
-            "0 < a_min < a_max": 0 < self.a_min < self.a_max,
-            "0 < width_min <= peak_width <= width_max": 0
-            < self.width_min
-            <= self.peak_width
-            <= self.width_max,
-            "0 <= mixing <= 1": 0 <= self.mixing <= 1,
-            "at least one reflection": len(self.reflections) > 0,
-            "0 <= threshold < 1": 0 <= self.threshold < 1,
-            "histogram_bins >= 1": self.histogram_bins >= 1,
-        }
-        broken = [rule for rule, holds in problems.items() if not holds]
-        if broken:
-            raise ValueError(f"xrdct: {'; '.join(broken)} does not hold")
-
-    def lattice_model(self) -> LatticeModel:
-        """What the fits are to look for."""
-        lines = [*self.foreign_lines]
-        if self.aluminium:
-            lines += (roots_of(ALUMINIUM_HKL) / ALUMINIUM_A).tolist()
-        return LatticeModel(
-            reflections=tuple(sorted(self.reflections, key=lambda hkl: sum(i * i for i in hkl))),
-            lines=np.sort(np.array(lines, np.float64)),
-            a_limits=(self.a_min, self.a_max),
-            width_limits=(self.width_min, self.width_max),
-            width=self.peak_width,
-            mixing=self.mixing,
-            half_window=self.half_window,
-        )
 
 
 class Xrdct:
@@ -154,19 +56,27 @@ class Xrdct:
         )
         self._integrate = Integrator(start, self._table, config.trim)
         self._row = TRIMMED if config.estimator == "trimmed" else MEAN
-        self._tomogram = Tomogram(grid, config.bins, config.rotation_centre_um, config.edge_padding)
         self._model = config.lattice_model()
-        self._inside = np.zeros((grid.translations_um.size,) * 2, np.bool_)
-        for row, (first, last) in enumerate(self._tomogram.columns):
-            self._inside[row, first:last] = True
+        self._used = channels_used(self._model, self._table.centres)
+        fixed = config.rotation_centre_um
+        self._tomogram = Tomogram(
+            grid,
+            config.bins,
+            None if fixed == "track" else float(fixed),
+            config.edge_padding,
+            self._used,
+            peak_sum_weights(self._model, self._table.centres),
+        )
+        voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
+        self._most = max(1, round(LIVE_WORK / (voxels * max(self._used.size, 1))))
+        self._inside = self._circle(self._tomogram.columns)
+        self._map = self._new_map()
         self._seen = np.zeros(start.frames, np.bool_)
         self._sum = np.zeros(config.bins)
         self._search: LatticeSearch | None = None
         self._search_frames = 0
-        self._previous: LatticeFits | None = None
-        self._record: tuple[F32, int] | None = None
+        self._record: Reconstruction | None = None
         self._labels = Labels(start, self.name)
-        self._peak_sum = peak_sum_weights(self._model, self._table.centres)
 
     @property
     def q(self) -> F64:
@@ -203,33 +113,82 @@ class Xrdct:
         self._labels.next_revision(int(self._seen.sum()), final)
         if not self._seen.any():
             return []
-        results = list(self._pattern_results(final))
-        if final and self._record is None:
-            self._record = self._tomogram.final_volume()
-        volume, projections = self._volume() if final else self._live()
-        fits = self._fit_map(volume, projections, final)
-        results += self._map_results(fits, projections)
-        if final and self._config.volume:
-            results.append(self._volume_result(volume))
-        return results
+        if final:
+            return list(self._final_results())
+        if self._tomogram.advance(self._most):
+            self._follow()
+            self._map.renew()
+        search = self._searcher(final)
+        self._map.advance(self._live_patterns, search)
+        counted: dict[str, Scalar] = {
+            "projections": self._tomogram.projections(),
+            "unfinished": self._tomogram.waiting() + self._map.unfinished(),
+            "rotation_centre_um": self._tomogram.centre_um(),
+        }
+        return [
+            *self._pattern_results(search, final),
+            *self._map_results(self._map, self._inside, counted),
+        ]
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
-        volume, projections = self._volume()
-        if not projections or not self._has_voxel(focus):
+        record = self._record
+        inside = self._inside if record is None else self._circle(record.columns)
+        if not self._has_voxel(inside, focus):
             return []
+        if record is None:
+            if not self._tomogram.complete():
+                return []
+            pattern = self._tomogram.live_voxel(focus.row, focus.column)
+        else:
+            pattern = record.volume[focus.row, focus.column]
         self._labels.next_revision(int(self._seen.sum()), final=False)
-        return list(self._voxel_results(volume, focus, final=self._record is not None))
+        return list(self._voxel_results(pattern, focus, final=record is not None))
 
     # --- what goes into the fits
 
-    def _live(self) -> tuple[F32, int]:
-        """The volume as it is shown, and the projections in it."""
-        return self._tomogram.live_volume(), self._tomogram.projections()
+    def _live_patterns(self, chosen: slice) -> F32:
+        rows, columns = np.nonzero(self._inside)
+        return self._tomogram.live_voxels(rows[chosen], columns[chosen])
 
-    def _volume(self) -> tuple[F32, int]:
-        """The rebuilt volume where nothing has changed since, else the live one."""
-        return self._live() if self._record is None else self._record
+    def _follow(self) -> None:
+        """Take the circle of a rotation centre that has moved."""
+        inside = self._circle(self._tomogram.columns)
+        if not np.array_equal(inside, self._inside):
+            self._inside = inside
+            self._map = self._new_map()
+
+    def _new_map(self) -> LatticeMap:
+        return LatticeMap(int(self._inside.sum()), self._config.threshold)
+
+    def _circle(self, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which voxels every angle sees, (rows, columns)."""
+        place = np.arange(len(columns))
+        inside: NDArray[np.bool_] = (place >= columns[:, :1]) & (place < columns[:, 1:])
+        return inside
+
+    def _final_results(self) -> Iterable[Result]:
+        if self._record is None:
+            self._record = self._tomogram.final_volume()
+        record, used = self._record, self._used
+        inside = self._circle(record.columns)
+        rows, columns = np.nonzero(inside)
+        search = self._searcher(final=True)
+        final_map = LatticeMap(rows.size, self._config.threshold)
+        if record.projections:
+            final_map.fit_all(
+                lambda chosen: record.volume[rows[chosen][:, None], columns[chosen][:, None], used],
+                search,
+            )
+        counted: dict[str, Scalar] = {
+            "projections": record.projections,
+            "unfinished": 0,
+            "rotation_centre_um": record.centre_um,
+        }
+        yield from self._pattern_results(search, final=True)
+        yield from self._map_results(final_map, inside, counted)
+        if self._config.volume:
+            yield self._volume_result(record.volume, inside)
 
     def _without_gaps(self, pattern: F32) -> F32:
         """The pattern with rings that this frame has no pixel for filled from their neighbours.
@@ -252,8 +211,12 @@ class Xrdct:
         if not final:
             mean: F64 = self._sum / self._seen.sum()
             return mean
-        measured = self._tomogram.sinogram[self._tomogram.measured]
-        return np.asarray(measured.mean(axis=0, dtype=np.float64))
+        total = np.zeros(self._config.bins)
+        for projection, measured in zip(
+            self._tomogram.sinogram, self._tomogram.measured, strict=True
+        ):
+            total += projection[measured].sum(axis=0, dtype=np.float64)
+        return np.asarray(total / self._tomogram.measured.sum())
 
     def _counting(self, mean: F64) -> dict[str, Scalar]:
         """What a reader has to know about the estimator; a warning where it is biased."""
@@ -280,45 +243,38 @@ class Xrdct:
                 self._table.ring_pixels > 0, self._table.ring_width / np.maximum(mean, floor), 0.0
             )
             weight /= max(float(weight.max()), 1e-300)
-            self._search = LatticeSearch(self._model, self._table.centres, weight)
+            used = self._used
+            self._search = LatticeSearch(self._model, self._table.centres[used], weight[used])
             self._search_frames = frames
         return self._search
 
-    def _fit_map(self, volume: F32, projections: int, final: bool) -> LatticeFits:
-        patterns = volume[self._inside]
-        if projections == 0:
-            nothing = np.full(len(patterns), np.nan)
-            return LatticeFits(*[nothing] * 8)
-        search = self._searcher(final)
-        near, heights = search.scores(patterns)
-        bright = self._threshold(heights)
-        near[heights < 0.5 * bright] = np.nan
-        if final:
-            fits = search.fit(patterns, near, tolerance=FINAL_TOLERANCE)
-        else:
-            fits = search.fit(patterns, near, self._previous, LIVE_TOLERANCE)
-            self._previous = fits
-        bad = ~(fits.area >= self._threshold(fits.area)) | ~(fits.fitted >= 2)
-        for values in (fits.a, fits.a_sigma, fits.width, fits.width_sigma):
-            values[bad] = np.nan
-        return fits
+    def _has_voxel(self, inside: NDArray[np.bool_], focus: Focus) -> bool:
+        rows, columns = inside.shape
+        within = 0 <= focus.row < rows and 0 <= focus.column < columns
+        return within and bool(inside[focus.row, focus.column])
 
-    def _threshold(self, values: F64) -> float:
-        """The share of the strong voxels' value below which a voxel is a pore."""
-        known = values[np.isfinite(values)]
-        return self._config.threshold * float(np.percentile(known, 95)) if known.size else 0.0
-
-    def _has_voxel(self, focus: Focus) -> bool:
-        rows, columns = self._inside.shape
-        inside = 0 <= focus.row < rows and 0 <= focus.column < columns
-        return inside and bool(self._inside[focus.row, focus.column])
+    def _fit_one(
+        self, search: LatticeSearch, pattern: NDArray[np.floating]
+    ) -> tuple[LatticeFits, F64]:
+        """The fit of one pattern and its curve over the whole axis, nan between windows."""
+        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32))
+        curve = np.full(self._config.bins, np.nan)
+        curve[self._used] = drawn
+        return fits, curve
 
     # --- what comes out
 
-    def _map_results(self, fits: LatticeFits, projections: int) -> Iterable[Result]:
-        config = self._config
+    def _map_results(
+        self, fitted: LatticeMap, inside: NDArray[np.bool_], counted: Mapping[str, Scalar]
+    ) -> Iterable[Result]:
+        config, fits = self._config, fitted.shown()
         window = {"forbidden_low": config.forbidden_low, "forbidden_high": config.forbidden_high}
-        counted = {"projections": projections}
+
+        def spread(values: F64) -> F32:
+            shown = np.full(inside.shape, np.nan, np.float32)
+            shown[inside] = values
+            return shown
+
         maps: list[tuple[str, str, F64, F64 | None, Mapping[str, Scalar]]] = [
             ("lattice_parameter", "Å", fits.a, fits.a_sigma, {**window, **counted}),
             ("peak_intensity", "photons/(pixel um Å)", fits.area, fits.area_sigma, counted),
@@ -328,19 +284,20 @@ class Xrdct:
         for name, unit, values, sigma, attrs in maps:
             yield self._labels.result(
                 name, unit, ("y", "x"), self._map_coords(), {"y": "um", "x": "um"},
-                self._spread(values), attrs=attrs,
-                uncertainty=None if sigma is None else self._spread(sigma),
+                spread(values), attrs=attrs,
+                uncertainty=None if sigma is None else spread(sigma),
             )  # fmt: skip
         edges = np.linspace(config.a_min, config.a_max, config.histogram_bins + 1)
         voxels, _ = np.histogram(fits.a[np.isfinite(fits.a)], edges)
         yield self._labels.result(
             "lattice_histogram", "voxels", ("a",), {"a": 0.5 * (edges[1:] + edges[:-1])},
-            {"a": "Å"}, voxels if projections else np.full(voxels.size, np.nan), attrs=window,
+            {"a": "Å"}, voxels if counted["projections"] else np.full(voxels.size, np.nan),
+            attrs=window,
         )  # fmt: skip
 
-    def _pattern_results(self, final: bool) -> Iterable[Result]:
+    def _pattern_results(self, search: LatticeSearch, final: bool) -> Iterable[Result]:
         mean = self._mean_pattern(final)
-        fits, curve = self._searcher(final).fit_one(mean.astype(np.float32))
+        fits, curve = self._fit_one(search, mean)
         attrs: dict[str, Scalar] = {
             "a": float(fits.a[0]),
             "a_sigma": float(fits.a_sigma[0]),
@@ -360,12 +317,11 @@ class Xrdct:
         yield self._labels.result(
             "sinogram", "photons/(pixel Å)", ("rotation", "translation"),
             {"rotation": grid.rotations_deg, "translation": grid.translations_um},
-            {"rotation": "deg", "translation": "um"}, self._tomogram.sinogram @ self._peak_sum,
+            {"rotation": "deg", "translation": "um"}, self._tomogram.mass.copy(),
         )  # fmt: skip
 
-    def _voxel_results(self, volume: F32, focus: Focus, final: bool) -> Iterable[Result]:
-        pattern = volume[focus.row, focus.column]
-        fits, curve = self._searcher(final).fit_one(pattern)
+    def _voxel_results(self, pattern: F32, focus: Focus, final: bool) -> Iterable[Result]:
+        fits, curve = self._fit_one(self._searcher(final), pattern)
         attrs: dict[str, Scalar] = {
             "row": focus.row,
             "column": focus.column,
@@ -376,8 +332,8 @@ class Xrdct:
         for name, values in (("voxel_pattern", shown), ("voxel_fit", curve)):
             yield self._on_q(name, "photons/(pixel um)", values, attrs)
 
-    def _volume_result(self, volume: F32) -> Result:
-        shown = np.where(self._inside[:, :, None], volume, np.float32(np.nan))
+    def _volume_result(self, volume: F32, inside: NDArray[np.bool_]) -> Result:
+        shown = np.where(inside[:, :, None], volume, np.float32(np.nan))
         coords = {**self._map_coords(), "q": self._table.centres}
         units = {"y": "um", "x": "um", "q": "1/Å"}
         return self._labels.result(
@@ -387,12 +343,6 @@ class Xrdct:
     def _on_q(self, name: str, unit: str, values: Array, attrs: Mapping[str, Scalar]) -> Result:
         coords, units = {"q": self._table.centres}, {"q": "1/Å"}
         return self._labels.result(name, unit, ("q",), coords, units, values, attrs=attrs)
-
-    def _spread(self, values: F64) -> F32:
-        """Values of the voxels inside the circle as a map, nan outside."""
-        shown = np.full(self._inside.shape, np.nan, np.float32)
-        shown[self._inside] = values
-        return shown
 
     def _map_coords(self) -> dict[str, Array]:
         grid = self._tomogram.grid

@@ -17,6 +17,16 @@ def chords(angle: float, x: float, y: float, radius: float) -> np.ndarray:
     return 2 * np.sqrt(np.maximum(radius**2 - away**2, 0.0))
 
 
+def one_by_one(
+    projection: np.ndarray, angle: float, centre: float, columns: np.ndarray, sign: float,
+    volume: np.ndarray,
+) -> None:  # fmt: skip
+    back_project(
+        projection[None], np.array([math.cos(angle)]), np.array([math.sin(angle)]), centre,
+        columns, np.array([sign]), volume,
+    )  # fmt: skip
+
+
 def reconstruct(projections: list[np.ndarray], angles: np.ndarray, **options: object) -> np.ndarray:
     matrix = ramp_matrix(POINTS, 1.0, **options)
     columns = circle(POINTS, 30.0)
@@ -24,7 +34,7 @@ def reconstruct(projections: list[np.ndarray], angles: np.ndarray, **options: ob
     out = np.empty((POINTS, 1), np.float32)
     for projection, angle in zip(projections, angles, strict=True):
         filtered(matrix, projection[:, None].astype(np.float32), out)
-        back_project(out, math.cos(angle), math.sin(angle), 30.0, columns, 1.0, volume)
+        one_by_one(out, angle, 30.0, columns, 1.0, volume)
     return volume[:, :, 0] * math.pi / len(angles)
 
 
@@ -73,9 +83,7 @@ def test_projections_add_up_in_any_order_and_can_be_taken_back() -> None:
     def total(order: list[int], signs: list[float]) -> np.ndarray:
         volume = np.zeros((POINTS, POINTS, 3), np.float32)
         for n, sign in zip(order, signs, strict=True):
-            back_project(
-                spectra[n], math.cos(angles[n]), math.sin(angles[n]), 30.0, columns, sign, volume
-            )
+            one_by_one(spectra[n], angles[n], 30.0, columns, sign, volume)
         return volume
 
     forward = total([0, 1, 2, 3], [1] * 4)
@@ -88,7 +96,7 @@ def test_projections_add_up_in_any_order_and_can_be_taken_back() -> None:
 def test_voxels_outside_the_circle_are_left_alone() -> None:
     columns = circle(21, 10.0)
     volume = np.zeros((21, 21, 1), np.float32)
-    back_project(np.ones((21, 1), np.float32), 0.6, 0.8, 10.0, columns, 1.0, volume)
+    one_by_one(np.ones((21, 1), np.float32), math.atan2(0.8, 0.6), 10.0, columns, 1.0, volume)
     y, x = np.mgrid[0:21, 0:21] - 10.0
     inside = np.hypot(x, y) <= 10.0
     np.testing.assert_allclose(volume[inside, 0], 1.0, rtol=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from operando.consumers.kernels.profile import area, pseudo_voigt
 from operando.consumers.lattice import FINAL_TOLERANCE, LatticeSearch, roots_of
-from operando.consumers.xrdct import XrdctConfig
+from operando.consumers.xrdct_config import XrdctConfig
 from scipy.optimize import least_squares
 
 Q = np.linspace(1.1, 4.7, 720)

@@ -31,6 +31,7 @@ def filled(trajectory: Trajectory, leave_out: tuple[int, ...] = ()) -> Tomogram:
     for i in range(angles.size):
         if i not in leave_out:
             tomogram.absorb(i, spectrum(angles[i], places[i]))
+    tomogram.advance()
     return tomogram
 
 
@@ -39,13 +40,13 @@ def test_any_order_of_frames_is_the_same_sinogram_and_volume(make_trajectory, or
     plain = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
     other = filled(make_trajectory(ROTATIONS, TRANSLATIONS, order))
     np.testing.assert_array_equal(plain.sinogram, other.sinogram)
-    np.testing.assert_array_equal(plain.final_volume()[0], other.final_volume()[0])
+    np.testing.assert_array_equal(plain.final_volume().volume, other.final_volume().volume)
 
 
 def test_the_live_volume_ends_where_a_rebuild_with_its_filter_ends(make_trajectory) -> None:
     tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed"))
     assert tomogram.projections() == ROTATIONS
-    live, final = tomogram.live_volume(), tomogram.final_volume()[0]
+    live, final = tomogram.live_volume(), tomogram.final_volume().volume
     # Hann against ramp: same mean in a disc, smoother
     assert live[12:16, 18:22, 0].mean() == pytest.approx(1.0, abs=0.1)
     assert final[12:16, 18:22, 0].mean() == pytest.approx(1.0, abs=0.1)
@@ -54,7 +55,7 @@ def test_the_live_volume_ends_where_a_rebuild_with_its_filter_ends(make_trajecto
 
 def test_few_bit_reversed_projections_already_show_the_discs(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed")
-    whole = filled(trajectory).final_volume()[0]
+    whole = filled(trajectory).final_volume().volume
     some = filled(trajectory, tuple(range(6 * TRANSLATIONS, ROTATIONS * TRANSLATIONS)))
     assert some.projections() == 6
     assert np.corrcoef(some.live_volume().ravel(), whole.ravel())[0, 1] > 0.75
@@ -63,27 +64,31 @@ def test_few_bit_reversed_projections_already_show_the_discs(make_trajectory) ->
 def test_the_same_spectrum_again_changes_nothing_and_another_replaces_it(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
     tomogram = filled(trajectory)
-    before, final = tomogram.live_volume(), tomogram.final_volume()[0]
+    before, final = tomogram.live_volume(), tomogram.final_volume().volume
     angles, places = (axis.values for axis in trajectory.axes)
     for i in (0, 40, 200):
         tomogram.absorb(i, spectrum(angles[i], places[i]))
     np.testing.assert_array_equal(tomogram.live_volume(), before)
 
     tomogram.absorb(40, np.array([50.0, 50.0], np.float32))
+    tomogram.advance()
     assert np.abs(tomogram.live_volume() - before).max() > 0.1
     tomogram.absorb(40, spectrum(angles[40], places[40]))
+    tomogram.advance()
     np.testing.assert_allclose(tomogram.live_volume(), before, atol=1e-4)
-    np.testing.assert_array_equal(tomogram.final_volume()[0], final)
+    np.testing.assert_array_equal(tomogram.final_volume().volume, final)
 
 
 def test_frames_that_never_came_are_bridged_and_empty_projections_left_out(
     make_trajectory,
 ) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
-    whole, count = filled(trajectory).final_volume()
+    every = filled(trajectory).final_volume()
+    whole, count = every.volume, every.projections
     gaps = (5, 77, 200, 201, *range(10 * TRANSLATIONS, 11 * TRANSLATIONS - 3))
     holed = filled(trajectory, gaps)
-    volume, used = holed.final_volume()
+    bridged = holed.final_volume()
+    volume, used = bridged.volume, bridged.projections
     assert (count, used) == (ROTATIONS, ROTATIONS - 1)
     assert np.isnan(holed.sinogram).any()
     assert np.isfinite(volume).all()
@@ -92,19 +97,20 @@ def test_frames_that_never_came_are_bridged_and_empty_projections_left_out(
 
 def test_measured_positions_bring_back_what_was_blurred(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
-    clean = filled(trajectory).final_volume()[0]
+    clean = filled(trajectory).final_volume().volume
     random = np.random.default_rng(3)
     angles, places = (axis.values for axis in trajectory.axes)
     really = places + np.repeat(random.uniform(-1.2, 1.2, ROTATIONS), TRANSLATIONS)
     tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 0.0, True)
     for i in range(angles.size):
         tomogram.absorb(i, spectrum(angles[i], really[i]))
-    blurred = tomogram.final_volume()[0]
+    blurred = tomogram.final_volume().volume
     tomogram.place(
         Positions("scan-1", "translation", "um", np.arange(angles.size), really),
         "rotation", "translation",
     )  # fmt: skip
-    placed = tomogram.final_volume()[0]
+    placed = tomogram.final_volume().volume
+    tomogram.advance()
     assert tomogram.projections() == ROTATIONS
     assert np.abs(placed - clean).mean() < 0.5 * np.abs(blurred - clean).mean()
 
@@ -127,7 +133,7 @@ def test_a_rotation_axis_off_the_middle_is_followed(make_trajectory) -> None:
     tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 2.0, True)
     for i in range(angles.size):
         tomogram.absorb(i, spectrum(angles[i], places[i] - 2.0))
-    volume = tomogram.final_volume()[0][:, :, 0]
+    volume = tomogram.final_volume().volume[:, :, 0]
     y, x = np.mgrid[0:31, 0:31] - 15.0
     weight = np.where((volume > 0.5) & (np.hypot(x, y) < 12.5), 1.0, 0.0)
     assert (x * weight).sum() / weight.sum() == pytest.approx(5.0, abs=0.3)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 from operando.consumers.contract import FrameError, ScanNotForThis
-from operando.consumers.xrdct import Xrdct, XrdctConfig
+from operando.consumers.xrdct import Xrdct
+from operando.consumers.xrdct_config import XrdctConfig
 from operando.stream.messages import Focus, Positions, Result, ScanStart
 from operando.stream.packing import pack, unpack
 

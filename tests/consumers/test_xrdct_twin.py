@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from operando.consumers.xrdct import Xrdct, XrdctConfig
+from operando.consumers.xrdct import Xrdct
+from operando.consumers.xrdct_config import XrdctConfig
 from operando.sim.twin import Twin, TwinConfig
 from operando.stream.description import GridAxis, ScanDescription
 from operando.stream.messages import ScanStart
