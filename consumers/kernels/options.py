@@ -10,6 +10,8 @@ machine's cores are filled with frames, one a thread, not with pieces of one fra
 
 Of fastmath only "contract" is used (FUSED), where sums of products are all there is: a product and
 the sum it goes into are rounded once instead of twice. The order of sums stays what is written.
+Fits add up dozens of products that lie side by side; there the compiler may choose one order for
+all vectors (SUMS): chosen when it compiles, so a machine's answers repeat, bit for bit.
 """
 
 from __future__ import annotations
@@ -43,3 +45,4 @@ FUSED: Final = FusedOptions(**KERNEL, fastmath={"contract"})
 # Small functions that run once a pixel: a call would cost more than they do, and LLVM does not
 # always see that; it also hides from Numba that arrays need not be counted as in use.
 INLINED: Final = InlinedOptions(nogil=True, cache=True, error_model="numpy", forceinline=True)
+SUMS: Final = FusedOptions(**KERNEL, fastmath={"contract", "reassoc", "nsz"})
