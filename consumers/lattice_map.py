@@ -17,7 +17,7 @@ from .lattice import FINAL_TOLERANCE, LIVE_TOLERANCE, LatticeFits, LatticeSearch
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-HAND = 8192  # voxels: a tenth of a second
+HAND = 8192  # voxels: less than a tenth of a second
 
 # patterns of the chosen ones of the voxels inside the circle, (n, channels)
 Patterns = Callable[[slice], F32]

@@ -136,12 +136,12 @@ class Xrdct:
         inside = self._inside if record is None else self._circle(record.columns)
         if not self._has_voxel(inside, focus):
             return []
-        if record is None:
-            if not self._tomogram.complete():
-                return []
+        if record is not None and self._config.volume:
+            pattern = record.volume[focus.row, focus.column]
+        elif self._tomogram.complete():
             pattern = self._tomogram.live_voxel(focus.row, focus.column)
         else:
-            pattern = record.volume[focus.row, focus.column]
+            return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
         return list(self._voxel_results(pattern, focus, final=record is not None))
 
@@ -169,8 +169,9 @@ class Xrdct:
 
     def _final_results(self) -> Iterable[Result]:
         if self._record is None:
-            self._record = self._tomogram.final_volume()
-        record, used = self._record, self._used
+            self._record = self._tomogram.final_volume(None if self._config.volume else self._used)
+        record = self._record
+        used = self._used if self._config.volume else np.arange(self._used.size)
         inside = self._circle(record.columns)
         rows, columns = np.nonzero(inside)
         search = self._searcher(final=True)

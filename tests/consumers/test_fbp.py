@@ -6,7 +6,15 @@ import math
 
 import numpy as np
 import pytest
-from operando.consumers.kernels.fbp import back_project, circle, filtered, ramp_matrix
+from operando.consumers.kernels.fbp import (
+    back_project,
+    back_project_image,
+    channel_array,
+    circle,
+    filtered,
+    padded,
+    ramp_matrix,
+)
 
 POINTS = 61
 
@@ -101,3 +109,83 @@ def test_voxels_outside_the_circle_are_left_alone() -> None:
     inside = np.hypot(x, y) <= 10.0
     np.testing.assert_allclose(volume[inside, 0], 1.0, rtol=1e-6)
     assert (volume[~inside] == 0).all()
+
+
+def reference(
+    projections: np.ndarray, angles: np.ndarray, centre: float, weights: np.ndarray, points: int
+) -> np.ndarray:
+    """Linear interpolation in float64, by NumPy's own."""
+    place = np.arange(points) - 0.5 * (points - 1)
+    total = np.zeros((points, points, projections.shape[2]))
+    rays = np.arange(projections.shape[1])
+    for n, angle in enumerate(angles):
+        at = place[None, :] * math.cos(angle) + place[:, None] * math.sin(angle) + centre
+        for c in range(projections.shape[2]):
+            total[:, :, c] += weights[n] * np.interp(at, rays, projections[n, :, c])
+    return total
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 19])
+@pytest.mark.parametrize("channels", [1, 16, 37])
+def test_projections_together_are_what_float64_makes_of_them_one_by_one(
+    number: int, channels: int
+) -> None:
+    random = np.random.default_rng(2)
+    projections = random.normal(size=(number, POINTS, channels)).astype(np.float32)
+    angles, weights = random.uniform(0, np.pi, number), random.uniform(-1, 1, number)
+    centre, columns = 28.7, circle(POINTS, 28.7)
+    volume = np.zeros((POINTS, POINTS, channels), np.float32)
+    back_project(projections, np.cos(angles), np.sin(angles), centre, columns, weights, volume)
+    wanted = reference(projections, angles, centre, weights, POINTS)
+    inside = np.zeros((POINTS, POINTS), bool)
+    for row, (first, last) in enumerate(columns):
+        inside[row, first:last] = True
+    np.testing.assert_allclose(volume[inside], wanted[inside], atol=2e-6 * number)
+    assert (volume[~inside] == 0).all()
+
+    image = np.zeros((POINTS, POINTS), np.float32)
+    back_project_image(
+        np.ascontiguousarray(projections[:, :, 0]), np.cos(angles), np.sin(angles), centre,
+        columns, weights, image,
+    )  # fmt: skip
+    np.testing.assert_allclose(image[inside], wanted[inside][:, 0], atol=2e-6 * number)
+
+
+@pytest.mark.parametrize("points", [4, 41, 62])
+def test_filtering_is_the_float64_product(points: int) -> None:
+    random = np.random.default_rng(4)
+    matrix = ramp_matrix(points, 0.7, cutoff=0.6, hann=True)
+    projection = random.normal(size=(points, 21)).astype(np.float32)
+    out = np.full((points, 21), np.nan, np.float32)
+    filtered(matrix, projection, out)
+    np.testing.assert_allclose(
+        out, matrix.astype(np.float64) @ projection.astype(np.float64), atol=3e-6
+    )
+
+
+def test_streaming_equals_scikit_images_batch() -> None:
+    iradon = pytest.importorskip("skimage.transform").iradon
+    angles = np.pi * np.arange(60) / 60
+    projections = [chords(t, 8.0, -12.0, 7.0) for t in angles]
+    ours = reconstruct(projections, angles, edge=False)
+    theirs = iradon(np.array(projections).T, theta=np.degrees(angles), filter_name="ramp")[::-1]
+    y, x = np.mgrid[0:POINTS, 0:POINTS] - 30.0
+    inside = np.hypot(x, y) < 29
+    assert np.abs(ours - theirs)[inside].max() < 5e-3
+
+
+def test_a_ray_outside_the_projection_is_refused_where_it_would_be_read() -> None:
+    columns = np.tile(np.array([[0, 21]]), (21, 1))
+    with pytest.raises(ValueError, match="circle"):
+        back_project_image(
+            np.ones((1, 21), np.float32), np.array([0.7]), np.array([0.7]), 10.0, columns,
+            np.ones(1), np.zeros((21, 21), np.float32),
+        )  # fmt: skip
+
+
+def test_channels_start_at_a_cache_line_and_fill_registers() -> None:
+    volume = channel_array(3, 5, padded(37))
+    assert volume.shape == (3, 5, 48)
+    assert volume.ctypes.data % 64 == 0
+    assert (volume == 0).all()
+    assert [padded(n) for n in (1, 16, 17)] == [16, 16, 32]

@@ -165,3 +165,91 @@ def test_shares_of_the_half_turn_add_to_it() -> None:
 def test_a_trajectory_that_is_no_tomogram_is_refused(axes, word) -> None:
     with pytest.raises(ScanNotForThis, match=word):
         sinogram_grid(Trajectory((), axes), "rotation", "translation")
+
+
+def test_a_volume_that_is_brought_on_in_steps_ends_where_one_step_ends(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed")
+    angles, places = (axis.values for axis in trajectory.axes)
+    tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 0.0, True)
+    for i in range(angles.size):
+        tomogram.absorb(i, spectrum(angles[i], places[i]))
+        if i % (2 * TRANSLATIONS) == 0:  # so that filters change on the way
+            assert tomogram.advance(3) <= 3
+    while tomogram.waiting():
+        assert 0 < tomogram.advance(3) <= 3
+    assert tomogram.projections() == ROTATIONS
+    assert tomogram.advance() == 0
+    np.testing.assert_allclose(tomogram.live_volume(), filled(trajectory).live_volume(), atol=2e-6)
+
+
+def test_only_the_channels_asked_for_are_in_the_live_volume(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
+    angles, places = (axis.values for axis in trajectory.axes)
+    grid = sinogram_grid(trajectory, "rotation", "translation")
+    tomogram = Tomogram(grid, 2, 0.0, True, np.array([1]))
+    for i in range(angles.size):
+        tomogram.absorb(i, spectrum(angles[i], places[i]))
+    tomogram.advance()
+    both = filled(trajectory)
+    np.testing.assert_array_equal(tomogram.live_volume(), both.live_volume()[:, :, 1:])
+    np.testing.assert_allclose(tomogram.live_voxel(18, 9), both.live_volume()[18, 9], atol=1e-5)
+    np.testing.assert_array_equal(
+        tomogram.final_volume(np.array([1])).volume, both.final_volume().volume[:, :, 1:]
+    )
+
+
+def test_measured_positions_of_a_whole_scan_begin_the_volume_again(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
+    tomogram = filled(trajectory)
+    before = tomogram.live_volume()
+    places = trajectory.axes[1].values
+    tomogram.place(
+        Positions("s", "translation", "um", np.arange(places.size), places + 0.4),
+        "rotation", "translation",
+    )  # fmt: skip
+    assert (tomogram.projections(), tomogram.waiting()) == (0, ROTATIONS)
+    tomogram.advance()
+    assert np.abs(tomogram.live_volume() - before).max() > 0.05
+
+
+@pytest.mark.parametrize("order", ["plain", "bit-reversed", "snake"])
+def test_the_rotation_axis_is_found_and_the_record_does_not_know_how(
+    make_trajectory, order
+) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS, order)
+    angles, places = (axis.values for axis in trajectory.axes)
+    grid = sinogram_grid(trajectory, "rotation", "translation")
+    tracked, fixed = Tomogram(grid, 2, None, True), Tomogram(grid, 2, 1.3, True)
+    for i in range(angles.size):
+        for each in (tracked, fixed):
+            each.absorb(i, spectrum(angles[i], places[i] - 1.3))
+        if i % TRANSLATIONS == 0:
+            tracked.advance(5)
+    tracked.advance()
+    assert tracked.centre_um() == pytest.approx(1.3, abs=0.3)
+    found, wanted = tracked.final_volume(), fixed.final_volume()
+    assert found.centre_um == pytest.approx(1.3, abs=0.1)
+    inside = np.s_[6:-6, 6:-6]
+    apart = found.volume[inside] - wanted.volume[inside]
+    assert np.sqrt(np.mean(apart**2)) < 0.03
+    # the same frames in another order: the same axis, the same volume, bit for bit
+    plain = Tomogram(
+        sinogram_grid(make_trajectory(ROTATIONS, TRANSLATIONS), "rotation", "translation"),
+        2, None, True,
+    )  # fmt: skip
+    for i, (angle, place) in enumerate(
+        zip(*(axis.values for axis in make_trajectory(ROTATIONS, TRANSLATIONS).axes), strict=True)
+    ):
+        plain.absorb(i, spectrum(angle, place - 1.3))
+    assert plain.final_volume().centre_um == found.centre_um
+    np.testing.assert_array_equal(plain.final_volume().volume, found.volume)
+
+
+def test_a_sample_larger_than_the_field_is_turned_about_its_middle(make_trajectory) -> None:
+    trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
+    grid = sinogram_grid(trajectory, "rotation", "translation")
+    tomogram = Tomogram(grid, 1, None, True)
+    for i in range(len(grid.slots)):
+        tomogram.absorb(i, np.array([100.0 + i % 7], np.float32))
+    tomogram.advance()
+    assert tomogram.centre_um() == tomogram.final_volume().centre_um == 0.0
