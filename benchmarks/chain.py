@@ -27,6 +27,8 @@ def chain(quick: bool) -> Iterator[Row | Section]:
     frames = line(data.PILATUS_2M, _say)
     fast = _run(Setting(0.0, 2 if quick else 6), frames)
     yield _free_row(fast, frames)
+    if not fast.complete:
+        return
     held, tried = _highest(fast.frames_per_s(), frames, 8.0 if quick else 20.0)
     seconds = 10.0 if quick else 60.0
     while held is not None:
@@ -93,14 +95,15 @@ def _free_row(fast: Outcome, frames: Line) -> Row:
     return Row(
         "whole chain, as fast as it takes the frames, 2 reducers, a frame",
         "the paper's detector at 100 Hz",
-        ours_s=1 / fast.frames_per_s(),
+        ours_s=1 / fast.frames_per_s() if whole else NAN,
         peer_s=1 / PAPER_HZ,
         ratio=fast.frames_per_s() / PAPER_HZ if whole else NAN,
         agrees=whole,
         repetitions=1,
         threads=this_machine().cores,
         difference=f"{fast.setting.frames()} frames, lost {fast.lost}, failed {fast.failed}",
-        note=f"{frames.mean_bytes() / 1e6:.2f} MB a frame; {fast.frames_per_s():.1f} Hz",
+        note=fast.trouble
+        or f"{frames.mean_bytes() / 1e6:.2f} MB a frame; {fast.frames_per_s():.1f} Hz",
     )
 
 

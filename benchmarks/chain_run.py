@@ -44,7 +44,7 @@ class Setting:
 
     rate: frames a second that the detector sends; 0 for as fast as they are taken
     channels, q_range: of the patterns [1/Å]
-    give_up_s: after the last frame was due, until which the account may stay open
+    give_up_s: how long the account may stand still
     """
 
     rate: float
@@ -53,7 +53,7 @@ class Setting:
     detector: data.Detector = data.PILATUS_2M
     channels: int = 200
     q_range: tuple[float, float] = (1.2, 3.2)
-    give_up_s: float = 60.0
+    give_up_s: float = 40.0
 
     def frames(self) -> int:
         """Of the scan."""
@@ -72,6 +72,7 @@ class Outcome:
     steps_s: processor time that parts report of themselves
     maps: live maps published; longest_wait_s: between two of them
     final_s: from the last frame absorbed to the final results
+    trouble: where it stood when it was given up; "" where it ended well
     """
 
     setting: Setting
@@ -88,6 +89,7 @@ class Outcome:
     maps: int = 0
     longest_wait_s: float = math.nan
     final_s: float = math.nan
+    trouble: str = ""
 
     def frames_per_s(self) -> float:
         """Mean rate over the whole run."""
@@ -200,7 +202,7 @@ class _Watch:
         began = time.monotonic() + 0.2  # as the source does
         pace = setting.rate or math.inf
         last_due = began + setting.frames() / pace
-        done_at = math.nan
+        done_at, moved_at, before_done = math.nan, began, 0
         while not self._closed():
             self._poll()
             self._check_parts()
@@ -215,11 +217,13 @@ class _Watch:
                     outcome.lag_s = max(outcome.lag_s, lag)
                     if now < last_due:
                         outcome.lag_at_end_s = lag
-            waited = now - (last_due if setting.rate else began)
-            if waited > setting.give_up_s + (0 if setting.rate else 300):
+            if done > before_done:
+                before_done, moved_at = done, now
+            if now - max(moved_at, began) > setting.give_up_s:
+                outcome.trouble = f"{self._standing()}; the detector's exit {source.poll()}"
                 break
         patience = time.monotonic() + setting.give_up_s
-        while not self._finals and time.monotonic() < patience:
+        while not self._finals and not outcome.trouble and time.monotonic() < patience:
             self._poll()  # the account of frames closes before the final results are made
         outcome.seconds = done_at - began
         outcome.complete = self._closed() and not math.isnan(done_at)
@@ -270,6 +274,16 @@ class _Watch:
         if self._account is None:
             return 0
         return min(self._account.group(name).done for name in GROUPS)
+
+    def _standing(self) -> str:
+        """What the account says, and the last words of every part."""
+        account = self._account
+        said = "no account"
+        if account is not None:
+            done = ", ".join(f"{g.name} {g.done}, failed {len(g.failed)}" for g in account.groups)
+            said = f"announced {account.announced}, received {account.received}, {done}"
+        tails = [f"{p.name}: {self._parts.tail(p, 3)}" for p in self._parts.parts]
+        return "; ".join([said, *(tail for tail in tails if not tail.endswith(": "))])
 
     def _closed(self) -> bool:
         return self._account is not None and self._account.closed
