@@ -24,6 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .lattice_window import FOREIGN, LEVEL, PEAK, SLOPE, make_scratch, solve_window
 from .options import KERNEL
 from .profile import value_and_slopes
 
@@ -31,122 +32,21 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 A, A_SIGMA, WIDTH, WIDTH_SIGMA, AREA, AREA_SIGMA, CHI2, FITTED, STEPS = range(9)
 OUTPUTS = 9
-# columns of a window's linear problem; the reflection comes last, so that leaving it out is free
-_LEVEL, _SLOPE, _FOREIGN, _PEAK = range(4)
 _SEEN = 3.0  # a reflection counts as fitted where its height is so many standard uncertainties
-
-
-@njit(**KERNEL)
-def _window(
-    q: F64,
-    y: NDArray[np.float32],
-    weight: F64,
-    first: int,
-    last: int,
-    centre: float,
-    foreign: float,
-    width: float,
-    mixing: float,
-    out: F64,
-    linear: F64,
-) -> None:
-    """Solve one window's linear problem and project the two slopes on what it leaves.
-
-    out: (9,) chi2, gradient (by centre, by width), curvature (cc, cw, ww), height, its variance
-        at fixed centre and width, change of height with width
-    linear: (4,) level, slope, foreign height, height
-    """
-    n = np.zeros((4, 4))
-    u = np.zeros((3, 4))  # right-hand sides: data, slope by centre, slope by width
-    yy = cc = cw = ww = cy = wy = 0.0
-    has_foreign = not math.isnan(foreign)
-    z = np.zeros(4)
-    z[_LEVEL] = 1.0
-    for i in range(first, last):
-        t = weight[i]
-        if t == 0.0:
-            continue
-        v = np.float64(y[i])
-        distance = q[i] - centre
-        f, fc, fw, _ = value_and_slopes(distance, width, mixing)
-        z[_SLOPE] = distance / width
-        z[_PEAK] = f
-        if has_foreign:
-            z[_FOREIGN] = value_and_slopes(q[i] - foreign, width, mixing)[0]
-        for a in range(4):
-            s = t * z[a]
-            u[0, a] += s * v
-            u[1, a] += s * fc
-            u[2, a] += s * fw
-            for b in range(a + 1):
-                n[a, b] += s * z[b]
-        yy += t * v * v
-        cy += t * fc * v
-        wy += t * fw * v
-        cc += t * fc * fc
-        cw += t * fc * fw
-        ww += t * fw * fw
-    if not has_foreign:
-        n[_FOREIGN, _FOREIGN] = 1.0
-    for i in range(4):
-        diagonal = n[i, i]
-        for j in range(i + 1):
-            total = n[i, j]
-            for k in range(j):
-                total -= n[i, k] * n[j, k]
-            if i == j:
-                n[i, i] = math.sqrt(max(total, 1e-9 * diagonal + 1e-300))
-            else:
-                n[i, j] = total / n[j, j]
-    for r in range(3):
-        for i in range(4):
-            total = u[r, i]
-            for k in range(i):
-                total -= n[i, k] * u[r, k]
-            u[r, i] = total / n[i, i]
-    height = u[0, _PEAK] / n[_PEAK, _PEAK]
-    chi2 = yy
-    used = 4 if height > 0.0 else 3
-    for k in range(used):
-        chi2 -= u[0, k] * u[0, k]
-    out[:] = 0.0
-    out[0] = chi2
-    linear[_PEAK] = max(height, 0.0)
-    for i in range(2, -1, -1):
-        total = u[0, i] - (n[_PEAK, i] * height if used == 4 else 0.0)
-        for k in range(i + 1, 3):
-            total -= n[k, i] * linear[k]
-        linear[i] = total / n[i, i]
-    linear[_SLOPE] /= width
-    out[7] = 1.0 / (n[_PEAK, _PEAK] * n[_PEAK, _PEAK])
-    if used < 4:
-        return
-    for k in range(4):
-        cy -= u[1, k] * u[0, k]
-        wy -= u[2, k] * u[0, k]
-        cc -= u[1, k] * u[1, k]
-        cw -= u[1, k] * u[2, k]
-        ww -= u[2, k] * u[2, k]
-    out[1] = height * cy
-    out[2] = height * wy
-    out[3] = height * height * cc
-    out[4] = height * height * cw
-    out[5] = height * height * ww
-    out[6] = height
-    out[8] = -height * u[2, _PEAK] / n[_PEAK, _PEAK]
 
 
 @njit(**KERNEL)
 def _evaluate(
     q: F64,
     y: NDArray[np.float32],
-    weight: F64,
+    root: F64,
     windows: I64,
     roots: F64,
     foreign: F64,
     a: float,
     width: float,
     mixing: float,
+    scratch: tuple[F64, F64, F64, F64],
     reflections: F64,
     linear: F64,
     normal: F64,
@@ -161,9 +61,9 @@ def _evaluate(
         centre = roots[r] / a
         by_a = -centre / a
         w = reflections[r]
-        _window(
-            q, y, weight, windows[r, 0], windows[r, 1], centre, foreign[r], width, mixing, w,
-            linear[r],
+        solve_window(
+            q, y, root, windows[r, 0], windows[r, 1], centre, foreign[r], width, mixing, scratch,
+            w, linear[r],
         )  # fmt: skip
         chi2 += w[0]
         normal[0] += w[1] * by_a
@@ -248,6 +148,7 @@ def fit_lattices(
     heights: (voxels, reflections), nan where a reflection was not used
     """
     n = roots.size
+    scratch, root = make_scratch(q.size), np.sqrt(weight)
     reflections, trial_reflections = np.zeros((n, 9)), np.zeros((n, 9))
     linear = np.zeros((n, 4))
     normal, trial = np.zeros(5), np.zeros(5)
@@ -267,7 +168,19 @@ def fit_lattices(
         if free < 1:
             continue
         chi2 = _evaluate(
-            q, y, weight, windows, roots, foreign, a, width, mixing, reflections, linear, normal
+            q,
+            y,
+            root,
+            windows,
+            roots,
+            foreign,
+            a,
+            width,
+            mixing,
+            scratch,
+            reflections,
+            linear,
+            normal,
         )
         damping = 1e-3
         steps = 0
@@ -286,8 +199,8 @@ def fit_lattices(
                 max(width + step_w, max(limits[2], 0.5 * width)), min(limits[3], 2 * width)
             )
             after = _evaluate(
-                q, y, weight, windows, roots, foreign, next_a, next_w, mixing, trial_reflections,
-                linear, trial,
+                q, y, root, windows, roots, foreign, next_a, next_w, mixing, scratch,
+                trial_reflections, linear, trial,
             )  # fmt: skip
             scale = math.sqrt(min(after, chi2) / free)
             small = (
@@ -375,7 +288,8 @@ def model(
 ) -> None:
     """The fitted curve of one pattern at (a, width) over q; nan outside the windows."""
     n = roots.size
-    scratch, linear = np.zeros(9), np.zeros(4)
+    scratch, root = make_scratch(q.size), np.sqrt(weight)
+    w, linear = np.zeros(9), np.zeros(4)
     windows, foreign = np.zeros((n, 2), np.int64), np.zeros(n)
     choose_windows(q, weight, roots, lines, a, width, half, windows, foreign)
     out[:] = np.nan
@@ -383,14 +297,14 @@ def model(
         if windows[r, 1] <= windows[r, 0]:
             continue
         centre = roots[r] / a
-        _window(
-            q, pattern, weight, windows[r, 0], windows[r, 1], centre, foreign[r], width, mixing,
-            scratch, linear,
+        solve_window(
+            q, pattern, root, windows[r, 0], windows[r, 1], centre, foreign[r], width, mixing,
+            scratch, w, linear,
         )  # fmt: skip
         for i in range(windows[r, 0], windows[r, 1]):
             distance = q[i] - centre
-            value = linear[_LEVEL] + linear[_SLOPE] * distance
-            value += linear[_PEAK] * value_and_slopes(distance, width, mixing)[0]
+            value = linear[LEVEL] + linear[SLOPE] * distance
+            value += linear[PEAK] * value_and_slopes(distance, width, mixing)[0]
             if not math.isnan(foreign[r]):
-                value += linear[_FOREIGN] * value_and_slopes(q[i] - foreign[r], width, mixing)[0]
+                value += linear[FOREIGN] * value_and_slopes(q[i] - foreign[r], width, mixing)[0]
             out[i] = value
