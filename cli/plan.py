@@ -10,12 +10,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from ..stream.live import LiveSubscriber
 from ..stream.members import Producer
-from ..stream.messages import Scalar, Status
+from ..stream.messages import Account, Scalar, Status
+from ..stream.nexus import frames_dataset
 from .experiment import Experiment, Mark
 from .experiment_file import check_twin
 from .folder import epics_environment
@@ -48,6 +51,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..plans.position_watch import PositionWatch
 
     limits = experiment.cell.limits
+    arrivals = Arrivals(experiment.network.live)
     uri = f"file://localhost{record.resolve()}"
     potentiostat = Potentiostat(
         experiment.potentiostat.prefix,
@@ -60,7 +64,9 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         experiment.detector.rest,
         name="detector",
         version=experiment.detector.api,
-        run_file=lambda scan: FileOfScan(uri, f"/entry/scan_{scan.number:04d}/detector/data"),
+        stream_format="legacy" if experiment.detector.format == "v1" else "cbor",
+        run_file=lambda scan: FileOfScan(uri, frames_dataset(scan.number)),
+        arrived=arrivals.of,
     )
     for device in (potentiostat, stage):
         device.wait_for_connection(timeout=CONNECT_S)
@@ -95,8 +101,35 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             _last_samples(watch, potentiostat)
             places.stop()
             outbox.close(FLUSH_S)
+            arrivals.close()
             potentiostat.destroy()
     return code
+
+
+class Arrivals:
+    """How many frames of a scan the hub has, or knows to be lost; from its accounts."""
+
+    def __init__(self, live: str) -> None:
+        self._counts: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen, args=(live,), daemon=True)
+        self._thread.start()
+
+    def of(self, scan: str) -> int:
+        """Frames that are accounted for; 0 for a scan that the hub has not heard of."""
+        return self._counts.get(scan, 0)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stop.set()
+        self._thread.join(2.0)
+
+    def _listen(self, live: str) -> None:
+        with LiveSubscriber(live, topics=("account/",)) as subscriber:
+            while not self._stop.is_set():
+                for message in subscriber.poll(0.2):
+                    if isinstance(message, Account):
+                        self._counts[message.scan] = message.received + len(message.lost)
 
 
 def _last_samples(watch: Any, potentiostat: Any) -> None:

@@ -41,7 +41,7 @@ def write_summary(
     from .report import report_of_file
 
     pictures = [str(p) for p in sorted(folder.window.glob("*.png"))]
-    if folder.file.is_file():
+    if folder.file.is_file() and observer.scans:
         say("drawing the report")
         try:
             pictures += [str(p) for p in report_of_file(folder.file, folder.report)]

@@ -28,6 +28,7 @@ from ..stream.description import ScanDescription
 from .simplon import Simplon, SimplonError
 
 _POLL_S = 0.05
+ARRIVAL_S = 30.0  # without a new frame at the other end of the stream
 _IDLE = ("idle", "na")
 
 
@@ -105,7 +106,7 @@ class SimplonSignal(Signal):
 
 
 class DectrisDetector(Device):
-    """An EIGER2 or PILATUS4 with SIMPLON and stream V2."""
+    """An EIGER2 or PILATUS4 with SIMPLON, on stream V2 or V1."""
 
     state = Cpt(SimplonSignal, where="detector/status/state", kind=Kind.normal)
     temperature = Cpt(
@@ -131,13 +132,22 @@ class DectrisDetector(Device):
         *,
         name: str,
         version: str = "1.8.0",
+        stream_format: str = "cbor",
         header_detail: str = "all",
         run_file: Callable[[ScanDescription], RunFile] = no_file,
+        arrived: Callable[[str], int] | None = None,
         **kwargs: Any,
     ) -> None:
-        """prefix: the detector's URL, "http://host:port"."""
+        """prefix: the detector's URL, "http://host:port".
+
+        stream_format: of its stream, "cbor" (V2) or "legacy" (V1)
+        arrived: how many frames of a scan came out at the other end of the stream, those that are
+            known to be lost included; complete() waits for them. None: nobody knows.
+        """
         self.simplon = Simplon(prefix, version)
+        self._stream_format = stream_format
         self._header_detail = header_detail
+        self._arrived = arrived
         self._run_file = run_file
         self._exposure: Exposure | None = None
         self._flying = False
@@ -160,7 +170,7 @@ class DectrisDetector(Device):
             self.disarm()
         for key, value in (
             ("mode", "enabled"),
-            ("format", "cbor"),
+            ("format", self._stream_format),
             ("header_detail", self._header_detail),
         ):
             self.simplon.put("stream", key, value)
@@ -259,7 +269,7 @@ class DectrisDetector(Device):
             self.log.error("%s", error)  # complete() sees that the series does not end well
 
     def complete(self) -> DeviceStatus:
-        """Done when the detector has sent the last frame, or was told to stop."""
+        """Done when the last frame was sent and has arrived, or the detector was told to stop."""
         status = DeviceStatus(self, call_stop_on_failure=False)
         threading.Thread(target=self._watch, args=(status,), daemon=True).start()
         return status
@@ -280,6 +290,7 @@ class DectrisDetector(Device):
                     self.frames.put(
                         exposure.description.frames() - int(self.dropped.get()) + dropped_before
                     )
+                    self._see_arrive(exposure.description)
                     break
                 self._ended_by_us.wait(_POLL_S)
         except Exception as error:
@@ -288,6 +299,27 @@ class DectrisDetector(Device):
         else:
             self._flying = False
             status.set_finished()
+
+    def _see_arrive(self, scan: ScanDescription) -> None:
+        """Wait for the frames at the other end. Raises DetectorError where they do not come.
+
+        A detector whose stream nobody hears, or somebody else fetches, looks as if all were well.
+        """
+        if self._arrived is None:
+            return
+        came, moved = 0, time.monotonic()
+        while not self._ended_by_us.is_set():
+            now = self._arrived(scan.scan)
+            if now >= scan.frames():
+                return
+            if now != came:
+                came, moved = now, time.monotonic()
+            elif time.monotonic() - moved > ARRIVAL_S:
+                raise DetectorError(
+                    f"{self.name} took {scan.frames()} frames of scan {scan.number}, {came} "
+                    "arrived: see whether its stream is heard, and by nobody else"
+                )
+            self._ended_by_us.wait(_POLL_S)
 
     # -- pause ------------------------------------------------------------------------------------
 

@@ -31,7 +31,6 @@ from ..stream.description import DescriptionError, from_json
 from .simplon_parameters import (
     READOUT_TIME_S,
     Parameter,
-    Refused,
     Value,
     detector_config,
     stream_config,
@@ -150,8 +149,6 @@ class SimulatedDetector:
             if self._series is not None:
                 raise NotNow(f"arm: the detector is {self._state}, disarm it first")
             streamed = self.stream["mode"].value == "enabled"
-            if streamed and self.stream["format"].value != "cbor":
-                raise Refused("stream format 'legacy': this detector streams 'cbor' only")
             self._number += 1
             series = self._new_series(streamed)
             try:
@@ -281,6 +278,7 @@ class SimulatedDetector:
         while (item := self._pixels.get()) is not None:
             series, index, pixels = item
             if index == -1:
+                self.emitter.speak("v1" if self.stream["format"].value == "legacy" else "v2")
                 self._emit(series, functools.partial(self.emitter.start, series.start))
             elif pixels is None:
                 self._finish(series)

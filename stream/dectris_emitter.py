@@ -58,6 +58,10 @@ class DectrisEmitter:
         self._socket.bind(bind_address)
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
+    def speak(self, version: Literal["v1", "v2"]) -> None:
+        """Send in this version from the next series on."""
+        self._version = version
+
     def start(self, start: Start) -> None:
         """Announce a series. Raises EmitterBlocked."""
         self._series = start

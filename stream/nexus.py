@@ -51,6 +51,16 @@ CELL_UNITS = {
 }
 
 
+def scan_group(number: int) -> str:
+    """Name of a scan's group under /entry."""
+    return f"scan_{number:04d}"
+
+
+def frames_dataset(number: int) -> str:
+    """Where in the file the frames of a scan will stand, for documents that point there."""
+    return f"/entry/{scan_group(number)}/instrument/detector/data"
+
+
 def new_group(
     parent: h5py.Group, name: str, nx_class: str, *, ordered: bool = False, **attrs: object
 ) -> h5py.Group:

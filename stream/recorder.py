@@ -49,6 +49,7 @@ from .nexus import (
     new_group,
     put_dataset,
     read_start,
+    scan_group,
     stop_text,
     write_result,
     write_start,
@@ -222,7 +223,7 @@ class Recorder:
         return self._scans[scan]
 
     def _new_name(self, start: ScanStart) -> str:
-        name = base = f"scan_{start.number:04d}"
+        name = base = scan_group(start.number)
         repeat = 1
         while name in self._entry:
             repeat += 1
