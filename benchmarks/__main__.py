@@ -21,7 +21,8 @@ from .rows import Row, plain, to_json
 from .sections import Section, read_answer
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results"  # of complete runs only
+PARTIAL = ROOT / ".benchmarks"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sections += more_sections
     when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
     command = "python -m benchmarks" + "".join(f" {word}" for word in arguments or sys.argv[1:])
+    out = chosen.out or (PARTIAL if chosen.only or chosen.quick else RESULTS)
     page = table.markdown(rows, sections, machine, when, command)
-    write_results(chosen.out, rows, sections, machine, when, command)
-    print(f"\n{page}\nwritten to {chosen.out}", flush=True)
+    write_results(out, rows, sections, machine, when, command)
+    print(f"\n{page}\nwritten to {out}", flush=True)
     return 0
 
 
@@ -112,7 +114,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these")
     parser.add_argument("--quick", action="store_true", help="few repetitions, smaller peers' work")
     parser.add_argument("--list", action="store_true", help="what there is, and nothing more")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the results; else benchmarks/results, .benchmarks where not complete",
+    )
     return parser.parse_args(arguments)
 
 

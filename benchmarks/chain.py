@@ -151,8 +151,11 @@ def _where_section(outcome: Outcome, frames: Line) -> Section:
     reducers = sum(ms for name, ms in per_frame.items() if name.startswith("reducer"))
     absorbed = 1e3 * outcome.steps_s.get("absorb_s", NAN) / count
     fitted = 1e3 * outcome.steps_s.get("results_s", NAN) / count
+    cores = this_machine().cores
+    room = 1e3 * cores / sum(per_frame.values())
     lines = [
-        f"At {_in_words(outcome)}.",
+        f"At {_in_words(outcome)}. At this cost {cores} idle cores have time for "
+        f"{room:.0f} frames/s, the replaying detector included.",
         "",
         "| process | processor ms a frame | peak memory MB |",
         "|---|---|---|",

@@ -43,6 +43,10 @@ class Row:
     difference: str = ""
     note: str = ""
 
+    def cpu_ratio(self) -> float:
+        """The ratio by processor time, which other programs disturb less."""
+        return self.peer_cpu_s / self.ours_cpu_s if self.ours_cpu_s > 0 else NAN
+
     def verdict(self) -> str:
         """In one or two words: whether the goal is met, or why that cannot be said."""
         if self.agrees is False:

@@ -29,8 +29,12 @@ def markdown(
         f"{machine.memory_gb:g} GB; {machine.system}, Python {machine.python}; "
         f"load {machine.load:g} when it began.",
         "",
-        "Wall times, median (least to most). Ratio: how many times faster than the peer.",
-        "One thread each unless the work says otherwise.",
+        *_goals(rows),
+        "## Every row",
+        "",
+        "Wall times, median (least to most). Ratio: how many times faster than the peer; by",
+        "processor time in brackets where that differs by a tenth. One thread each unless the work",
+        "says otherwise." + _busy(rows),
         "",
         "| work | peer | ours | peer | ratio | goal | |",
         "|---|---|---|---|---|---|---|",
@@ -44,8 +48,50 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
+def _goals(rows: Sequence[Row]) -> list[str]:
+    """For every goal the peer that comes nearest to us, or why there is no answer."""
+    nearest: dict[tuple[str, float], Row] = {}
+    for row in rows:
+        if math.isnan(row.goal):
+            continue
+        key = (row.work, row.goal)
+        known = nearest.get(key)
+        if known is None or _nearness(row) < _nearness(known):
+            nearest[key] = row
+    if not nearest:
+        return []
+    lines = ["## Goals, each against the peer that is nearest", ""]
+    lines += ["| work | peer | ours | peer | ratio | goal | |", "|---|---|---|---|---|---|---|"]
+    for row in nearest.values():
+        times = [seconds(t) if t > 0 else "" for t in (row.ours_s, row.peer_s)]
+        ratio = f"{row.ratio:.3g}" if row.ratio > 0 else ""
+        lines.append(
+            f"| {row.work} | {row.peer} | {times[0]} | {times[1]} | {ratio} | {row.goal:g} "
+            f"| {row.verdict()} |"
+        )
+    return [*lines, ""]
+
+
+def _nearness(row: Row) -> float:
+    return math.inf if math.isnan(row.ratio) else row.ratio
+
+
+def _busy(rows: Sequence[Row]) -> str:
+    """A warning where other programs took the processor during single-thread work."""
+    alone = [r for r in rows if r.threads == 1 and r.ours_cpu_s > 0]
+    held_up = [r for r in alone if r.ours_cpu_s < 0.9 * r.ours_s]
+    if not held_up:
+        return ""
+    return (
+        f" **The machine was busy**: in {len(held_up)} of {len(alone)} rows ours got less than "
+        "90 % of a core."
+    )
+
+
 def _line(row: Row) -> str:
     ratio = "" if math.isnan(row.ratio) else f"**{row.ratio:.3g}**"
+    if row.threads == 1 and abs(row.cpu_ratio() / row.ratio - 1) > 0.1:
+        ratio += f" ({row.cpu_ratio():.3g})"
     goal = "" if math.isnan(row.goal) else f"{row.goal:g}"
     cells = (
         row.work,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -41,7 +42,8 @@ def test_verdicts_say_met_missed_by_how_much_absent_or_wrong():
 
 def test_the_table_has_a_line_a_row_and_no_ratio_where_there_is_none():
     page = table.markdown(ROWS, [], MACHINE, "now", "python -m benchmarks")
-    lines = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    every = page.partition("## Every row")[2]
+    lines = [line for line in every.splitlines() if line.startswith("| ")][1:]
     assert len(lines) == len(ROWS)
     assert "**20**" in lines[0]
     assert "1 ms (900 µs to 2 ms)" in lines[0]
@@ -49,6 +51,26 @@ def test_the_table_has_a_line_a_row_and_no_ratio_where_there_is_none():
     assert "**" not in lines[3]
     assert "not installed" in page
     assert "A processor, 2 cores" in page
+
+
+def test_each_goal_is_held_against_the_nearest_peer():
+    slower = dataclasses.replace(GOOD, peer="pyFAI, slower", ratio=50.0)
+    page = table.markdown([slower, GOOD, ABSENT, WRONG], [], MACHINE, "now", "python")
+    goals = page.partition("## Goals")[2].partition("## Every row")[0]
+    lines = [line for line in goals.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) == 2
+    assert "| pyFAI |" in lines[0]
+    assert lines[0].endswith("| met |")
+    assert lines[1].endswith("| absent |")
+
+
+def test_a_busy_machine_is_said_to_be_one_and_the_ratio_by_processor_time_stands_beside():
+    alone = dataclasses.replace(GOOD, ours_cpu_s=1e-3, peer_cpu_s=2e-2)
+    held_up = dataclasses.replace(GOOD, ours_cpu_s=5e-4, peer_cpu_s=2e-2)
+    assert "busy" not in table.markdown([alone], [], MACHINE, "now", "python")
+    page = table.markdown([alone, held_up], [], MACHINE, "now", "python")
+    assert "busy" in page
+    assert "**20** (40)" in page
 
 
 @pytest.mark.parametrize(
