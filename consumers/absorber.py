@@ -5,6 +5,10 @@ crash takes with it is delivered again, and absorbing twice changes nothing. A s
 after all its frames, and is acknowledged after the final results have been handed to the hub.
 Measured positions travel on their own and may come later still: then the final results are made
 once more, so that the record never rests on planned positions where measured ones exist.
+
+Final results of a large scan take seconds. They are made in a thread of their own, in which the
+kernels run without the interpreter's lock, so that the next scan's frames are absorbed meanwhile.
+Nothing else touches that scan's consumers until they are done.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ..stream.members import Delivery, Member
@@ -46,6 +51,7 @@ class OpenScan:
     stopped: the scan's stop has come
     owed: deliveries to be acknowledged after the next final results
     due: when these are to be made [s, monotonic]
+    final: final results that are being made; paid: what is acknowledged when they have been sent
     """
 
     start: ScanStart
@@ -55,6 +61,8 @@ class OpenScan:
     stopped: bool = False
     owed: list[Delivery] = field(default_factory=list)
     due: float = 0.0
+    final: Future[list[Result]] | None = None
+    paid: list[Delivery] = field(default_factory=list)
 
 
 class Absorber:
@@ -71,9 +79,16 @@ class Absorber:
         self._newest = ""
         self._absorb_s = 0.0
         self._results_s = 0.0
+        self._finals = ThreadPoolExecutor(1, "final-results")
 
     def run(self, member: Member, stop: threading.Event) -> None:
         """Serve member until stop is set."""
+        try:
+            self._serve(member, stop)
+        finally:
+            self._finals.shutdown(wait=True, cancel_futures=True)
+
+    def _serve(self, member: Member, stop: threading.Event) -> None:
         next_results = next_status = 0.0
         while not stop.is_set():
             delivery = member.receive(min(0.2, self._interval_s))
@@ -98,6 +113,7 @@ class Absorber:
         if isinstance(message, (ScanStop, Positions)):
             scan = self._scans.get(message.scan)
             if scan is not None:
+                self._conclude(member, scan)
                 if isinstance(message, Positions):
                     for consumer in scan.consumers.values():
                         consumer.place(message)
@@ -128,6 +144,7 @@ class Absorber:
             reason = f"frame {reduction.index} of scan {reduction.scan}: never announced here"
             member.acknowledge_frame(reduction.scan, reduction.index, reason)
             return
+        self._conclude(member, scan)
         began = time.perf_counter()
         failed = dict(reduction.failed)
         for name, array in reduction.arrays.items():
@@ -147,34 +164,50 @@ class Absorber:
     def _look(self, member: Member, focus: Focus) -> None:
         self._focus = focus
         scan = self._scans.get(focus.scan or self._newest)
-        if scan is not None:
+        if scan is not None and scan.final is None:  # else with the results that are being made
             self._show_details(member, scan)
 
     def _publish(self, member: Member) -> None:
         for scan in self._scans.values():
             if scan.changed and not scan.stopped:
                 # an answer that is not finished asks for the next one itself
-                scan.changed = self._answer(member, scan, final=False)
+                scan.changed = self._answer(member, scan)
 
     def _finish(self, member: Member) -> None:
         for scan in self._scans.values():
-            if scan.owed and time.monotonic() >= scan.due:
-                self._answer(member, scan, final=True)
-                member.acknowledge(scan.owed)
-                scan.owed = []
+            if scan.final is not None and scan.final.done():
+                self._conclude(member, scan)
+            if scan.final is None and scan.owed and time.monotonic() >= scan.due:
+                scan.final = self._finals.submit(self._results, scan, final=True)
+                scan.paid, scan.owed = scan.owed, []
 
-    def _answer(self, member: Member, scan: OpenScan, final: bool) -> bool:
-        """Send a scan's results; True where more would come without another frame."""
+    def _conclude(self, member: Member, scan: OpenScan) -> None:
+        """Send final results that are being made, waiting for them; nothing if there are none."""
+        if scan.final is not None:
+            results, scan.final = scan.final.result(), None
+            self._send(member, scan, results)
+            member.acknowledge(scan.paid)
+            scan.paid = []
+
+    def _answer(self, member: Member, scan: OpenScan) -> bool:
+        """Send a scan's live results; True where more would come without another frame."""
+        results = self._results(scan, final=False)
+        self._send(member, scan, results)
+        return any(result.attrs.get("unfinished", 0) for result in results)
+
+    def _results(self, scan: OpenScan, final: bool) -> list[Result]:
         began = time.perf_counter()
-        results: list[Result] = []
-        for consumer in scan.consumers.values():
-            results.extend(consumer.results(final))
+        results = [
+            result for consumer in scan.consumers.values() for result in consumer.results(final)
+        ]
         self._results_s += time.perf_counter() - began
+        return results
+
+    def _send(self, member: Member, scan: OpenScan, results: list[Result]) -> None:
         for result in results:
             member.send(result)
         if self._focus is not None and self._focus.scan in ("", scan.start.scan):
             self._show_details(member, scan)
-        return any(result.attrs.get("unfinished", 0) for result in results)
 
     def _show_details(self, member: Member, scan: OpenScan) -> None:
         for consumer in scan.consumers.values():
