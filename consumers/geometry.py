@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Detector, ScanStart
 from .contract import ScanNotForThis
-from .kernels.azimuthal import MAX_RING_PIXELS, MAX_WIDTH, WIDTH_UNIT
+from .kernels.azimuthal import MAX_WIDTH, WIDTH_UNIT
+from .kernels.cells import MAX_RING_PIXELS, RingPixels, ring_pixels
 
 HC_EV_M = 1.239841984e-6  # Planck constant times speed of light (CODATA 2018) [eV m]
 _PYFAI_UNITS = {"q": "q_A^-1", "two_theta": "2th_deg"}
@@ -53,7 +54,8 @@ class RingTable:
 
     axis: "q" or "two_theta"
     ring: (pixels,) uint16; the number of rings where a pixel is masked or outside the range
-    width: (pixels,) uint32; per_width: (pixels,) float32
+    width: (pixels,) uint32
+    pixels: ring and width in one word, see kernels/cells.py
     ring_width, ring_pixels: (rings,) int64
     centres: (rings,) float64, mean of the axis over a ring's pixels; the middle of an empty ring
     """
@@ -61,7 +63,7 @@ class RingTable:
     axis: str
     ring: NDArray[np.uint16]
     width: NDArray[np.uint32]
-    per_width: NDArray[np.float32]
+    pixels: RingPixels
     ring_width: NDArray[np.int64]
     ring_pixels: NDArray[np.int64]
     centres: NDArray[np.float64]
@@ -209,7 +211,7 @@ def _ring_table(key: _Key, binning: Binning, polarisation: float) -> RingTable:
         axis=binning.axis,
         ring=index,
         width=width,
-        per_width=(1.0 / widths).astype(np.float32),
+        pixels=ring_pixels(index, widths, bins),
         ring_width=np.bincount(index, width, bins + 1)[:bins].astype(np.int64),
         ring_pixels=pixels.astype(np.int64),
         centres=np.where(pixels > 0, sums / np.maximum(pixels, 1), binning.middles()),

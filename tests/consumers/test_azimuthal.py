@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operando.consumers.kernels.azimuthal import WIDTH_UNIT, patterns, scratch_for
+from operando.consumers.kernels.azimuthal import WIDTH_UNIT, mean_patterns
+from operando.consumers.kernels.cells import ring_pixels
+from operando.consumers.kernels.trimmed import scratch_for, trimmed_patterns
 
 RINGS = 12
 
@@ -20,13 +22,27 @@ def setting(seed: int, pixels: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 
 
 def integrate(
-    counts: np.ndarray, ring: np.ndarray, width: np.ndarray, trim: float = 0.1, limit: int = 60_000
+    counts: np.ndarray,
+    ring: np.ndarray,
+    width: np.ndarray,
+    trim: float = 0.1,
+    limit: int = 60_000,
+    exact: bool = True,
+) -> np.ndarray:
+    pixels = ring_pixels(ring, width * WIDTH_UNIT, RINGS)
+    out = np.empty((5, RINGS), np.float32)
+    trimmed_patterns(counts, np.uint64(limit), pixels, trim, exact, scratch_for(pixels), out)
+    return out
+
+
+def integrate_plainly(
+    counts: np.ndarray, ring: np.ndarray, width: np.ndarray, limit: int = 60_000
 ) -> np.ndarray:
     out = np.empty((5, RINGS), np.float32)
-    patterns(
-        counts, np.uint64(limit), ring, width, (1 / (width * WIDTH_UNIT)).astype(np.float32),
+    mean_patterns(
+        counts, np.uint64(limit), ring, width,
         np.bincount(ring, width, RINGS + 1)[:RINGS].astype(np.int64),
-        np.bincount(ring, minlength=RINGS + 1)[:RINGS], trim, scratch_for(counts.size, RINGS), out,
+        np.bincount(ring, minlength=RINGS + 1)[:RINGS], np.empty((3, RINGS + 1), np.int64), out,
     )  # fmt: skip
     return out
 
@@ -92,15 +108,11 @@ def test_buffers_leave_no_trace_in_the_next_frame() -> None:
     ring, width = setting(6)
     random = np.random.default_rng(7)
     frames = [random.poisson(mean, ring.size).astype(np.uint16) for mean in (400, 0.1, 9)]
-    scratch = scratch_for(ring.size, RINGS)
-    per_width = (1 / (width * WIDTH_UNIT)).astype(np.float32)
-    widths = np.bincount(ring, width, RINGS + 1)[:RINGS].astype(np.int64)
-    pixels = np.bincount(ring, minlength=RINGS + 1)[:RINGS]
+    pixels = ring_pixels(ring, width * WIDTH_UNIT, RINGS)
+    scratch = scratch_for(pixels)
     for frame in frames:
         out = np.empty((5, RINGS), np.float32)
-        patterns(
-            frame, np.uint64(60_000), ring, width, per_width, widths, pixels, 0.1, scratch, out
-        )
+        trimmed_patterns(frame, np.uint64(60_000), pixels, 0.1, True, scratch, out)
         np.testing.assert_array_equal(out, integrate(frame, ring, width))
 
 

@@ -1,0 +1,396 @@
+"""The trimmed mean of every ring, exact, and faster with a small stated error.
+
+Definition (azimuthal.py has the rest): order a ring's pixels by corrected intensity, lay them side
+by side, each as wide as its n_i, cut trim/2 of the whole width off either end, and take the mean of
+what is left; a pixel on the cut stays with the part of its width that is inside.
+
+Method. cells.py counts pixels, widths and counts of every cell of a ring, cells being in the order
+of corrected intensity. So the cut at either end falls into one cell, and only the order inside
+these two matters. Exact: a second pass over the frame collects their pixels, some 7 in 100 (those
+without a count add nothing and are not needed), and a quickselect finds the part inside. Fast: one
+pass, the part is what it would be if the cell's pixels were evenly spread over the cell. With 2000
+pixels a ring and n within 3.4 % of each other, that is at most 0.1 standard errors off: 0.09 at
+400 counts a pixel, 0.03 at 0.1 to 9. It grows with the square root of the ring's pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .cells import (
+    DEV_MASK,
+    F64,
+    I64,
+    PIXEL_SHIFT,
+    Counts,
+    RingPixels,
+    Tally,
+    cell_of,
+    clear,
+    complete,
+    count,
+    intensity_of,
+    key_of,
+    tally_for,
+    width_of,
+)
+from .lanes import LANES, lowest_bit, nonzero_lanes
+from .options import INLINED, KERNEL
+
+_CHUNK = 2048  # pixels looked at before the chosen ones are taken
+_DEV_BITS = 24
+_DEV_MASK = (1 << _DEV_BITS) - 1
+_SHORT = 24  # as many are sorted by insertion
+_NO_CELL = -1
+
+# What is known of a ring after counting.
+# low_part, high_part: width of the low cell that is cut off, of the high one that is kept
+# content: counts in the low cell
+# inside: counts kept that are known; counted: all; valid: pixels, packed; width: theirs
+CUT = np.dtype(
+    [
+        ("low_part", np.float64), ("high_part", np.float64), ("content", np.int64),
+        ("inside", np.float64), ("counted", np.int64), ("valid", np.int64), ("width", np.float64),
+    ]
+)  # fmt: skip
+
+
+class Scratch(NamedTuple):
+    """What one thread needs to trim frames of one geometry.
+
+    tally: see cells.py; cut: (rings + 1,) CUT
+    cell: (rings + 1, 2) int64, the low and the high cell that is cut, numbered on from the classes
+    begin, end: (rings + 1, 2) int64, where the keys of their pixels are
+    wanted: (rings + 1,) uint64, bit v: pixels with v < 64 counts are looked at
+    spans: (rings + 1, 4) float32, intensities from and to which others are, low and high
+    keys: (pixels,) int64; chosen: a chunk's pixels
+    """
+
+    tally: Tally
+    cut: NDArray[np.void]
+    cell: I64
+    begin: I64
+    end: I64
+    wanted: NDArray[np.uint64]
+    spans: NDArray[np.float32]
+    keys: I64
+    chosen: I64
+
+
+def scratch_for(pixels: RingPixels) -> Scratch:
+    """Room for one thread: 8 bytes a pixel, and the cells of every ring."""
+    rows = pixels.total.size + 1
+    return Scratch(
+        tally_for(pixels), np.zeros(rows, CUT), np.zeros((rows, 2), np.int64),
+        np.zeros((rows, 2), np.int64), np.zeros((rows, 2), np.int64), np.zeros(rows, np.uint64),
+        np.zeros((rows, 4), np.float32), np.empty(pixels.word.size, np.int64),
+        np.empty(_CHUNK, np.int64),
+    )  # fmt: skip
+
+
+@njit(**KERNEL)
+def _smooth_part(packed: int, counts: float, part: float, unit: float, breadth: float) -> float:
+    """Counts in the lowest part of a cell's width, its pixels being evenly spread over the cell.
+
+    breadth: of the cell in corrected intensity; 0 for a class, whose pixels are in order of dev
+    """
+    width = width_of(packed, unit)
+    share = min(max(part / width, 0.0), 1.0)
+    if breadth > 0.0:
+        below_mean = min(0.5 * (1.0 - share) * breadth * width / counts, 1.0)
+        return float(counts * share * (1.0 - below_mean))
+    # dev evenly from 0 to twice its mean: share u of the pixels has the width N (u - mean u u)
+    pixels = np.float64(packed >> PIXEL_SHIFT)
+    mean = unit * np.float64(packed & DEV_MASK) / pixels
+    wanted = share * width / pixels
+    root = np.sqrt(max(1.0 - 4.0 * mean * wanted, 0.0))
+    return float(counts * min(2.0 * wanted / (1.0 + root), 1.0))
+
+
+@njit(**KERNEL)
+def _breadth(cell: int, first: int) -> float:
+    """Breadth of a cell in corrected intensity; 0 for a class, which has a negative number."""
+    return intensity_of(cell + 1, first) - intensity_of(cell, first) if cell >= 0 else 0.0
+
+
+@njit(**KERNEL)
+def _find_cuts(
+    trim: float, exact: bool, total: I64, unit: float, class_count: int, first: int,
+    spread: float, classes: I64, cells: I64, octaves: I64, lost: I64, cut: NDArray[np.void],
+    cut_cell: I64, begins: I64, ends: I64, wanted: NDArray[np.uint64], spans: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Find the cuts of all rings, empty the tally, and say which pixels have to be looked at."""
+    place = 0
+    rings = total.size
+    for b in range(rings):
+        valid, counted = complete(b, total, class_count, classes, cells, octaves, lost)
+        width = width_of(valid, unit)
+        low = 0.5 * trim * width
+        high = width - low
+        seen = np.int64(0)
+        inside = 0
+        low_cell = high_cell = _NO_CELL
+        low_packed = high_packed = np.int64(0)
+        low_counts = high_counts = np.int64(0)
+        low_part = high_part = 0.0
+        cell = 0
+        while seen < valid:
+            if cell < class_count:
+                packed = classes[b, cell]
+                counts = cell * (packed >> PIXEL_SHIFT)
+            else:
+                packed = cells[b, cell - class_count, 0]
+                counts = cells[b, cell - class_count, 1]
+            if packed != 0:
+                below = width_of(seen, unit)
+                seen += packed
+                up_to = width_of(seen, unit)
+                inside += counts
+                if low_cell == _NO_CELL:
+                    inside = 0
+                    if up_to > low:
+                        low_cell, low_packed, low_counts = cell, packed, counts
+                        low_part = low - below
+                # the last of all by rounding alone
+                if low_cell != _NO_CELL and (up_to >= high or seen == valid):
+                    high_cell, high_packed, high_counts = cell, packed, counts
+                    high_part = high - below
+                    if cell != low_cell:
+                        inside -= counts
+                    break
+            cell += 1
+        clear(b, class_count, classes, cells, octaves, lost)
+        row = cut[b]
+        cut_cell[b, 0], cut_cell[b, 1] = low_cell, high_cell
+        row.low_part, row.high_part = max(low_part, 0.0), high_part
+        row.content = low_counts
+        row.counted, row.valid, row.width = counted, valid, width
+        kept = np.float64(inside)
+        if not exact and valid != 0:
+            breadth = _breadth(low_cell - class_count, first)
+            off = _smooth_part(low_packed, low_counts, low_part, unit, breadth)
+            if low_cell != high_cell:
+                kept += low_counts - off
+                off = 0.0
+            breadth = _breadth(high_cell - class_count, first)
+            kept += _smooth_part(high_packed, high_counts, high_part, unit, breadth) - off
+        row.inside = kept
+
+        wanted[b] = np.uint64(0)
+        for side in range(2):
+            cell = high_cell if side else low_cell
+            begins[b, side] = ends[b, side] = place
+            spans[b, 2 * side + 1] = -1.0
+            # pixels without a count add nothing, and one cell is collected once
+            if cell <= 0 or (side == 1 and cell == low_cell):
+                continue
+            place += int((high_packed if side else low_packed) >> PIXEL_SHIFT)
+            if cell < class_count:
+                wanted[b] |= np.uint64(1) << np.uint64(cell)
+                continue
+            # counts (1 + unit dev) saves a division: less than the intensity by up to spread**2
+            begin = intensity_of(cell - class_count, first) * (1.0 - spread * spread) * 0.999999
+            end = np.inf
+            if cell < class_count + cells.shape[1] - 1:
+                end = intensity_of(cell - class_count + 1, first) * 1.000001
+            spans[b, 2 * side] = begin
+            spans[b, 2 * side + 1] = end
+            for v in range(np.int64(begin * (1.0 - spread)), 64):
+                wanted[b] |= np.uint64(1) << np.uint64(v)
+    wanted[rings] = np.uint64(0)
+    spans[rings, :] = -1.0
+    clear(rings, class_count, classes, cells, octaves, lost)
+
+
+@njit(**KERNEL)
+def _collect(
+    counts: Counts, limit: int, words: NDArray[np.uint32], bits: int, unit: float, classes: int,
+    first: int, cells: int, cut_cell: I64, end: I64, wanted: NDArray[np.uint64],
+    spans: NDArray[np.float32], chosen: I64, keys: I64,
+) -> None:  # fmt: skip
+    """Collect the pixels of the cells that are cut. Arrays one by one: see cells.py.
+
+    key: for a class dev, else the corrected intensity, above; dev below
+    """
+    low_bits = np.uint32((1 << bits) - 1)
+    shift = np.uint32(bits)
+    for start in range(0, counts.size, _CHUNK):
+        found = 0
+        stop = min(start + _CHUNK, counts.size)
+        for group in range(start, stop, LANES):
+            if group + LANES <= stop:
+                bright = nonzero_lanes(counts, group)
+            else:
+                bright = (np.uint64(1) << np.uint64(stop - group)) - np.uint64(1)
+            while bright != np.uint64(0):
+                i = group + lowest_bit(bright)
+                bright &= bright - np.uint64(1)
+                v = counts[i]
+                ring = words[i] >> shift
+                hit = (wanted[ring] >> np.uint64(v)) & np.uint64(1)
+                if v >= np.uint64(64):
+                    near = np.float32(v)
+                    near += near * (np.float32(unit) * np.float32(np.int32(words[i] & low_bits)))
+                    low = (near >= spans[ring, 0]) & (near < spans[ring, 1])
+                    hit = np.uint64(low | ((near >= spans[ring, 2]) & (near < spans[ring, 3])))
+                chosen[found] = i
+                found += int(hit)
+        for k in range(found):
+            i = chosen[k]
+            if counts[i] >= limit:
+                continue
+            ring = words[i] >> shift
+            dev = np.int64(words[i] & low_bits)
+            cell = np.int64(counts[i])
+            order = dev
+            if cell >= classes:
+                key = key_of(counts[i], dev, unit)
+                order = np.int64(key)
+                cell = classes + np.int64(cell_of(key, first, cells))
+            side = np.uint32(cell != cut_cell[ring, 0])
+            if cell == cut_cell[ring, side]:
+                keys[np.uint64(end[ring, side])] = order << _DEV_BITS | dev
+                end[ring, side] += 1
+
+
+@njit(**INLINED)
+def _value(key: int, count_of_class: int, unit: float) -> float:
+    """Counts of the pixel behind a key."""
+    if count_of_class >= 0:
+        return np.float64(count_of_class)
+    corrected = np.float64(np.uint32(key >> _DEV_BITS).view(np.float32))
+    return float(np.rint(corrected * (1.0 - unit * np.float64(key & _DEV_MASK))))
+
+
+@njit(**KERNEL)
+def _lowest(keys: I64, start: int, stop: int, target: float, of_class: int, unit: float) -> float:
+    """Counts in the lowest target of width of the pixels keys[start:stop], which are reordered.
+
+    of_class: their counts if all have the same, else -1
+    """
+    total = 0.0
+    while stop - start > _SHORT:
+        a, b, c = keys[start], keys[(start + stop) >> 1], keys[stop - 1]
+        pivot = max(min(a, b), min(max(a, b), c))
+        low = start
+        missing = np.int64(0)
+        for i in range(start, stop):
+            key = keys[i]
+            keys[i] = keys[low]
+            keys[low] = key
+            inside = key <= pivot
+            low += inside
+            missing += (key & _DEV_MASK) * inside
+        if low == stop:  # all are equal, or the pivot is the largest
+            low = start
+            for i in range(start, stop):
+                key = keys[i]
+                keys[i] = keys[low]
+                keys[low] = key
+                low += key < pivot
+            missing = np.int64(0)
+            for i in range(start, low):
+                missing += keys[i] & _DEV_MASK
+            if low == start:
+                break  # all are equal
+        below = low - start
+        wide = np.float64(below) - unit * np.float64(missing)
+        if target < wide:
+            stop = low
+        else:
+            if of_class >= 0:
+                total += np.float64(of_class * below)
+            else:
+                for i in range(start, low):
+                    total += _value(keys[i], of_class, unit)
+            target -= wide
+            start = low
+    if stop - start <= _SHORT:
+        for i in range(start + 1, stop):
+            key = keys[i]
+            k = i
+            while k > start and keys[k - 1] > key:
+                keys[k] = keys[k - 1]
+                k -= 1
+            keys[k] = key
+    for i in range(start, stop):
+        wide = 1.0 - unit * np.float64(keys[i] & _DEV_MASK)
+        value = _value(keys[i], of_class, unit)
+        if target < wide:
+            return float(total + value * max(target, 0.0) / wide)
+        total += value
+        target -= wide
+    return total
+
+
+@njit(**KERNEL)
+def _finish(
+    trim: float, exact: bool, unit: float, classes: int, widest: F64, cut: NDArray[np.void],
+    cut_cell: I64, begins: I64, ends: I64, keys: I64, out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Patterns from cuts and keys."""
+    for b in range(out.shape[1]):
+        row = cut[b]
+        number = row.valid >> PIXEL_SHIFT
+        out[4, b] = number
+        if number == 0:
+            out[:4, b] = np.nan
+            continue
+        inside = row.inside
+        low, high = cut_cell[b, 0], cut_cell[b, 1]
+        if exact and low > 0:
+            of_class = low if low < classes else -1
+            begin, end = begins[b, 0], ends[b, 0]
+            kept = np.float64(row.content)
+            if low == high:
+                kept = _lowest(keys, begin, end, row.high_part, of_class, unit)
+            if row.low_part > 0.0:
+                kept -= _lowest(keys, begin, end, row.low_part, of_class, unit)
+            inside += kept
+        if exact and high != low:
+            of_class = high if high < classes else -1
+            inside += _lowest(keys, begins[b, 1], ends[b, 1], row.high_part, of_class, unit)
+        wide = row.width * widest[b]
+        wide_inside = (1.0 - trim) * wide
+        out[0, b] = row.counted / wide
+        out[1, b] = inside / wide_inside
+        out[2, b] = np.sqrt(max(np.float64(row.counted), 1.0)) / wide
+        out[3, b] = np.sqrt(max(inside, 1.0)) / wide_inside
+
+
+def trimmed_patterns(
+    counts: Counts,
+    limit: int | np.uint64,
+    pixels: RingPixels,
+    trim: float,
+    exact: bool,
+    scratch: Scratch,
+    out: NDArray[np.float32],
+) -> None:
+    """Fill out with the pattern of one frame.
+
+    counts: (pixels,) unsigned, photons
+    limit: counts at or above which a pixel is left out of this frame
+    trim: share cut off in total, half at each end, 0 <= trim < 1
+    exact: order the pixels on the cuts; else take their cells as evenly mixed
+    scratch: from scratch_for(); belongs to one thread
+    out: (ROWS, rings) float32; nan where a ring has no pixel left
+    """
+    word, bits, unit, classes, first, cells, total, widest = pixels
+    tally, cut, cell, begin, end, wanted, spans, keys, chosen = scratch
+    count(counts, np.uint64(limit), pixels, tally)
+    spread = unit * ((1 << bits) - 1)
+    _find_cuts(
+        trim, exact, total, unit, classes, first, spread, *tally, cut, cell, begin, end, wanted,
+        spans,
+    )  # fmt: skip
+    if exact:
+        _collect(
+            counts, np.uint64(limit), word, bits, unit, classes, first, cells, cell, end, wanted,
+            spans, chosen, keys,
+        )  # fmt: skip
+    _finish(trim, exact, unit, classes, widest, cut, cell, begin, end, keys, out)
