@@ -8,6 +8,7 @@ frames like those to come.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -25,7 +26,7 @@ from ..stream.compression import checksum as checksum_of
 from ..stream.compression import decode, encode
 from ..stream.messages import Axis, Detector, Frame, ScanStart, Trajectory
 from .experiment import Experiment, duration_s
-from .experiment_file import check_consumers, check_twin
+from .experiment_file import ExperimentError, check_consumers, check_twin
 from .folder import epics_environment
 
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
@@ -57,11 +58,39 @@ class Load:
         return self.rate_hz * self.frame_bytes * COMPRESSED_SHARE / 1e6
 
 
+def faults_of(experiment: Experiment) -> list[str]:
+    """Why the experiment cannot work as it is written, without reaching for anything."""
+    from ..plans.marks import check_marks, parse_marks
+    from .plan import marks_of
+
+    faults = []
+    cell = experiment.cell
+    try:
+        check_marks(parse_marks(marks_of(experiment)), cell.current_A, cell.cutoff_V)
+    except ValueError as error:
+        faults.append(f"marks: {error}")
+    for place, mark in enumerate(experiment.marks):
+        charge_ah = (mark.capacity_mAh or 0.0) * 1e-3
+        if charge_ah > cell.limits.charge_Ah:
+            faults.append(
+                f"marks[{place}]: {charge_ah:g} A h is beyond limits.charge_Ah "
+                f"{cell.limits.charge_Ah:g}: the potentiostat would open the cell first"
+            )
+        high = cell.limits.voltage_V[1]
+        if mark.voltage_V is not None and mark.voltage_V >= high:
+            faults.append(f"marks[{place}]: {mark.voltage_V} V is beyond limits.voltage_V {high}")
+    try:
+        check_twin(experiment, "experiment")
+    except ExperimentError as error:
+        faults.append(str(error))
+    return faults
+
+
 def check_experiment(
     experiment: Experiment, say: Callable[[str], None], *, reach: bool, measure: bool
 ) -> bool:
     """Say what the experiment will do and need; False where it cannot work."""
-    faults: list[str] = []
+    faults = faults_of(experiment)
     say(f"ok    {experiment.title}: every key is known and in range")
     say(f"ok    limits lie inside the cell's window {_span(experiment.cell.window_V)} V")
     if experiment.simulation is None and reach:
@@ -70,6 +99,7 @@ def check_experiment(
         say("ok    dry run: the hardware is simulated, there is nothing to reach")
     load = _load(experiment, ask=reach and not faults)
     _say_duration(experiment, load, say)
+    faults += _room(experiment, load, say)
     if measure:
         faults += _measure(experiment, load, say)
     for fault in faults:
@@ -128,6 +158,26 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
     )
 
 
+def _room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
+    """Whether the output folder can be written and has room for the run with a fifth to spare."""
+    place = existing(Path(experiment.output))
+    if not os.access(place, os.W_OK | os.X_OK) or not place.is_dir():
+        return [f"output: {place} cannot be written"]
+    free_gb = shutil.disk_usage(place).free / 1e9
+    if free_gb < 1.2 * load.volume_gb:
+        return [f"output: {free_gb:.1f} GB are free in {place}, {1.2 * load.volume_gb:.1f} needed"]
+    say(f"ok    {free_gb:.0f} GB are free in {place}")
+    return []
+
+
+def existing(folder: Path) -> Path:
+    """The nearest parent of folder that exists, or itself."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return place
+
+
 def _reach(experiment: Experiment, say: Callable[[str], None]) -> list[str]:
     from ..detectors.simplon import Simplon, SimplonError
 
@@ -173,8 +223,11 @@ def _reach_epics(experiment: Experiment, say: Callable[[str], None]) -> list[str
 
 def _measure(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
     faults = []
-    disk = disk_mb_s(Path(experiment.output))
-    faults += _verdict("disk", disk, load.bandwidth_mb_s, "MB/s", say)
+    try:
+        disk = disk_mb_s(Path(experiment.output))
+        faults += _verdict("disk", disk, load.bandwidth_mb_s, "MB/s", say)
+    except OSError as error:
+        faults.append(f"output: {error}")
     wire = socket_mb_s(int(load.frame_bytes * COMPRESSED_SHARE))
     faults += _verdict("local sockets", wire, 3 * load.bandwidth_mb_s, "MB/s", say)
     one = reduce_hz(experiment, load)
@@ -201,11 +254,8 @@ def _verdict(
 
 def disk_mb_s(folder: Path) -> float:
     """Writing and syncing a file in folder, or in the nearest parent that exists [MB/s]."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
     block = np.random.default_rng(1).bytes(1 << 20)
-    with tempfile.TemporaryFile(dir=place) as file:
+    with tempfile.TemporaryFile(dir=existing(folder)) as file:
         began = time.perf_counter()
         for _ in range(DISK_MB):
             file.write(block)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Section(BaseModel):
     """A part of the experiment file; a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Limits(Section):
@@ -172,7 +172,7 @@ class Analysis(Section):
     interval_s: float = Field(0.4, gt=0, description="shortest time between two live results [s]")
     consumers: dict[str, dict[str, Any]] = Field(
         default_factory=lambda: {"xrdct": {}, "intensity": {}},
-        description="consumer name -> its settings; `operando check` lists them",
+        description="consumer name -> its settings; `check --explain` lists them",
     )
 
 

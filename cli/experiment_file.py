@@ -19,6 +19,19 @@ class ExperimentError(ValueError):
     """An experiment file that cannot be used: one line a fault, with the key and the remedy."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe, and a key that stands twice is an error: the last one would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key {key.value!r} stands twice")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path) -> Experiment:
     """The experiment in the file at path. Raises ExperimentError with one line a fault."""
     try:
@@ -39,8 +52,12 @@ def load(path: Path) -> Experiment:
 def parse(text: str, name: str) -> Experiment:
     """The experiment in YAML text; name stands in the messages. Raises ExperimentError."""
     try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        loader = _Loader(text)
+        try:
+            raw = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, RecursionError) as error:
         raise ExperimentError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ExperimentError(f"{name}: holds no keys; start from one of the examples")
@@ -87,11 +104,15 @@ def _settings(config: type, settings: dict[str, Any], where: str) -> Any:
     try:
         return TypeAdapter(config).validate_python(settings)
     except ValidationError as error:
-        raise ExperimentError(
-            "\n".join(f"{where}.{_key(e)}: {e['msg']}, got {_short(e)}" for e in error.errors())
-        ) from None
+        raise ExperimentError("\n".join(_setting(where, e) for e in error.errors())) from None
     except ValueError as error:
         raise ExperimentError(f"{where}: {error}") from None
+
+
+def _setting(where: str, error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    key = _key(error)
+    return f"{where}.{key}: {message}, got {_short(error)}" if key else f"{where}: {message}"
 
 
 def _lines(name: str, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> str:

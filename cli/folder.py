@@ -73,6 +73,8 @@ def new_folder(experiment: Experiment, out: Path | None) -> RunFolder:
 def with_addresses(experiment: Experiment, sockets: Path) -> Experiment:
     """The experiment with every address that was left empty filled in, on loopback only.
 
+    With a simulation the addresses of hardware are replaced too, whatever the file says: a dry run
+    of a beamline's own file must not reach the beamline.
     sockets: an existing folder with a short path, for ipc sockets
     """
     network = experiment.network.model_dump()
@@ -80,11 +82,11 @@ def with_addresses(experiment: Experiment, sockets: Path) -> Experiment:
     network["live"] = network["live"] or f"ipc://{sockets}/live"
     detector = experiment.detector.model_dump()
     if experiment.simulation is not None:
-        detector["rest"] = detector["rest"] or f"http://127.0.0.1:{free_port()}"
-        detector["stream"] = detector["stream"] or f"tcp://127.0.0.1:{free_port()}"
-        network["epics_addresses"] = network["epics_addresses"] or "127.0.0.1"
-        network["epics_port"] = network["epics_port"] or free_port()
-        network["epics_repeater_port"] = network["epics_repeater_port"] or free_port()
+        detector["rest"] = f"http://127.0.0.1:{free_port()}"
+        detector["stream"] = f"tcp://127.0.0.1:{free_port()}"
+        network["epics_addresses"] = "127.0.0.1"
+        network["epics_port"] = free_port()
+        network["epics_repeater_port"] = free_port()
     return Experiment.model_validate(
         {**experiment.model_dump(), "network": network, "detector": detector}
     )

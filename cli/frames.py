@@ -119,17 +119,34 @@ def _reach(job: FrameJob, images: list[Path], geometry: str) -> float:
 def write_patterns(patterns: Result, images: list[Path], folder: Path) -> list[Path]:
     """One two-column text file a frame, named by its image; the paths."""
     frame_dim, axis = patterns.dims
+    names = pattern_names(images, len(patterns.values))
     written = []
     for index, values in zip(patterns.coords[frame_dim], patterns.values, strict=True):
         if not np.isfinite(values).any():
             continue
-        name = images[int(index)].name if len(images) == len(patterns.values) else f"frame_{index}"
-        path = folder / f"{name.split('.')[0]}.xy"
+        path = folder / f"{names[int(index)]}.xy"
         table = np.column_stack([patterns.coords[axis], values])
         unit = patterns.units[axis]
         np.savetxt(path, table, fmt="%.8g", header=f"{axis} [{unit}]  intensity [{patterns.unit}]")
         written.append(path)
     return written
+
+
+def pattern_names(images: list[Path], frames: int) -> list[str]:
+    """A name for every frame: its image's without the ending, made unique where it is not."""
+    if len(images) != frames:  # several frames in a file
+        return [f"frame_{index:06d}" for index in range(frames)]
+    names: list[str] = []
+    for image in images:
+        name = image.name
+        for ending in (".gz", ".bz2"):
+            name = name.removesuffix(ending)
+        name = base = name.rsplit(".", 1)[0] if "." in name.lstrip(".") else name
+        number = 2
+        while name in names:
+            name, number = f"{base}_{number}", number + 1
+        names.append(name)
+    return names
 
 
 def _say_peaks(peaks: Result | None, say: Callable[[str], None]) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
 
 app = typer.Typer(
     name="operando",
@@ -36,13 +39,37 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _experiment(path: Path):  # type: ignore[no-untyped-def]
+def _experiment(path: Path) -> Experiment:
     from .experiment_file import ExperimentError, load
 
     try:
         return load(path)
     except ExperimentError as error:
         fail(str(error), 2)
+
+
+def _part_of_a_run(path: Path) -> Experiment:
+    """The experiment of a part that joins a hub: its addresses must stand in the file."""
+    experiment = _experiment(path)
+    if not (experiment.network.items and experiment.network.live):
+        fail(
+            f"{path}: network.items and network.live: needed by a part on its own; "
+            "take the experiment.yaml in the run's folder, or write them into the file",
+            2,
+        )
+    return experiment
+
+
+def _empty_folder(path: Path | None) -> None:
+    """End with a message where path cannot become the folder of a new run."""
+    if path is None:
+        return
+    if (path / "run.nxs").exists():
+        fail(f"{path} already holds a run: give another --out", 2)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"--out {path}: {error.strerror or error}", 2)
 
 
 @app.command()
@@ -54,7 +81,7 @@ def demo(
         bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two small tomograms: half a minute instead of two.")
+        bool, typer.Option("--quick", help="Two small tomograms: a minute instead of three.")
     ] = False,
 ) -> None:
     """Dry run of a whole experiment: a simulated cell, stage and detector, and the live window."""
@@ -68,7 +95,8 @@ def demo(
 def run(
     file: ExperimentFile,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of this run; by default a new one under `output`.")
+        Path | None,
+        typer.Option(help="Folder of this run; by default a new one under the file's `output`."),
     ] = None,
     offscreen: Annotated[
         bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
@@ -78,13 +106,19 @@ def run(
     _run(_experiment(file), out, offscreen)
 
 
-def _run(experiment, out: Path | None, offscreen: bool) -> None:  # type: ignore[no-untyped-def]
+def _run(experiment: Experiment, out: Path | None, offscreen: bool) -> None:
+    from .check import faults_of
     from .folder import new_folder
     from .run import Choices, Run, has_display
 
-    folder = new_folder(experiment, out)
-    if folder.file.exists():
-        fail(f"{folder.path} already holds a run: give another --out", 2)
+    faults = faults_of(experiment)
+    if faults:
+        fail("\n".join(faults), 2)
+    _empty_folder(out)
+    try:
+        folder = new_folder(experiment, out)
+    except OSError as error:
+        fail(f"output {experiment.output}: {error.strerror or error}", 2)
     if not offscreen and not has_display():
         say("no display here: the window is rendered to pictures instead (as with --offscreen)")
         offscreen = True
@@ -162,8 +196,7 @@ def process(
     if file is not None:
         from .serve import serve_processing
 
-        serve_processing(_experiment(file))
-        return
+        raise typer.Exit(serve_processing(_part_of_a_run(file)))
     if poni is None:
         fail("--frames needs --poni FILE: the geometry of these frames", 2)
     from .experiment_file import ExperimentError
@@ -200,10 +233,12 @@ def watch(
         bool, typer.Option("--offscreen", help="Render PNG pictures on a timer instead.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for pictures.")] = Path("window"),
-    every: Annotated[float, typer.Option(help="Seconds between two pictures.")] = 2.0,
-    theme: Annotated[str, typer.Option(help="dark or light.")] = "dark",
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two pictures.")] = 2.0,
+    theme: Annotated[Literal["dark", "light"], typer.Option(help="Its colours.")] = "dark",
 ) -> None:
     """The live window: close it, reopen it, open it late, on any machine that hears the hub."""
+    import zmq
+
     from .serve import serve_window
 
     if not address and file is None:
@@ -214,7 +249,13 @@ def watch(
         address, items = network.live, network.items
     if not address:
         fail("the experiment file has no network.live: use the one in the run's own folder", 2)
-    raise typer.Exit(serve_window(address, items, offscreen, out, every, theme))
+    try:
+        code = serve_window(address, items, offscreen, out, every, theme)
+    except zmq.ZMQError as error:
+        fail(f"{address!r} is no address of a hub: {error}; e.g. tcp://10.0.0.5:7002", 2)
+    except OSError as error:
+        fail(f"--out {out}: {error.strerror or error}", 2)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -224,7 +265,7 @@ def replay(
         Path | None, typer.Option(help="Folder for the new results; by default beside the file.")
     ] = None,
     speed: Annotated[
-        float, typer.Option(help="Frames a second; 0 = as fast as they can be taken.")
+        float, typer.Option(min=0.0, help="Frames a second; 0 = as fast as they can be taken.")
     ] = 0.0,
     offscreen: Annotated[
         bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
@@ -233,6 +274,7 @@ def replay(
     """Feed a recorded run back in as if live, and compare its final maps with the recorded ones."""
     from .replay import replay_file
 
+    _empty_folder(out)
     raise typer.Exit(replay_file(file, out, speed, offscreen, say))
 
 
@@ -252,6 +294,8 @@ def report(
         pictures = report_of_file(file, folder)
     except RunFileError as error:
         fail(str(error), 2)
+    except (OSError, ValueError) as error:
+        fail(f"{folder}: {error}", 2)
     for picture in pictures:
         say(str(picture))
 
@@ -281,7 +325,12 @@ def sim(
     """The digital twin: detector server, potentiostat and stage, on their real protocols."""
     from .serve import serve_sim
 
-    serve_sim(_experiment(file), truth)
+    experiment = _part_of_a_run(file)
+    if experiment.simulation is None:
+        fail(f"{file}: there is no `simulation:` section to serve", 2)
+    if not (experiment.detector.rest and experiment.detector.stream):
+        fail(f"{file}: detector.rest and detector.stream: say where to serve, on 127.0.0.1", 2)
+    serve_sim(experiment, truth)
 
 
 @app.command(rich_help_panel=PARTS)
@@ -292,7 +341,7 @@ def hub(
     """The backbone: hears the detector, keeps the account, hands every frame on."""
     from .serve import serve_hub
 
-    serve_hub(_experiment(file), detector)
+    serve_hub(_part_of_a_run(file), detector)
 
 
 @app.command(rich_help_panel=PARTS)
@@ -303,7 +352,7 @@ def record(
     """The recorder: one NeXus file with everything."""
     from .serve import serve_recorder
 
-    serve_recorder(_experiment(file), file, to)
+    serve_recorder(_part_of_a_run(file), file, to)
 
 
 @app.command(rich_help_panel=PARTS)
@@ -311,7 +360,7 @@ def absorb(file: ExperimentFile) -> None:
     """The absorber: puts reductions together and publishes results."""
     from .serve import serve_absorber
 
-    serve_absorber(_experiment(file))
+    serve_absorber(_part_of_a_run(file))
 
 
 @app.command(rich_help_panel=PARTS)
@@ -322,7 +371,7 @@ def reduce(
     """A reducer: decodes and reduces frames. Start as many as there are cores, anywhere."""
     from .serve import serve_reducer
 
-    serve_reducer(_experiment(file), name)
+    serve_reducer(_part_of_a_run(file), name)
 
 
 @app.command(rich_help_panel=PARTS)
@@ -335,7 +384,7 @@ def plan(
     """The Bluesky plan: runs the cell, pauses it, scans, and leaves it at open circuit."""
     from .plan import run_plan
 
-    raise typer.Exit(run_plan(_experiment(file), to))
+    raise typer.Exit(run_plan(_part_of_a_run(file), to))
 
 
 @app.command(rich_help_panel=PARTS)
@@ -344,14 +393,16 @@ def feed(
     recording: Annotated[
         Path | None, typer.Option(help="A recorded run; else the files of `frames`.")
     ] = None,
-    speed: Annotated[float, typer.Option(help="Frames a second; 0 = as fast as taken.")] = 0.0,
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Frames a second; 0 = as fast as taken.")
+    ] = 0.0,
 ) -> None:
     """Frames from files: puts detector files or a recorded run into a hub as if live."""
     from .feed import feed_files, feed_recording
 
     if recording is None:
-        raise typer.Exit(feed_files(_experiment(file)))
-    feed_recording(recording, _experiment(file), speed)
+        raise typer.Exit(feed_files(_part_of_a_run(file)))
+    feed_recording(recording, _part_of_a_run(file), speed)
 
 
 @app.command(rich_help_panel=PARTS)

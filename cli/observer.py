@@ -30,6 +30,10 @@ class ScanSeen:
     last_frame: float = float("nan")
     first_map: float = float("nan")
 
+    def complete(self) -> bool:
+        """Whether every announced frame came."""
+        return self.account is not None and self.account.received == self.start.frames
+
     def frames_per_s(self) -> float:
         """Mean rate of frames from the first to the last; nan where there were none."""
         seen = self.account.received if self.account else 0

@@ -68,8 +68,16 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         run_file=lambda scan: FileOfScan(uri, frames_dataset(scan.number)),
         arrived=arrivals.of,
     )
-    for device in (potentiostat, stage):
-        device.wait_for_connection(timeout=CONNECT_S)
+    for section, device in (("potentiostat", potentiostat), ("stage", stage)):
+        try:
+            device.wait_for_connection(timeout=CONNECT_S)
+        except TimeoutError:
+            print(
+                f"operando: {section}.prefix: nobody serves {device.prefix}* within "
+                f"{CONNECT_S:.0f} s: check the prefix and network.epics_addresses",
+                flush=True,
+            )
+            return 1
 
     with Producer(experiment.network.items, "plan", window=64) as producer:
         outbox = Outbox(producer.put)
@@ -147,7 +155,7 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
     cell, scan = experiment.cell, experiment.scan
     lines, angles = scan.translations, scan.angles
     return {
-        "marks": [_mark(mark) for mark in experiment.marks],
+        "marks": marks_of(experiment),
         "current_a": cell.current_A,
         "cutoff_v": cell.cutoff_V,
         "angles": angles.count,
@@ -167,8 +175,12 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def marks_of(experiment: Experiment) -> list[dict[str, float]]:
+    """The marks of the file in the units of the plan."""
+    return [_mark(mark) for mark in experiment.marks]
+
+
 def _mark(mark: Mark) -> dict[str, float]:
-    """A mark of the file in the units of the plan."""
     if mark.capacity_mAh is not None:
         return {"capacity_ah": mark.capacity_mAh * 1e-3}
     if mark.voltage_V is not None:

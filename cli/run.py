@@ -78,12 +78,13 @@ class Run:
                 experiment = with_addresses(self.experiment, Path(sockets))
                 write_resolved(experiment, self.folder)
                 compile_kernels(self.say)
-                trouble = self._supervise(experiment)
+                if not self.interrupted:
+                    trouble = self._supervise(experiment)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         outcome = Outcome(self.interrupted > 0, trouble, self.notes, time.monotonic() - began)
-        write_summary(self.folder, self.observer, outcome, self.say)
+        write_summary(self.folder, self.observer, outcome, self.say, len(self.experiment.marks))
         return outcome
 
     def _interrupt(self, number: int, frame: object) -> None:
@@ -144,7 +145,7 @@ class Run:
             waiting -= {n for n, s in self.observer.statuses.items() if s.state != "starting"}
             for part in parts.parts:
                 if not part.alive() and part.name != "window":
-                    raise StartUpError(f"{part.name} did not start: {parts.tail(part)}")
+                    raise StartUpError(f"{part.name} did not start: {parts.tail(part, 1)}")
             if time.monotonic() > deadline:
                 raise StartUpError(
                     f"not ready after {START_UP_S:.0f} s: {', '.join(sorted(waiting))}; "
@@ -167,7 +168,7 @@ class Run:
                 for part in parts.parts:
                     gone = part.process is not None and not part.alive()
                     if gone and part is not source and part.name != "window" and not part.restart:
-                        trouble.append(f"{part.name} went down: {parts.tail(part)}")
+                        trouble.append(f"{part.name} went down: {parts.tail(part, 1)}")
                         return trouble
             progress.show(self.observer)
         return trouble

@@ -175,28 +175,35 @@ def serve_reducer(experiment: Experiment, name: str) -> None:
         member.close()
 
 
-def serve_processing(experiment: Experiment) -> None:
-    """Absorber and reducers of an experiment whose hub runs elsewhere, in one command."""
-    import tempfile
+def serve_processing(experiment: Experiment) -> int:
+    """Absorber and reducers of an experiment whose hub runs elsewhere, in one command.
 
+    Ends when asked, with 0, or when a part stays down, with 1. Logs are kept in ./processing.
+    """
     from .folder import RunFolder, write_resolved
     from .parts import Parts
 
     stop = stop_when_asked()
-    with tempfile.TemporaryDirectory(prefix="operando-") as place:
-        folder = RunFolder(Path(place))
-        write_resolved(experiment, folder)
-        parts = Parts(folder.logs, {})
-        parts.start("absorber", "absorb", str(folder.experiment))
-        for number in range(experiment.analysis.reducers):
-            name = f"reducer-{number}"
-            parts.start(name, "reduce", str(folder.experiment), "--name", name, restart=True)
-        try:
-            while not stop.wait(0.5):
-                for line in parts.look_after():
-                    print(line, flush=True)
-        finally:
-            parts.stop_all()
+    folder = RunFolder(Path("processing").absolute())
+    folder.path.mkdir(exist_ok=True)
+    write_resolved(experiment, folder)
+    parts = Parts(folder.logs, {})
+    parts.start("absorber", "absorb", str(folder.experiment), restart=True)
+    for number in range(experiment.analysis.reducers):
+        name = f"reducer-{number}"
+        parts.start(name, "reduce", str(folder.experiment), "--name", name, restart=True)
+    print(f"serving {experiment.network.items}, logs in {folder.logs}; Ctrl-C ends it", flush=True)
+    try:
+        while not stop.wait(0.5):
+            for line in parts.look_after():
+                print(line, flush=True)
+            down = [part for part in parts.parts if part.process is None]
+            if down:
+                print(f"{down[0].name} stays down: {parts.tail(down[0])}", flush=True)
+                return 1
+    finally:
+        parts.stop_all()
+    return 0
 
 
 def serve_window(
@@ -218,19 +225,18 @@ def serve_window(
 
 
 def serve_sim(experiment: Experiment, truth: Path | None) -> None:
-    """Serve the digital twin."""
+    """Serve the digital twin of an experiment with a simulation."""
     use_epics(experiment)
     from ..sim.server import Prefixes, Simulation
     from ..sim.twin import Twin
 
     configure_logging()
     stop = stop_when_asked()
-    if experiment.simulation is None:
-        raise SystemExit("operando: this experiment has no `simulation:` section to serve")
+    clock = experiment.simulation.clock if experiment.simulation else 1.0
     with heartbeat(experiment.network.items, "sim") as report:
         simulation = Simulation(
             Twin(check_twin(experiment, "experiment")),
-            clock=experiment.simulation.clock,
+            clock=clock,
             rest_port=int(experiment.detector.rest.rsplit(":", 1)[1]),
             stream_address=experiment.detector.stream,
             ca_port=experiment.network.epics_port,

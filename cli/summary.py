@@ -35,9 +35,13 @@ class Outcome:
 
 
 def write_summary(
-    folder: RunFolder, observer: Observer, outcome: Outcome, say: Callable[[str], None]
+    folder: RunFolder,
+    observer: Observer,
+    outcome: Outcome,
+    say: Callable[[str], None],
+    marks: int = 0,
 ) -> dict[str, Any]:
-    """Write and say how it went."""
+    """Write and say how it went; marks: how many pauses were planned."""
     from .report import report_of_file
 
     pictures = [str(p) for p in sorted(folder.window.glob("*.png"))]
@@ -62,6 +66,10 @@ def write_summary(
             }
             for s in sorted(observer.scans.values(), key=lambda s: s.start.number)
         ],
+        "marks_planned": marks,
+        "marks_taken": len(
+            {s.start.notes.get("mark") for s in observer.scans.values() if s.complete()} - {None}
+        ),
         "first_map_s": _number(observer.first_map_s()),
         "wall_s": round(outcome.wall_s, 2),
         "frames_per_s": _number(observer.frames_per_s()),
@@ -119,6 +127,10 @@ def _lines(summary: dict[str, Any]) -> list[str]:
         "recorded = in results {in_results} + failed {failed}".format(**account)
         + ("" if summary["closed"] else "   DOES NOT CLOSE"),
     ]
+    if summary["marks_taken"] < summary["marks_planned"]:
+        lines.append(
+            f"only {summary['marks_taken']} of {summary['marks_planned']} marks have a whole scan"
+        )
     if summary["cell_state"]:
         lines.append(f"cell: {summary['cell_state']} at {summary['cell_voltage_V']} V")
     if summary["first_map_s"] is not None:

@@ -93,6 +93,38 @@ class TwinConfig:
     dead_pixels: int = 150
     beamstop_px: float = 14.0
 
+    def __post_init__(self) -> None:
+        rules = {
+            "shape is 16 to 8192 pixels each way": all(16 <= n <= 8192 for n in self.shape),
+            "dtype is uint16 or uint32": self.dtype in ("uint16", "uint32"),
+            "energy_ev, distance_m, pixel_m, voxel_um, capacity_ah, exposure_s, path_um > 0": min(
+                self.energy_ev,
+                self.distance_m,
+                *self.pixel_m,
+                self.voxel_um,
+                self.capacity_ah,
+                self.exposure_s,
+                self.path_um,
+            )
+            > 0,
+            "field_um is 4 to 1000 voxels": 4 <= self.field_um / self.voxel_um <= 1000,
+            "counts, air, peek, aluminium, zingers, spots, lithium_rich >= 0": min(
+                self.counts,
+                self.air,
+                self.peek,
+                self.aluminium,
+                self.zingers,
+                self.spots,
+                self.lithium_rich,
+            )
+            >= 0,
+            "0 < saturation": self.saturation > 0,
+            "-1 <= polarisation <= 1": -1 <= self.polarisation <= 1,
+        }
+        broken = [rule for rule, holds in rules.items() if not holds]
+        if broken:
+            raise ValueError(f"{'; '.join(broken)} does not hold")
+
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
