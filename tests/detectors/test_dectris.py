@@ -127,3 +127,50 @@ def test_an_exposure_the_detector_cannot_do_fails_the_status(beamline: Make) -> 
     with pytest.raises(SimplonError, match="count_time: 400"):
         status.wait(5)
     assert detector.state.get() == "idle"
+
+
+def connected(line: Any, **settings: Any) -> Any:
+    from operando.detectors.dectris import DectrisDetector
+
+    device = DectrisDetector(line.simulation.rest_url, name="eiger", **settings)
+    line.devices.append(device)
+    return device
+
+
+def fly(line: Any, detector: Any) -> Any:
+    """Six frames; the status of complete()."""
+    detector.stage()
+    detector.prepare(Exposure(described(), 0.002)).wait(5)
+    detector.kickoff().wait(5)
+    done = detector.complete()
+    for i in range(6):
+        line.simulation.detector.trigger(0.0, float(i))
+    return done
+
+
+def test_a_flight_is_over_when_its_frames_have_arrived(beamline: Make) -> None:
+    line = beamline()
+    detector = connected(line, arrived=lambda scan: len(line.of_stream("Frame")))
+    fly(line, detector).wait(10)
+    assert len(line.of_stream("Frame")) == 6
+
+
+def test_frames_that_nobody_hears_fail_the_flight(
+    beamline: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("operando.detectors.dectris.ARRIVAL_S", 0.3)
+    line = beamline()
+    done = fly(line, connected(line, arrived=lambda scan: 2))
+    with pytest.raises(DetectorError, match="took 6 frames of scan 1, 2 arrived"):
+        done.wait(10)
+
+
+def test_the_older_stream_carries_the_same_scan(beamline: Make, until: Until) -> None:
+    line = beamline()
+    fly(line, connected(line, stream_format="legacy")).wait(10)
+    until(lambda: line.of_stream("ScanStop"))
+    (start,) = line.of_stream("ScanStart")
+    assert (start.scan, start.technique, start.trajectory.grid) == ("scan", "xrdct", (2, 3))
+    assert start.detector.mask is not None
+    assert len(line.of_stream("Frame")) == 6
+    assert line.of_stream("ScanStop")[0].reason == "complete"

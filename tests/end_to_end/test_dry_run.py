@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -116,6 +117,23 @@ def test_documents_of_the_run_and_of_each_scan_are_in_the_file(quick_run):
         names = [d.name for d in recorded.documents()]
     assert names.count("start") == 3  # the discharge and two tomograms
     assert names.count("stop") == 3
+
+
+def test_documents_point_to_where_the_frames_are(quick_run):
+    with open_run(quick_run.folder / "run.nxs") as recorded:
+        resources = [
+            json.loads(d.text) for d in recorded.documents() if d.name == "stream_resource"
+        ]
+    assert len(resources) == 2
+    for resource in resources:
+        path = Path(resource["uri"].removeprefix("file://localhost"))
+        with h5py.File(path, locking=False) as file:
+            assert file[resource["parameters"]["dataset"]].shape == (FRAMES, 256, 514)
+
+
+def test_every_planned_mark_was_taken(quick_run):
+    summary = quick_run.summary()
+    assert summary["marks_planned"] == summary["marks_taken"] == 2
 
 
 def test_pictures_and_report_are_there(quick_run):
