@@ -1,13 +1,11 @@
 """The structures, against independent descriptions of the same crystals."""
 
-import os
-from pathlib import Path
-
 import gemmi
 import pytest
+from measured import DATA
 from operando.materials.structures import names, structure
 
-DATA = Path(os.environ.get("OPERANDO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "cif"
+CIFS = DATA / "cif"
 REFERENCES = {
     "limn2o4": "LiMn2O4_227.cif",
     "li05mn2o4": "LiMn4O8_198.cif",
@@ -48,9 +46,9 @@ def test_unit_cell_holds_the_atoms_and_electrons_of_its_formula(name):
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_structure_factors_agree_with_an_independent_file(name):
-    if not DATA.is_dir():
-        pytest.skip(f"no reference structures in {DATA}; set OPERANDO_DATA")
-    ours, theirs = read(structure(name).cif), read((DATA / REFERENCES[name]).read_text())
+    if not CIFS.is_dir():
+        pytest.skip(f"no reference structures in {CIFS}; set OPERANDO_DATA")
+    ours, theirs = read(structure(name).cif), read((CIFS / REFERENCES[name]).read_text())
     for mine, reference in zip(ours.cell.parameters, theirs.cell.parameters, strict=True):
         assert mine == pytest.approx(reference, rel=1e-4)
     indices = [(0, 0, 0), (1, 1, 1), (2, 0, 0), (3, 1, 1), (4, 0, 0), (1, 2, 3), (4, 4, 0)]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
+from measured import DATA
 from operando.consumers.peaks import fit_peaks_at
 from operando.consumers.powder import Powder, PowderConfig
 from operando.stream.messages import Detector, ScanStart, Trajectory
 
-DATA = Path(os.environ.get("OPERANDO_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 FRAME = DATA / "frames" / "ndtomo_CeO2_pilatus2M_CdTe.cbf"
 CEO2_A = 5.41165  # Å at 22.5 C, NIST SRM 674b certificate (2012)
 

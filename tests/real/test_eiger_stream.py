@@ -5,21 +5,19 @@ Its image blobs were cut to 20,000 bytes when it was stored, so all three images
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-from pathlib import Path
 
 import cbor2
 import numpy as np
 import pytest
+from measured import DATA
 from operando.stream.compression import decode
 from operando.stream.dectris_emitter import DectrisEmitter
 from operando.stream.dectris_receiver import DectrisReceiver
 from operando.stream.dectris_series import Start
 from operando.stream.messages import Frame, Message, ScanStart, ScanStop
 
-DATA = Path(os.environ.get("OPERANDO_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 CAPTURE = DATA / "streams" / "eiger-small.cbors"
 WAIT_S = 10.0
 

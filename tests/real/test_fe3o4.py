@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from measured import DATA
 from operando.consumers.powder import Powder, PowderConfig
 from operando.stream.messages import Detector, ScanStart, Trajectory
 
-DATA = Path(os.environ.get("OPERANDO_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 FOLDER = DATA / "frames" / "Fe3O4C_map"
 
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"{FOLDER} is not there")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from measured import DATA
 from operando.consumers.pattern_fit import Radiation, fit_phases
 
-DATA = Path(os.environ.get("OPERANDO_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 FOLDER = DATA / "operando_xrd"
 REFLECTIONS = ((5, 1, 1), (4, 4, 0), (5, 3, 1))  # between 55 and 75 deg
 SOURCE = Radiation((1.54056, 1.54439), (1.0, 0.5))  # as the files' headers say

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from measured import DATA
 from operando.stream.run_file import open_run
 from whole_run import run
 
-DATA = Path(os.environ.get("OPERANDO_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FRAMES = DATA / "frames"
 CEO2_A = 5.41165  # lattice parameter of CeO2, NIST SRM 674b [Å]
 FE3O4_PONI = """poni_version: 2.1
