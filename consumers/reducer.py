@@ -12,11 +12,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from ..stream.compression import DecodeError, decode
+from ..stream.compression import DecodeError
 from ..stream.members import Member
 from ..stream.messages import Array, Frame, Message, Reduction, ScanStart
 from .catalogue import ScanNotForThis, make_consumer
 from .contract import Consumer, FrameError
+from .decoding import FrameDecoder
 
 SCANS_KEPT = 4  # late frames of the scan before this one may still come
 
@@ -32,6 +33,7 @@ class Reducer:
     def __init__(self, configs: Mapping[str, object]) -> None:
         self._configs = dict(configs)
         self._scans: OrderedDict[str, dict[str, Consumer]] = OrderedDict()
+        self._decode = FrameDecoder()
 
     def take(self, message: Message) -> Reduction | None:
         """The reduction of a frame; None for what needs no answer."""
@@ -64,7 +66,7 @@ class Reducer:
             reason = f"frame {frame.index} of scan {frame.scan}: the scan was never announced here"
             return Reduction(frame.scan, frame.index, {}, dict.fromkeys(self._configs, reason))
         try:
-            pixels = decode(frame, verify=True)
+            pixels = self._decode(frame, verify=True)
         except DecodeError as error:
             return Reduction(frame.scan, frame.index, {}, dict.fromkeys(consumers, str(error)))
         arrays: dict[str, Array] = {}

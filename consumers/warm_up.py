@@ -10,9 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..stream.messages import Axis, Detector, Focus, ScanStart, Trajectory
+from ..stream.compression import encode
+from ..stream.messages import Axis, Detector, Focus, Frame, ScanStart, Trajectory
 from .catalogue import make_consumer
 from .contract import ScanNotForThis
+from .decoding import FrameDecoder
 
 _PONI = "Distance: 0.012\nPoni1: 0.0032\nPoni2: 0.0032\nWavelength: 2.5e-11\n"
 _SHAPE = (64, 64)
@@ -25,6 +27,8 @@ def warm_up(configs: Iterable[tuple[str, object]], dtypes: Iterable[str] = ("uin
         for technique in ("xrdct", "frames"):
             start = _tiny_scan(technique, dtype)
             pixels = np.random.default_rng(0).poisson(20, _SHAPE).astype(dtype)
+            packed = encode(pixels, "bslz4")
+            pixels = FrameDecoder()(Frame("", 0, _SHAPE, dtype, "bslz4", packed, 0))
             for name, config in pairs:
                 try:
                     consumer = make_consumer(name, config, start)

@@ -95,6 +95,17 @@ def check(data: bytes | memoryview, shape: tuple[int, int], dtype: str, encoding
         raise ContainerError(f"encoding {encoding!r} is none of {', '.join(ENCODINGS)}")
 
 
+def bslz4_elements(data: bytes | memoryview, shape: tuple[int, int], dtype: str) -> int:
+    """Elements of a block of a bslz4 payload, from a look at its prefix alone.
+
+    Raises ContainerError where that cannot be the one of an image of this shape and type.
+    """
+    view = memoryview(data).cast("B")
+    itemsize, size = _image_size(shape, dtype)
+    _prefix(view, size)
+    return _walk_bslz4_block(view, itemsize)
+
+
 def decode_bytes(
     data: bytes | memoryview, shape: tuple[int, int], dtype: str, encoding: str
 ) -> Array:
