@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from operando.consumers.kernels import peak_fit as kernel
+from operando.consumers.kernels.profile import exp_of_negative
 from operando.consumers.peaks import find_peaks, fit_peaks_at
 from scipy.optimize import curve_fit
 
@@ -118,3 +119,10 @@ def test_peaks_are_found_where_they_stand_and_nowhere_else() -> None:
     np.testing.assert_allclose(peaks.centre, places, atol=2e-3)
     assert np.all(np.abs(peaks.centre - places) < 5 * peaks.centre_sigma)
     assert find_peaks(np.full(900, np.nan), sigma).size == 0
+
+
+def test_the_exponential_without_a_branch_is_numpys() -> None:
+    x = -np.r_[0.0, np.logspace(-12, np.log10(699), 3000)]
+    ours = np.array([exp_of_negative(v) for v in x])
+    np.testing.assert_allclose(ours, np.exp(x), rtol=5e-16)
+    assert exp_of_negative(-1e6) == 0.0
