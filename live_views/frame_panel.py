@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
-from ..stream.messages import Array, Frame, ScanStart
+from ..stream.messages import Array, Frame, Result
 from .colour_bar import ColourBar
 from .kit import Card, EmptyNote, label_axis, style_axes
 from .model import RunModel, ScanRecord
 from .painting import log_levels
+from .rings import Floats, geometry_of, rings
 from .theme import Theme, colour_table
 
 RING = "#ffb000"  # stands out on the blue of the frame, in both themes
-HC_EV_ANGSTROM = 12398.419843320026  # h c, exact in the SI of 2019
 
 
 class FramePanel(Card):
@@ -43,7 +41,10 @@ class FramePanel(Card):
         self._ground.setPen(pg.mkPen(None))
         self._ground.setZValue(-5)
         item.getViewBox().addItem(self._ground, ignoreBounds=True)
-        self._circles: list[QtWidgets.QGraphicsEllipseItem] = []
+        dashes = pg.mkPen(RING, width=1, style=QtCore.Qt.PenStyle.DashLine)
+        self.curves = pg.PlotCurveItem(pen=dashes, connect="finite")
+        self.curves.setZValue(5)
+        item.addItem(self.curves, ignoreBounds=True)
         self.colours = ColourBar(theme)
         self.colours.hide()
         row = QtWidgets.QHBoxLayout()
@@ -66,7 +67,7 @@ class FramePanel(Card):
         if self._drawn != (frame.scan, frame.index):
             self._draw(frame, scan)
             self._drawn = (frame.scan, frame.index)
-        self._draw_rings(scan)
+        self._draw_rings(model, scan)
 
     def _draw(self, frame: Frame, scan: ScanRecord | None) -> None:
         counts = decoded(frame)
@@ -84,28 +85,18 @@ class FramePanel(Card):
             view = self.plot.getPlotItem().getViewBox()
             view.setRange(QtCore.QRectF(0, 0, cols, rows), padding=0)
             self._ground.setRect(0, 0, cols, rows)
-        self.colours.set(0.0, top, table, "counts per pixel", log=True)
+        self.colours.set(0.0, top, table, "counts", log=True)
         self.colours.setVisible(True)
         total = int(counts.sum(dtype=np.float64)) if mask is None else int(counts[~mask].sum())
         which = f"pause {scan.number}, " if scan else ""
         self.note.setText(f"{which}frame {frame.index} · {total:_} counts".replace("_", " "))
 
-    def _draw_rings(self, scan: ScanRecord | None) -> None:
-        found = ring_radii(scan) if self.rings.isChecked() else None
-        radii = found[2] if found else []
-        while len(self._circles) < len(radii):
-            circle = QtWidgets.QGraphicsEllipseItem()
-            pen = pg.mkPen(RING, width=1, style=QtCore.Qt.PenStyle.DashLine)
-            pen.setCosmetic(True)
-            circle.setPen(pen)
-            circle.setZValue(5)
-            self.plot.getPlotItem().getViewBox().addItem(circle, ignoreBounds=True)
-            self._circles.append(circle)
-        for at, circle in enumerate(self._circles):
-            circle.setVisible(at < len(radii))
-            if found and at < len(radii):
-                row, col, r = found[0], found[1], radii[at]
-                circle.setRect(col - r, row - r, 2 * r, 2 * r)
+    def _draw_rings(self, model: RunModel, scan: ScanRecord | None) -> None:
+        points = ring_points(model, scan) if self.rings.isChecked() else None
+        if points is None:
+            self.curves.setData([], [])
+        else:
+            self.curves.setData(points[:, 1], points[:, 0])
 
 
 def decoded(frame: Frame) -> Array | str:
@@ -121,42 +112,20 @@ def decoded(frame: Frame) -> Array | str:
     return counts
 
 
-def ring_radii(scan: ScanRecord | None) -> tuple[float, float, list[float]] | None:
-    """(row, column) of the beam and the radii of the reflections [pixels].
+def ring_points(model: RunModel, scan: ScanRecord | None) -> Floats | None:
+    """(n, 2) row and column of the rings of the newest reflections, nan between; None where none.
 
-    Only for a detector that stands square to the beam with square pixels (all three rotations of
-    the .poni are 0): there r = D tan(2 theta), sin(theta) = q lambda / 4 pi.
+    A scan that has no fit yet has the rings of the pause before it.
     """
-    start: ScanStart | None = scan.start if scan else None
-    reflections = scan.result("reflections") if scan else None
-    if start is None or reflections is None or not start.poni:
+    geometry = geometry_of(scan.start) if scan is not None and scan.start is not None else None
+    reflections = _newest_reflections(model, scan)
+    if geometry is None or reflections is None:
         return None
-    poni = _poni(start.poni)
-    height, width = start.detector.pixel_m
-    needed = ("distance", "poni1", "poni2")
-    if any(k not in poni for k in needed) or abs(height - width) > 1e-9 * height:
-        return None
-    if any(abs(poni.get(k, 0.0)) > 1e-4 for k in ("rot1", "rot2", "rot3")):
-        return None
-    wavelength = poni.get("wavelength", float("nan")) * 1e10
-    if not wavelength > 0:
-        wavelength = HC_EV_ANGSTROM / start.energy_ev
-    radii = []
-    for q in np.asarray(reflections.values, np.float64).ravel():
-        sine = q * wavelength / (4 * math.pi)
-        if 0 < sine < 0.7:
-            radii.append(poni["distance"] * math.tan(2 * math.asin(sine)) / width)
-    return poni["poni1"] / height, poni["poni2"] / width, radii
+    return rings(geometry, np.asarray(reflections.values, np.float64).ravel())
 
 
-def _poni(text: str) -> dict[str, float]:
-    """The numbers of a .poni file, keys in lower case."""
-    found = {}
-    for line in text.splitlines():
-        key, colon, value = line.partition(":")
-        try:
-            if colon and not line.startswith("#"):
-                found[key.strip().lower()] = float(value)
-        except ValueError:
-            continue
-    return found
+def _newest_reflections(model: RunModel, scan: ScanRecord | None) -> Result | None:
+    if scan is None:
+        return None
+    earlier = [s for s in model.scans() if s.number <= scan.number]
+    return next((r for s in reversed(earlier) if (r := s.result("reflections")) is not None), None)

@@ -30,6 +30,7 @@ from ..stream.messages import (
     Status,
 )
 from .cell_history import CellHistory
+from .plan_report import PlanReport
 
 MAX_SCANS = 100
 MAX_RESULT_BYTES = 64 << 20
@@ -103,6 +104,7 @@ class RunModel:
         self.clock, self.wall = clock, wall
         self.run = ""
         self.history = CellHistory()
+        self.plan = PlanReport()
         self.components: dict[str, Heard] = {}
         self.frame: Frame | None = None
         self.log: deque[LogLine] = deque(maxlen=MAX_LOG)
@@ -112,6 +114,7 @@ class RunModel:
         self._scans: dict[str, ScanRecord] = {}
         self._left_runs: deque[str] = deque(maxlen=32)
         self._changed: set[str] = set()
+        self._missed: set[int] = set()
 
     def take(self, message: Message) -> None:
         """Take one message of any kind."""
@@ -190,6 +193,8 @@ class RunModel:
             self._left_runs.append(self.run)
             self._scans.clear()
             self.history.clear()
+            self.plan.clear()
+            self._missed.clear()
             self.frame = None
             self._say("info", f"another run begins: {run}")
         self.run = run
@@ -234,6 +239,7 @@ class RunModel:
         before = record.lost()
         closed = record.account is not None and record.account.closed
         record.account = account
+        self.plan.came(account.number, account.received + len(account.lost))
         self._changed.add("scan")
         if record.lost() > before:
             self._say("fault", f"scan {record.number}: {record.lost()} frames lost or failed")
@@ -278,10 +284,22 @@ class RunModel:
             heard_s -= self.wall() - status.time
         self.components[status.component] = Heard(status, heard_s)
         self._changed.add("status")
+        missed = self._take_plan(status, heard_s) if status.component == "plan" else ""
         if known is None or known.status.state != status.state:
             fault = any(w in status.state.lower() for w in ("fault", "failed", "error", "limit"))
-            level = "fault" if fault else "info"
-            self._say(level, f"{status.component}: {status.state}", status.time)
+            level = "fault" if fault else "warning" if missed else "info"
+            self._say(level, f"{status.component}: {status.state}{missed}", status.time)
+
+    def _take_plan(self, status: Status, heard_s: float) -> str:
+        """Compare what the plan says with what came; what to add to its state in the log."""
+        newest = self.scan()
+        self.plan.said(status, newest.number if newest else 1, heard_s)
+        for short in self.plan.short(self.clock()):
+            if short.scan not in self._missed:
+                self._missed.add(short.scan)
+                self._say("fault", f"scan {short.scan}: {short.text()}")
+        missed = self.plan.marks_missed(status.state)
+        return f" · {missed}" if missed else ""
 
     def _say(self, level: str, text: str, wall_s: float | None = None) -> None:
         self.log.append(LogLine(self.wall() if wall_s is None else wall_s, level, text))

@@ -44,7 +44,10 @@ class NextPanel(Card):
     def refresh(self, model: RunModel) -> None:
         """Say what the plan said last."""
         now, then = plan_words(model)
+        plan = model.status("plan")
+        missed = plan is not None and bool(model.plan.marks_missed(plan.state))
         self.now.setText(now)
+        self.now.setStyleSheet(f"color: {self._theme.warning};" if missed else "")
         self.then.setText(then)
         scan = model.scan()
         share = scan.completeness() if scan else 0.0
@@ -55,7 +58,7 @@ class NextPanel(Card):
             self.log.setHtml(f"<table cellspacing=0 cellpadding=1>{written}</table>")
 
     def _line(self, wall_s: float, level: str, text: str) -> str:
-        colour = self._theme.fault if level == "fault" else self._theme.text
+        colour = self._theme.text if level == "info" else self._theme.level(level)
         clock = time.strftime("%H:%M:%S", time.localtime(wall_s)) if math.isfinite(wall_s) else ""
         return (
             f'<tr><td style="color:{self._theme.muted}">{clock}&nbsp;&nbsp;</td>'
@@ -76,25 +79,41 @@ def plan_words(model: RunModel) -> tuple[str, str]:
     now = str(said.get("phase") or plan.state)
     now = now[:1].upper() + now[1:]
     mark, marks = words.number(said.get("mark")), words.number(said.get("marks"))
-    if math.isfinite(mark) and math.isfinite(marks):
-        now += f" · mark {mark:.0f} of {marks:.0f}"
+    missed = model.plan.marks_missed(plan.state)
+    if missed:
+        now += f" · {missed}"
+    elif math.isfinite(mark) and math.isfinite(marks):
+        now += _place(plan.state, int(mark), int(marks))
     done, frames = words.number(said.get("frames_done")), words.number(said.get("frames"))
     if math.isfinite(done) and frames > 0:
         now += f" · {done:.0f} of {frames:.0f} frames"
-    return now, ", ".join(_then(said))
+    return now, ", ".join(_then(plan.state, said))
 
 
-def _then(said: Mapping[str, Scalar]) -> Iterator[str]:
+def _place(state: str, mark: int, marks: int) -> str:
+    """Where the run stands among its marks; mark: the last one it reached."""
+    if not state.startswith("discharging"):
+        return f" · mark {mark} of {marks}"
+    return f" to mark {mark + 1} of {marks}" if mark < marks else " to the cut-off"
+
+
+def _then(state: str, said: Mapping[str, Scalar]) -> Iterator[str]:
     """What is known of what comes, piece by piece."""
     if said.get("reason"):
         yield str(said["reason"])
+    left = words.number(said.get("cell_seconds_left"))
+    relaxing = state.startswith("relaxing")
+    if relaxing and math.isfinite(left):
+        yield f"{words.cell_time(left)} until the scan"
+    following = str(said.get("next_mark", ""))
     if said.get("next"):
         yield f"next: {said['next']}"
-    elif said.get("next_mark"):
-        yield f"next mark: {said['next_mark']}"
-    cell_left = words.number(said.get("cell_seconds_left"))
-    if math.isfinite(cell_left):
-        yield f"{words.duration(cell_left)} of cell time until then"
-    left = words.number(said.get("remaining_s"))
-    if math.isfinite(left):
-        yield f"{words.duration(left)} left"
+    elif following.startswith("cut-off"):
+        yield f"next: {following}"
+    elif following:
+        yield f"next mark: {following}"
+    if not relaxing and math.isfinite(left):
+        yield f"{words.cell_time(left)} until then"
+    wall_left = words.number(said.get("remaining_s"))
+    if math.isfinite(wall_left):
+        yield f"{words.duration(wall_left)} left"

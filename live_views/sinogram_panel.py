@@ -66,7 +66,7 @@ class SinogramPanel(Card):
             label_axis(item, side, f"{dim} ({unit})" if unit else dim, theme)
         item.setXRange(cols[0], cols[0] + cols[1], padding=0)
         item.setYRange(rows[0], rows[0] + rows[1], padding=0)
-        unit = f" ({unit_text(result.unit)})" if result.unit else " (arb. u.)"
+        unit = f" ({unit_text(result.unit)})" if result.unit else " (arb. units)"
         self.colours.set(low, high, table, "peak intensity" + unit)
         self.colours.show()
         lines = int(np.isfinite(result.values).any(axis=1).sum())

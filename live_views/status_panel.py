@@ -82,7 +82,7 @@ class StatusPanel(QtWidgets.QFrame):
         self.pill.setMinimumWidth(self.pill.sizeHint().width())
         history = model.history
         if len(history):
-            since = words.duration(history.state_since())
+            since = words.cell_time(history.state_since())
             self.cells["cell"].say(f"{history.voltage_v[-1]:.3f} V, for {since}", theme.text)
         progress = words.progress(model)
         tone = theme.fault if progress.level == "fault" else theme.text
@@ -93,12 +93,15 @@ class StatusPanel(QtWidgets.QFrame):
         self.cells["lag"].say(
             f"{lag:.1f} s" if math.isfinite(lag) else "–", theme.warning if slow else theme.text
         )
-        lost = model.lost()
-        self.cells["lost"].say(str(lost), theme.fault if lost else theme.good)
+        lost = words.lost(model)
+        self.cells["lost"].say(lost.text, theme.level(lost.level))
         free = words.disk_free(model)
         low = math.isfinite(free) and free < 5e9
         self.cells["disk free"].say(words.size(free), theme.fault if low else theme.text)
         self.show_connection(model)
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()  # a picture may be taken before the next event gives texts their room
 
     def show_connection(self, model: RunModel) -> None:
         """Say who is there; ages go on while nothing arrives."""

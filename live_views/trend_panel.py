@@ -11,7 +11,7 @@ from .model import RunModel
 from .quantities import known
 from .theme import Theme
 from .view_state import ViewState
-from .words import number, with_uncertainty
+from .words import marks, number, with_uncertainty
 
 Row = tuple[int, float, float, float, float, float]
 
@@ -80,11 +80,9 @@ class TrendPanel(Card):
         low, high = float(values.min()), float(values.max())
         pad = 0.12 * (high - low) or 0.01
         self.plot.setYRange(low - pad, high + pad, padding=0)
-        first, last = table[0, 0], max(table[-1, 0], table[0, 0] + 3)
+        first, last = pauses_shown(table[:, 0], marks(model))
         self.plot.setXRange(first - 0.5, last + 0.5, padding=0)
-        whole = [
-            (int(k), str(int(k))) for k in np.arange(first, last + 1, max(1, (last - first) // 10))
-        ]
+        whole = [(k, str(k)) for k in range(first, last + 1, max(1, (last - first) // 10))]
         self.plot.getPlotItem().getAxis("bottom").setTicks([whole])
         for scan in model.scans():
             result = scan.result("lattice_parameter")
@@ -92,6 +90,12 @@ class TrendPanel(Card):
                 window = (number(result.attrs[f"forbidden_{k}"]) for k in ("low", "high"))
                 self._window.setRegion(tuple(window))
                 self._window.setVisible(True)
+
+
+def pauses_shown(numbers: np.ndarray, planned: int) -> tuple[int, int]:
+    """First and last pause of the axis: those planned, else room for three more than the first."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    return (min(1, first), max(planned, last)) if planned else (first, max(last, first + 3))
 
 
 def across_pauses(model: RunModel, picked: tuple[int, int] | None) -> list[Row]:

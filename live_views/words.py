@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from .model import RunModel, ScanRecord, is_cell_fault
+from .plan_report import is_over as is_over
+from .plan_report import number as number
 
 SILENT_AFTER_S = 3.5  # components report about once a second: three reports missed
-_OVER = ("stopped", "finished", "closed", "done", "ended", "complete", "left", "failed")
 _PROCESSOR = ("absorber", "processor", "process")
 
 
@@ -55,19 +56,6 @@ def size(octets: float) -> str:
     return f"{octets:.1f} TB"
 
 
-def number(value: object) -> float:
-    """value as a float; nan where it is no number."""
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return float("nan")
-
-
-def is_over(state: str) -> bool:
-    """True where a component said that it ended of its own accord."""
-    return state.lower().startswith(_OVER)
-
-
 def cell(model: RunModel) -> Said:
     """The cell's state in words: does current flow, is it safe?"""
     history = model.history
@@ -78,9 +66,14 @@ def cell(model: RunModel) -> Said:
     if is_cell_fault(state):
         known = {"LIMIT": "LIMIT REACHED", "DISCONNECTED": "POTENTIOSTAT DISCONNECTED"}
         return Said(known.get(upper, upper.replace("_", " ")), "fault")
+    at_rest = "OCV" in upper or "PAUSE" in upper or "FINISH" in upper
+    plan = model.status("plan")
+    if at_rest and plan is not None and is_over(plan.state):
+        word = next((w for w in ("FAILED", "STOPPED") if plan.state.upper().startswith(w)), "")
+        return Said(f"AT OPEN CIRCUIT · RUN {word or 'FINISHED'}", "warning" if word else "good")
     if "OCV" in upper or "PAUSE" in upper:
         return Said("PAUSED AT OPEN CIRCUIT", "good")
-    if "FINISH" in upper:
+    if at_rest:
         return Said("FINISHED, OPEN CIRCUIT", "good")
     if "RUN" in upper:
         if abs(current) < 1e-12:
@@ -102,6 +95,9 @@ def trouble(model: RunModel) -> Said:
         if over:
             return Said(f"{ended}, hub closed", "fault" if level == "fault" else "quiet")
         return Said(f"no data from the hub for {_seconds(silence)}", "fault")
+    short = model.plan.short(model.clock())
+    if short:
+        return Said(short[-1].text(), "fault")
     for name, heard in model.components.items():
         age = model.age_s(name)
         if age > SILENT_AFTER_S and not is_over(heard.status.state) and not over:
@@ -122,6 +118,19 @@ def connected(model: RunModel) -> str:
             stem = name.rstrip("0123456789").rstrip("-_ ") or name
             kinds[stem] = kinds.get(stem, 0) + 1
     return ", ".join(k if n == 1 else f"{n} {k}s" for k, n in sorted(kinds.items())) or "nobody"
+
+
+def lost(model: RunModel) -> Said:
+    """Frames lost or failed, and frames that the detector took and that never came."""
+    gone = model.lost()
+    missing = sum(s.taken - s.arrived for s in model.plan.short(model.clock()))
+    text = f"{gone}, {missing} not arrived" if missing else str(gone)
+    return Said(text, "fault" if gone or missing else "good")
+
+
+def cell_time(seconds: float) -> str:
+    """A duration on the potentiostat's clock, which a simulation may run faster than the wall's."""
+    return f"{duration(seconds)} of cell time"
 
 
 def frames_per_s(model: RunModel) -> float:
@@ -153,8 +162,7 @@ def disk_free(model: RunModel) -> float:
 
 def marks(model: RunModel) -> int:
     """How many pauses the plan has; 0 where it does not say."""
-    value = next((number(v) for v in model.values("marks")), float("nan"))
-    return int(value) if math.isfinite(value) and 0 < value < 10_000 else 0
+    return model.plan.marks
 
 
 def progress(model: RunModel) -> Said:

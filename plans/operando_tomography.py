@@ -40,11 +40,18 @@ class CellSilent(RuntimeError):
 
 @dataclass(slots=True)
 class _Progress:
-    """Where the experiment stands."""
+    """Where the experiment stands.
+
+    mark: the last mark reached, counted from 1; 0 before the first; mark_at: it, in words
+    marks_taken: how many marks have their whole tomogram
+    next_mark: what the discharge leads to next, a mark or the cut-off, in words
+    """
 
     report: Report
     marks: int
     mark: int = 0
+    mark_at: str = ""
+    marks_taken: int = 0
     number: int = 0
     next_mark: str = ""
     witness: PauseWitness = field(default_factory=PauseWitness)
@@ -54,6 +61,7 @@ class _Progress:
         shown: dict[str, Scalar] = {
             "mark": self.mark,
             "marks": self.marks,
+            "marks_taken": self.marks_taken,
             "scan": self.number,
             "next_mark": self.next_mark,
         }
@@ -146,8 +154,9 @@ def operando_tomography(
         signals = _monitored(potentiostat)
         for name, signal in signals:
             yield from bps.monitor(signal, name=name)
+        stops = [*(mark.words() for mark in wanted), f"cut-off {cutoff_v:g} V"]
+        progress.next_mark = stops[0]
         for place, mark in enumerate(wanted, 1):
-            progress.mark, progress.next_mark = place, mark.words()
             absolute = Mark(time_s=began.time_s + mark.time_s) if mark.time_s else mark
             yield from bps.checkpoint()
             end = yield from _drive(
@@ -155,12 +164,14 @@ def operando_tomography(
             )
             if end == "CUTOFF":
                 break
+            progress.mark, progress.mark_at = place, mark.words()
+            progress.next_mark = stops[place]
             yield from _relax(potentiostat, relaxation_s, progress)
             yield from _scan_until_whole(
                 potentiostat, stage, detector, scan, str(run), attempts, progress
             )
+            progress.marks_taken += 1
         else:
-            progress.next_mark = f"{cutoff_v:g} V"
             yield from bps.checkpoint()
             yield from _drive(
                 potentiostat, Galvanostatic(current_a, None, cutoff_v), "discharging", progress
@@ -288,8 +299,8 @@ def _scan_until_whole(
     for attempt in range(1, attempts + 1):
         progress.number += 1
         notes: dict[str, Scalar] = {"mark": progress.mark, "attempt": attempt}
-        if progress.next_mark:
-            notes["mark_at"] = progress.next_mark
+        if progress.mark_at:
+            notes["mark_at"] = progress.mark_at
 
         def tell(done: int) -> None:
             progress.tell("scanning", frames_done=done, frames=scan.frames())

@@ -18,6 +18,8 @@ COLUMNS = {
     "charge_ah": ("charge", "A h"),
     "temperature_c": ("temperature", "deg C"),
 }
+RUN_HISTORY = "potentiostat"  # of the run; potentiostat_2 where a file holds another
+OUTSIDE_HISTORY = "potentiostat_outside"  # before a run and after it: samples that name none
 DOCUMENT_FIELDS = ("run", "name", "text")
 
 
@@ -62,15 +64,29 @@ def read_documents(group: h5py.Group) -> list[Document]:
     return [Document(*(text.decode() for text in row)) for row in rows]
 
 
-def _samples_group(entry: h5py.Group, run: str) -> h5py.Group:
-    number = 1
-    while True:
-        name = "potentiostat" if number == 1 else f"potentiostat_{number}"
-        if name not in entry:
-            break
-        if entry[name].attrs["run"] == run:
-            return entry[name]
+def history_groups(entry: h5py.Group) -> list[h5py.Group]:
+    """The histories in a file, one a run and one of no run."""
+    return [
+        group
+        for name, group in entry.items()
+        if name.startswith(RUN_HISTORY) and "run" in group.attrs
+    ]
+
+
+def _free_name(entry: h5py.Group, run: str) -> str:
+    base = RUN_HISTORY if run else OUTSIDE_HISTORY
+    number, name = 1, base
+    while name in entry:
         number += 1
+        name = f"{base}_{number}"
+    return name
+
+
+def _samples_group(entry: h5py.Group, run: str) -> h5py.Group:
+    for group in history_groups(entry):
+        if group.attrs["run"] == run:
+            return group
+    name = _free_name(entry, run)
     group = new_group(entry, name, "NXdata", run=run, signal="voltage", sign_rule=SIGN_RULE)
     group.attrs["auxiliary_signals"] = ["current", "charge"]
     group.attrs["axes"] = ["time"]
@@ -79,7 +95,7 @@ def _samples_group(entry: h5py.Group, run: str) -> h5py.Group:
         dataset = group.create_dataset(column, (0,), np.float64, maxshape=(None,), chunks=(1024,))
         dataset.attrs["units"] = units
     group.create_dataset("state", (0,), TEXT, maxshape=(None,), chunks=(1024,))
-    if "default" not in entry.attrs:
+    if entry.attrs.get("default", OUTSIDE_HISTORY) == OUTSIDE_HISTORY:
         entry.attrs["default"] = name
     return group
 

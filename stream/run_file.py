@@ -14,7 +14,7 @@ import numpy as np
 
 from .compression import checksum
 from .frame_table import read_frame
-from .history import read_documents, read_samples
+from .history import history_groups, read_documents, read_samples
 from .messages import Account, Document, Frame, Positions, Result, Samples, ScanStart, ScanStop
 from .nexus import FORMAT, account_of, read_result, read_start, stop_of, text_of
 
@@ -138,20 +138,24 @@ class RunFile:
 
     @_told_in_one_line
     def samples(self, run: str | None = None) -> Samples | None:
-        """The potentiostat's history of run, or of the first one; None where there is none."""
-        for name, group in sorted(self._entry.items()):
-            if name.startswith("potentiostat") and run in (None, str(group.attrs["run"])):
-                return read_samples(group)
-        return None
+        """The potentiostat's history of run; None where there is none.
+
+        Without a run, that of the first scan's; where it has none, the longest in the file.
+        """
+        groups = {str(g.attrs["run"]): g for g in history_groups(self._entry)}
+        if run is None and groups:
+            starts = self.scans()
+            longest = max(groups, key=lambda r: len(groups[r]["time"]))
+            run = starts[0].run if starts and starts[0].run in groups else longest
+        return read_samples(groups[run]) if run in groups else None
 
     @_told_in_one_line
     def histories(self) -> list[Samples]:
         """Every history of the potentiostat in the file, the earliest first.
 
-        What was sampled before the run had a name is one of its own, with run "".
+        What was sampled before the run and after it is one of its own, with run "".
         """
-        groups = [g for n, g in self._entry.items() if n.startswith("potentiostat")]
-        found = [read_samples(group) for group in groups]
+        found = [read_samples(group) for group in history_groups(self._entry)]
         return sorted((s for s in found if s.states), key=lambda s: float(s.wall_s[0]))
 
     @_told_in_one_line

@@ -7,7 +7,7 @@ import pytest
 from operando.live_views.model import RunModel
 from operando.live_views.theme import DARK, LIGHT, configure
 from operando.live_views.window import LiveWindow
-from operando.stream.messages import Focus
+from operando.stream.messages import Focus, Status
 from PySide6 import QtCore, QtGui, QtWidgets
 
 NOW = 1_795_000_000.0
@@ -104,8 +104,8 @@ def test_every_number_in_the_status_line_has_its_unit(open_window, small):
     window.take(small.statuses(NOW, 2, 0.5))
     window.redraw()
     said = texts(window.status)
-    for part in ("PAUSED AT OPEN CIRCUIT", " V, for 1:40", "2 of 4: 50 %", "98 frames/s", "0.2 s",
-                 "412 GB", "connected", "2 reducers"):  # fmt: skip
+    for part in ("PAUSED AT OPEN CIRCUIT", " V, for 1:40 of cell time", "2 of 4: 50 %",
+                 "98 frames/s", "0.2 s", "412 GB", "connected", "2 reducers"):  # fmt: skip
         assert part in said
 
 
@@ -117,6 +117,35 @@ def test_red_is_kept_for_losses(open_window, small):
     window.redraw()
     assert window.status.cells["lost"].value.text() == "4"
     assert has_colour(window.status, DARK.fault, 5)
+
+
+def test_frames_that_never_arrive_are_red_in_the_status_line(open_window, small):
+    now = [0.0]
+    window = open_window(model=RunModel(lambda: now[0], lambda: NOW))
+    window.take([small.start(1), small.account(1, 0.2)])
+    plan = next(s for s in small.statuses(NOW, 1, 0.8) if s.component == "plan")
+    window.take([plan])
+    window.redraw()
+    assert window.status.cells["lost"].value.text() == "0"
+    now[0] = 11.0
+    values = {**plan.values, "frames_done": small.frames}
+    window.take([dataclasses.replace(plan, time=NOW + 11, values=values)])
+    window.redraw()
+    assert window.status.trouble.text() == "detector took 180 frames, only 36 arrived"
+    assert window.status.cells["lost"].value.text() == "0, 144 not arrived"
+    assert has_colour(window.status, DARK.fault, 5)
+    assert "scan 1: detector took 180 frames, only 36 arrived" in window.next.log.toPlainText()
+
+
+def test_a_run_that_missed_a_mark_says_so_in_amber(open_window, small):
+    window = open_window()
+    window.take(small.finished_scan(1))
+    values = {"mark": 1, "marks": 2, "marks_taken": 1}
+    window.take([Status("plan", "finished", NOW, values)])
+    window.redraw()
+    assert window.next.now.text() == "Finished · 1 of 2 marks taken"
+    assert has_colour(window.next.now, DARK.warning, 5)
+    assert "plan: finished · 1 of 2 marks taken" in window.next.log.toPlainText()
 
 
 def test_a_lost_connection_is_said_and_not_shown_as_a_frozen_picture(open_window, small):
@@ -273,16 +302,33 @@ def test_a_frame_that_cannot_be_decoded_is_said_and_the_window_goes_on(open_wind
     assert window.frame.empty.text() == ""
 
 
-def test_rings_lie_where_the_fitted_reflections_are(open_window, small):
-    from operando.live_views.frame_panel import ring_radii
+def test_rings_lie_where_the_fitted_reflections_are(open_window, synthetic):
+    from operando.live_views.frame_panel import ring_points
 
     window = open_window()
-    finished(window, small)
-    row, column, radii = ring_radii(window.model.scan())
-    assert (row, column) == pytest.approx((256.0, 40.0))
-    q = small.reflections(8.192)[0]
+    finished(window, synthetic)
+    points = ring_points(window.model, window.model.scan())
+    first = points[: np.argmax(np.isnan(points).all(1) & (np.arange(len(points)) > 700))]
+    radii = np.hypot(first[:, 0] - 256.0, first[:, 1] - 40.0)
+    q = synthetic.reflections(8.192)[0]
     by_hand = 0.41 / 75e-6 * np.tan(2 * np.arcsin(q * 0.24797 / (4 * np.pi)))
-    assert radii[0] == pytest.approx(by_hand, rel=1e-4)
+    assert radii[np.isfinite(radii)] == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_rings_are_drawn_on_a_detector_that_is_tilted_and_taken_away_on_demand(
+    open_window, synthetic
+):
+    window = open_window()
+    tilted = synthetic.start(1)
+    poni = tilted.poni.replace("Rot1: 0.0", "Rot1: 0.004")
+    window.take([dataclasses.replace(tilted, poni=poni), *synthetic.results(1, 0.4, 1)])
+    window.take([synthetic.frame(1, 7)])
+    window.redraw()
+    assert np.isfinite(window.frame.curves.getData()[0]).sum() > 200
+    with_rings = pixels(window.frame.plot)
+    window.frame.rings.click()
+    assert len(window.frame.curves.getData()[0]) == 0
+    assert (pixels(window.frame.plot) != with_rings).any(-1).sum() > 200
 
 
 def test_a_map_of_another_consumer_can_be_chosen(open_window, small):

@@ -79,6 +79,23 @@ def test_the_cells_state_is_a_word_and_a_colour(model, small, state, current, te
     assert words.cell(model) == words.Said(text, level)
 
 
+@pytest.mark.parametrize(
+    ("state", "text", "level"),
+    [
+        ("finished", "AT OPEN CIRCUIT · RUN FINISHED", "good"),
+        ("stopped", "AT OPEN CIRCUIT · RUN STOPPED", "warning"),
+        ("failed", "AT OPEN CIRCUIT · RUN FAILED", "warning"),
+        ("relaxing", "PAUSED AT OPEN CIRCUIT", "good"),
+    ],
+)
+def test_open_circuit_after_the_run_is_no_pause(model, small, state, text, level):
+    samples = small.samples(40.0)
+    n = samples.time_s.size
+    model.take(dataclasses.replace(samples, states=("HOLD_OCV",) * n))
+    model.take(Status("plan", state, NOW))
+    assert words.cell(model) == words.Said(text, level)
+
+
 def test_a_silent_hub_is_said_in_words(model, clock, small):
     assert words.trouble(model).text == "waiting for the first message from the hub"
     take(model, small.statuses(NOW))
@@ -158,5 +175,27 @@ def test_the_plans_next_step_is_told_in_its_own_words(model, small):
     values = {"mark": 1, "marks": 3, "next_mark": "capacity 0.004 mA h", "cell_seconds_left": 75.0}
     model.take(Status("plan", "discharging", NOW + 9, values))
     now, then = plan_words(model)
-    assert now == "Discharging · mark 1 of 3"
+    assert now == "Discharging to mark 2 of 3"
     assert then == "next mark: capacity 0.004 mA h, 1:15 of cell time until then"
+    model.take(Status("plan", "relaxing", NOW + 10, values))
+    now, then = plan_words(model)
+    assert now == "Relaxing · mark 1 of 3"
+    assert then == "1:15 of cell time until the scan, next mark: capacity 0.004 mA h"
+    last = {"mark": 3, "marks": 3, "next_mark": "cut-off 3 V"}
+    model.take(Status("plan", "discharging", NOW + 11, last))
+    assert plan_words(model) == ("Discharging to the cut-off", "next: cut-off 3 V")
+
+
+def test_a_plan_that_ends_badly_is_asked_for_its_marks_though_it_says_only_why(model):
+    model.take(Status("plan", "scanning", NOW, {"mark": 2, "marks": 3, "marks_taken": 1}))
+    model.take(Status("plan", "failed", NOW + 1, {"reason": "the sample fell off"}))
+    assert plan_words(model) == ("Failed · 1 of 3 marks taken", "the sample fell off")
+    assert model.log[-1].text == "plan: failed · 1 of 3 marks taken"
+    assert model.log[-1].level == "fault"
+
+
+def test_a_plan_that_took_all_its_marks_is_just_finished(model):
+    values = {"mark": 3, "marks": 3, "marks_taken": 3}
+    model.take(Status("plan", "finished", NOW, values))
+    assert plan_words(model) == ("Finished · mark 3 of 3", "")
+    assert model.log[-1].level == "info"

@@ -58,6 +58,11 @@ class Setup:
         self.values.append({"phase": phase, **values})
         self.on_report(phase, values)
 
+    def told(self, *names: str) -> list[tuple[Any, ...]]:
+        """What was reported under these names, phase by phase."""
+        rows = [(v["phase"], *(v[name] for name in names)) for v in self.values]
+        return [row for at, row in enumerate(rows) if at == 0 or row != rows[at - 1]]
+
     def documents(self, name: str) -> list[dict[str, Any]]:
         return [
             orjson.loads(m.text)
@@ -126,7 +131,19 @@ def test_the_experiment_runs_from_mark_to_mark_to_the_cut_off(setup: Setup, unti
     assert [s.trajectory.grid for s in starts] == [(8, 8)] * 2
     assert starts[0].cell.charge_ah == pytest.approx(-2e-6, rel=1e-3)
     assert starts[0].cell.state == "HOLD_OCV"
-    assert starts[0].notes["mark"] == 1
+    assert [(s.notes["mark"], s.notes["mark_at"]) for s in starts] == [
+        (1, "0.002 mAh"), (2, "3.950 V"),
+    ]  # fmt: skip
+    assert setup.told("mark", "next_mark", "marks_taken") == [
+        ("discharging", 0, "0.002 mAh", 0),
+        ("relaxing", 1, "3.950 V", 0),
+        ("scanning", 1, "3.950 V", 0),
+        ("discharging", 1, "3.950 V", 1),
+        ("relaxing", 2, "cut-off 3 V", 1),
+        ("scanning", 2, "cut-off 3 V", 1),
+        ("discharging", 2, "cut-off 3 V", 2),
+        ("finished", 2, "", 2),
+    ]
     assert [s.reason for s in setup.line.of_stream("ScanStop")] == ["complete", "complete"]
     assert abs(setup.line.simulation.instrument.charge_ah) == pytest.approx(1.43e-5, rel=0.05)
     start, *inner = setup.documents("start")
@@ -166,6 +183,7 @@ def test_the_cut_off_before_a_mark_ends_the_run(setup: Setup) -> None:
     uids = run_safely(setup.engine, setup.plan(marks), setup.cell)
     assert len(uids) == 2
     assert setup.is_safe()
+    assert setup.told("mark", "marks", "marks_taken")[-1] == ("finished", 1, 2, 1)
 
 
 @pytest.mark.parametrize("where", PHASES)

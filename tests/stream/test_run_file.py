@@ -164,6 +164,62 @@ def test_every_message_comes_back_as_it_was_recorded(recorded):
         assert run.experiment_text == "name: test Å\n"
 
 
+def sampled(run, first, end):
+    whole = samples(end)
+    columns = {
+        f.name: getattr(whole, f.name)[first:] for f in dataclasses.fields(whole) if f.name != "run"
+    }
+    return Samples(run=run, **columns)
+
+
+def record(path, *messages):
+    with Recorder(path) as recorder:
+        for message in messages:
+            assert recorder.take(message) == ""
+    return path
+
+
+def test_the_runs_own_history_has_the_plain_name_whatever_was_sampled_before_it(tmp_path):
+    path = record(
+        tmp_path / "run.nxs", sampled("", 0, 20), scan_start(), sampled("run", 20, 25),
+        sampled("", 25, 60),
+    )  # fmt: skip
+    with h5py.File(path) as file:
+        entry = file["entry"]
+        assert entry["potentiostat"].attrs["run"] == "run"
+        assert entry["potentiostat_outside"].attrs["run"] == ""
+        assert entry.attrs["default"] == "potentiostat"
+    with open_run(path) as run:
+        assert same(run.samples(), sampled("run", 20, 25))
+        assert same(run.samples("run"), sampled("run", 20, 25))
+        assert run.samples("").time_s.tolist() == [*range(20), *range(25, 60)]
+        assert run.samples("another") is None
+        assert {s.run for s in run.histories()} == {"", "run"}
+
+
+def test_a_run_that_was_recorded_under_the_second_name_is_found(tmp_path):
+    path = record(tmp_path / "old.nxs", sampled("", 0, 9), scan_start(), sampled("run", 9, 12))
+    with h5py.File(path, "r+") as file:
+        file["entry"].move("potentiostat", "potentiostat_2")
+        file["entry"].move("potentiostat_outside", "potentiostat")
+    with open_run(path) as run:
+        assert same(run.samples(), sampled("run", 9, 12))
+
+
+def test_without_a_scan_the_longest_history_is_the_runs(tmp_path):
+    path = record(tmp_path / "a.nxs", sampled("", 0, 3), sampled("run", 3, 12))
+    with open_run(path) as run:
+        assert same(run.samples(), sampled("run", 3, 12))
+
+
+def test_a_second_run_in_one_file_has_a_history_of_its_own(tmp_path):
+    path = record(tmp_path / "b.nxs", sampled("run", 0, 9), sampled("later", 9, 50), scan_start())
+    with h5py.File(path) as file:
+        assert file["entry/potentiostat_2"].attrs["run"] == "later"
+    with open_run(path) as run:
+        assert same(run.samples(), sampled("run", 0, 9))
+
+
 def test_a_run_without_anything_reads_as_that(tmp_path):
     Recorder(tmp_path / "empty.nxs").close()
     with open_run(tmp_path / "empty.nxs") as run:
