@@ -23,6 +23,7 @@ from .contract import ScanNotForThis
 from .geometry import Binning, ring_table
 from .integration import MEAN, TRIMMED, Integrator
 from .kernels.azimuthal import ROWS
+from .kernels.fbp import GROUP
 from .labels import Labels
 from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights, roots_of
 from .lattice_map import LatticeMap
@@ -68,7 +69,9 @@ class Xrdct:
             peak_sum_weights(self._model, self._table.centres),
         )
         voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
-        self._most = max(1, round(LIVE_WORK / (voxels * max(self._used.size, 1))))
+        most = round(LIVE_WORK / (voxels * max(self._used.size, 1)))
+        # one more than whole groups would cost a pass through the volume of its own
+        self._most = most - most % GROUP if most > GROUP else max(1, most)
         self._inside = self._circle(self._tomogram.columns)
         self._map = self._new_map()
         self._seen = np.zeros(start.frames, np.bool_)
