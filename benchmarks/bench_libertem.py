@@ -34,7 +34,8 @@ DIFFERENT = 16
 MASKS = 64
 PIXEL_M = 75e-6
 PONI = (
-    f"poni_version: 2\nDetector: Detector\nDetector_config: {json.dumps({'pixel1': PIXEL_M, 'pixel2': PIXEL_M})}\n"
+    "poni_version: 2\nDetector: Detector\n"
+    f"Detector_config: {json.dumps({'pixel1': PIXEL_M, 'pixel2': PIXEL_M})}\n"
     "Distance: 0.2\nPoni1: 0.0192\nPoni2: 0.0192\nWavelength: 2.47968e-11\n"
 )
 Q_RANGE = (0.01, 2.6)
