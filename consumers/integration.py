@@ -54,8 +54,8 @@ class Integrator:
         out = np.empty((ROWS, table.centres.size), np.float32)
         if self._estimator == "mean":
             mean_patterns(
-                counts, self._limit, table.ring, table.width, table.ring_width, table.ring_pixels,
-                np.empty((3, table.centres.size + 1), np.int64), out,
+                counts, self._limit, table.ring, table.pixels.open, table.width, table.ring_width,
+                table.ring_pixels, np.empty((3, table.centres.size + 1), np.int64), out,
             )  # fmt: skip
         else:
             exact = self._estimator == "trimmed"

@@ -44,6 +44,7 @@ class RingPixels(NamedTuple):
     """Every pixel's ring and width, as the kernels want them.
 
     word: (pixels,) uint32, ring << bits | dev; the number of rings for a masked pixel
+    open: (pixels / LANES,) uint64, a bit for each pixel that is not masked
     unit: of dev; classes: number of counts that are cells of their own
     first: shifted float32 bits of the intensity `classes`, where the other cells begin
     cells: number of other cells
@@ -51,6 +52,7 @@ class RingPixels(NamedTuple):
     """
 
     word: NDArray[np.uint32]
+    open: NDArray[np.uint64]
     bits: int
     unit: float
     classes: int
@@ -65,13 +67,13 @@ class Tally(NamedTuple):
 
     classes: (rings + 1, MAX_CLASSES) packed pixels and dev of each count
     cells: (rings + 1, cells, 2) the same of every cell, and the sum of its counts
-    octaves: (rings + 1,) a bit for every PER_OCTAVE cells in use
+    octaves: (rings + 1, cells / PER_OCTAVE) uint8, 1 where one of PER_OCTAVE cells is in use
     lost: (rings + 1,) saturated pixels, packed
     """
 
     classes: I64
     cells: I64
-    octaves: I64
+    octaves: NDArray[np.uint8]
     lost: I64
 
 
@@ -93,8 +95,11 @@ def ring_pixels(ring: NDArray[np.integer[Any]], width: F64, rings: int) -> RingP
     first = int(np.float32(classes).view(np.int32)) >> _SHIFT
     dev_sum = np.bincount(ring, dev, rings + 1)[:rings].astype(np.int64)
     pixels = np.bincount(ring, minlength=rings + 1)[:rings].astype(np.int64)
+    in_ring = np.zeros(-(-ring.size // LANES) * LANES, np.bool_)
+    in_ring[: ring.size] = ring < rings
     return RingPixels(
         word=(ring.astype(np.int64) << bits | dev).astype(np.uint32),
+        open=np.packbits(in_ring, bitorder="little").view(np.uint64),
         bits=bits,
         unit=unit,
         classes=classes,
@@ -111,7 +116,7 @@ def tally_for(pixels: RingPixels) -> Tally:
     return Tally(
         np.zeros((rings + 1, MAX_CLASSES), np.int64),
         np.zeros((rings + 1, pixels.cells, 2), np.int64),
-        np.zeros(rings + 1, np.int64),
+        np.zeros((rings + 1, pixels.cells // PER_OCTAVE), np.uint8),
         np.zeros(rings + 1, np.int64),
     )
 
@@ -144,8 +149,9 @@ def intensity_of(cell: int, first: int) -> float:
 
 @njit(**KERNEL)
 def _count(
-    counts: Counts, limit: Any, words: NDArray[np.uint32], bits: int, unit: float, class_count: Any,
-    first: int, classes: I64, cells: I64, octaves: I64, lost: I64,
+    counts: Counts, limit: Any, words: NDArray[np.uint32], open: NDArray[np.uint64], bits: int,
+    unit: float, class_count: Any, first: int, classes: I64, cells: I64,
+    octaves: NDArray[np.uint8], lost: I64,
 ) -> None:  # fmt: skip
     """As count(). Arrays come one by one: those in a tuple Numba counts as in use at every turn."""
     low_bits = np.uint32((1 << bits) - 1)
@@ -156,6 +162,7 @@ def _count(
             bright = np.uint64(0)
             for i in range(start, counts.size):
                 bright |= np.uint64(counts[i] != 0) << np.uint64(i - start)
+        bright &= open[start // LANES]
         while bright != np.uint64(0):
             i = start + lowest_bit(bright)
             bright &= bright - np.uint64(1)
@@ -171,7 +178,7 @@ def _count(
                 cell = cell_of(key_of(v, dev, unit), first, cells.shape[1])
                 cells[ring, cell, 0] += packed
                 cells[ring, cell, 1] += np.int64(v)
-                octaves[ring] |= np.int64(1) << np.int64(cell // np.uint32(PER_OCTAVE))
+                octaves[ring, cell // np.uint32(PER_OCTAVE)] = 1
 
 
 @njit(**KERNEL)
@@ -182,14 +189,21 @@ def count(counts: Counts, limit: int, pixels: RingPixels, tally: Tally) -> None:
     limit: counts at or above which a pixel is left out of this frame
     """
     _count(
-        counts, limit, pixels.word, pixels.bits, pixels.unit, np.uint64(pixels.classes),
-        pixels.first, tally.classes, tally.cells, tally.octaves, tally.lost,
+        counts, limit, pixels.word, pixels.open, pixels.bits, pixels.unit,
+        np.uint64(pixels.classes), pixels.first,
+        tally.classes, tally.cells, tally.octaves, tally.lost,
     )  # fmt: skip
 
 
 @njit(**KERNEL)
 def complete(
-    b: int, total: I64, class_count: int, classes: I64, cells: I64, octaves: I64, lost: I64
+    b: int,
+    total: I64,
+    class_count: int,
+    classes: I64,
+    cells: I64,
+    octaves: NDArray[np.uint8],
+    lost: I64,
 ) -> tuple[int, int]:
     """Pixels of ring b, packed, and its counts; completes class 0."""
     others = np.int64(0)
@@ -198,11 +212,10 @@ def complete(
         packed = classes[b, v]
         others += packed
         counted += v * (packed >> PIXEL_SHIFT)
-    used = np.uint64(octaves[b])
-    while used != np.uint64(0):
-        start = lowest_bit(used) * PER_OCTAVE
-        used &= used - np.uint64(1)
-        for cell in range(start, start + PER_OCTAVE):
+    for octave in range(octaves.shape[1]):
+        if octaves[b, octave] == 0:
+            continue
+        for cell in range(octave * PER_OCTAVE, (octave + 1) * PER_OCTAVE):
             others += cells[b, cell, 0]
             counted += cells[b, cell, 1]
     valid = total[b] - lost[b]
@@ -211,16 +224,17 @@ def complete(
 
 
 @njit(**KERNEL)
-def clear(b: int, class_count: int, classes: I64, cells: I64, octaves: I64, lost: I64) -> None:
+def clear(
+    b: int, class_count: int, classes: I64, cells: I64, octaves: NDArray[np.uint8], lost: I64
+) -> None:
     """Forget what was counted in ring b."""
     for v in range(class_count):
         classes[b, v] = 0
-    used = np.uint64(octaves[b])
-    while used != np.uint64(0):
-        start = lowest_bit(used) * PER_OCTAVE
-        used &= used - np.uint64(1)
-        for cell in range(start, start + PER_OCTAVE):
+    for octave in range(octaves.shape[1]):
+        if octaves[b, octave] == 0:
+            continue
+        for cell in range(octave * PER_OCTAVE, (octave + 1) * PER_OCTAVE):
             cells[b, cell, 0] = 0
             cells[b, cell, 1] = 0
-    octaves[b] = 0
+        octaves[b, octave] = 0
     lost[b] = 0

@@ -38,25 +38,26 @@ def nonzero_lanes(typing: Any, array: Any, start: Any) -> Any:
 
 
 @intrinsic
-def any_lane_from(typing: Any, array: Any, start: Any, limit: Any) -> Any:
-    """Whether one of LANES unsigned elements from start on is limit or more; limit fits them."""
+def lanes_from(typing: Any, array: Any, start: Any, limit: Any) -> Any:
+    """Bit j says whether array[start + j], unsigned, is limit or more; LANES are there."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = _lanes(context, builder, signature.args[0], *arguments[:2])
-        element = lanes.type.element
-        bound = arguments[2]
-        if element.width < bound.type.width:
-            bound = builder.trunc(bound, element)
-        first = builder.insert_element(
-            ir.Constant(lanes.type, ir.Undefined), bound, ir.Constant(ir.IntType(32), 0)
-        )
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-        same = builder.shuffle_vector(first, first, zeros)
-        bits = builder.icmp_unsigned(">=", lanes, same)
-        found = builder.bitcast(bits, ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", found, ir.Constant(ir.IntType(LANES), 0))
+        element, limit = lanes.type.element, arguments[2]
+        beyond = ir.Constant(ir.IntType(1), 0)
+        if element.width < limit.type.width:  # a limit that no element can reach
+            beyond = builder.icmp_unsigned(
+                ">", limit, ir.Constant(limit.type, 2**element.width - 1)
+            )
+            limit = builder.trunc(limit, element)
+        zero = ir.Constant(ir.IntType(32), 0)
+        first = builder.insert_element(ir.Constant(lanes.type, ir.Undefined), limit, zero)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+        bits = builder.icmp_unsigned(">=", lanes, builder.shuffle_vector(first, first, everywhere))
+        word = builder.bitcast(bits, ir.IntType(LANES))
+        return builder.select(beyond, ir.Constant(ir.IntType(LANES), 0), word)
 
-    return types.boolean(array, types.int64, types.uint64), generate
+    return types.uint64(array, types.int64, types.uint64), generate
 
 
 @intrinsic
