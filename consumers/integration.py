@@ -11,16 +11,17 @@ from ..stream.messages import ScanStart
 from .contract import FrameError
 from .geometry import RingTable, SplitTable, saturation_of
 from .kernels.azimuthal import ROWS, mean_patterns
+from .kernels.clipped import clipped_patterns
 from .kernels.splitting import split_patterns
 from .kernels.trimmed import Scratch, scratch_for, trimmed_patterns
 
 MEAN, ROBUST, SIGMA_MEAN, SIGMA_ROBUST, PIXELS = range(ROWS)
-TRIMMED, SIGMA_TRIMMED = ROBUST, SIGMA_ROBUST
 
 # What a pattern's robust row holds. trimmed_fast differs from trimmed by less than a tenth of its
 # standard error: tests/consumers/test_trimmed.py holds it to that, docs/explanations/kernels.md
 # says where the rest comes from.
-ESTIMATORS = ("trimmed", "trimmed_fast", "mean")
+ESTIMATORS = ("trimmed", "trimmed_fast", "clipped", "mean")
+FEW_COUNTS = 5.0  # a pixel, below which a trimmed mean is biased by more than a hundredth
 
 
 class Integrator:
@@ -39,7 +40,7 @@ class Integrator:
         self._shape = start.detector.shape
         self._table = table
         self._trim = trim
-        self._estimator = "mean" if trim == 0 else estimator
+        self._estimator = "mean" if trim == 0 and estimator != "clipped" else estimator
         self._limit = np.uint64(saturation_of(start.detector))
         self._own = threading.local()  # buffers of each thread that reduces
 
@@ -58,10 +59,12 @@ class Integrator:
                 table.ring_pixels, np.empty((3, table.centres.size + 1), np.int64), out,
             )  # fmt: skip
         else:
-            exact = self._estimator == "trimmed"
-            trimmed_patterns(
-                counts, self._limit, table.pixels, self._trim, exact, self._scratch(), out
-            )
+            scratch = self._scratch()
+            if self._estimator == "clipped":
+                clipped_patterns(counts, self._limit, table.pixels, scratch.tally, out)
+            else:
+                exact = self._estimator == "trimmed"
+                trimmed_patterns(counts, self._limit, table.pixels, self._trim, exact, scratch, out)
         return out
 
     def _scratch(self) -> Scratch:
@@ -82,7 +85,7 @@ class SplittingIntegrator:
         self._limit = saturation_of(start.detector)
 
     def __call__(self, index: int, pixels: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The pattern of one frame, (ROWS, rings); TRIMMED and its sigma are nan.
+        """The pattern of one frame, (ROWS, rings); ROBUST and its sigma are nan.
 
         Raises FrameError.
         """
@@ -94,6 +97,13 @@ class SplittingIntegrator:
             table.upper, table.width, np.empty((4, table.centres.size)), out,
         )  # fmt: skip
         return out
+
+
+def bias_warning(estimator: str, trim: float, counts: float) -> str:
+    """What has to be said of an estimator at so many counts a pixel; "" where all is well."""
+    if estimator.startswith("trimmed") and trim > 0 and counts < FEW_COUNTS:
+        return f"trimmed mean of {counts:.2g} counts a pixel is biased low; 'clipped' is not"
+    return ""
 
 
 def check_frame(scan: str, index: int, pixels: NDArray[np.generic], shape: tuple[int, int]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 
 from ..stream.messages import Array, Result, Scalar, ScanStart
+
+log = logging.getLogger(__name__)
 
 
 class Labels:
@@ -18,12 +21,19 @@ class Labels:
         self._revision = 0
         self._completeness = 0.0
         self._final = False
+        self._warned = False
 
     def next_revision(self, frames: int, final: bool) -> None:
         """What comes now is newer and rests on so many frames."""
         self._revision += 1
         self._completeness = frames / max(self._start.frames, 1)
         self._final = final
+
+    def warn(self, warning: str) -> None:
+        """Log a warning about the scan, the first of all only."""
+        if not self._warned:
+            self._warned = True
+            log.warning("scan %s, %s: %s", self._start.scan, self._consumer, warning)
 
     def result(
         self,

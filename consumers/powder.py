@@ -11,10 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stream.messages import Array, Focus, Positions, Result, ScanStart
+from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
 from .geometry import UNITS, Binning, ring_table, split_table
-from .integration import MEAN, SIGMA_MEAN, SIGMA_TRIMMED, TRIMMED, Integrator, SplittingIntegrator
+from .integration import (
+    ESTIMATORS,
+    MEAN,
+    ROBUST,
+    SIGMA_MEAN,
+    SIGMA_ROBUST,
+    Integrator,
+    SplittingIntegrator,
+    bias_warning,
+)
 from .kernels.azimuthal import ROWS
 from .labels import Labels
 from .peaks import find_peaks, fit_peaks_at
@@ -43,9 +52,10 @@ class PowderConfig:
     peak_window: float = 0.06
 
     def __post_init__(self) -> None:
-        if self.estimator not in ("trimmed", "mean") or not 0 <= self.trim < 1:
+        if self.estimator not in ESTIMATORS or not 0 <= self.trim < 1:
             raise ValueError(
-                f"powder: estimator {self.estimator!r} and trim {self.trim}: 'trimmed' or 'mean', "
+                f"powder: estimator {self.estimator!r} and trim {self.trim}: "
+                f"one of {', '.join(ESTIMATORS)}, "
                 "and 0 <= trim < 1 are needed"
             )
         if self.split and self.estimator != "mean":
@@ -71,9 +81,9 @@ class Powder:
         else:
             rings = ring_table(start, binning, config.polarisation)
             self._centres = rings.centres
-            self._integrate = Integrator(start, rings, config.trim)
-        trimmed = config.estimator == "trimmed"
-        self._rows = (TRIMMED, SIGMA_TRIMMED) if trimmed else (MEAN, SIGMA_MEAN)
+            self._integrate = Integrator(start, rings, config.trim, config.estimator)
+        plain = config.estimator == "mean"
+        self._rows = (MEAN, SIGMA_MEAN) if plain else (ROBUST, SIGMA_ROBUST)
         self._patterns = np.full((start.frames, config.bins), np.nan, np.float32)
         self._sigmas = np.full_like(self._patterns, np.nan)
         self._seen = np.zeros(start.frames, np.bool_)
@@ -82,6 +92,17 @@ class Powder:
     def reduce(self, index: int, pixels: NDArray[np.generic]) -> Array:
         """The frame's pattern, (5, bins): mean, trimmed mean, sigma of each, pixels."""
         return self._integrate(index, pixels)
+
+    def _about(self, mean: NDArray[np.float64]) -> dict[str, Scalar]:
+        """The estimator, and a warning where it is biased."""
+        config, known = self._config, mean[np.isfinite(mean)]
+        counts = float(np.median(known)) if known.size else float("nan")
+        about: dict[str, Scalar] = {"estimator": config.estimator, "counts_per_pixel": counts}
+        warning = bias_warning(config.estimator, config.trim, counts)
+        if warning:
+            about["warning"] = warning
+            self._labels.warn(warning)
+        return about
 
     def absorb(self, index: int, array: Array) -> None:
         """Keep a frame's pattern."""
@@ -111,8 +132,9 @@ class Powder:
         mean = seen.mean(axis=0)
         sigma = np.sqrt((self._sigmas[self._seen].astype(np.float64) ** 2).sum(axis=0)) / len(seen)
         yield self._labels.result(
-            "pattern", "photons/pixel", (axis,), {axis: x}, {axis: unit}, mean, uncertainty=sigma
-        )
+            "pattern", "photons/pixel", (axis,), {axis: x}, {axis: unit}, mean, uncertainty=sigma,
+            attrs=self._about(mean),
+        )  # fmt: skip
         if final or self._patterns.size <= MOST_LIVE_VALUES:
             yield self._labels.result(
                 "patterns", "photons/pixel", ("frame", axis),

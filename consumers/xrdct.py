@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
 from .geometry import Binning, ring_table
-from .integration import MEAN, TRIMMED, Integrator
+from .integration import MEAN, ROBUST, Integrator, bias_warning
 from .kernels.azimuthal import ROWS
 from .kernels.fbp import GROUP
 from .labels import Labels
@@ -33,7 +33,6 @@ from .xrdct_config import XrdctConfig
 LIVE_WORK = (
     1.2e9  # voxels times channels times projections for one live answer; a tenth of a second
 )
-FEW_COUNTS = 5.0  # a pixel, below which a trimmed mean is biased by more than a hundredth
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -55,8 +54,8 @@ class Xrdct:
         self._table = ring_table(
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
-        self._integrate = Integrator(start, self._table, config.trim)
-        self._row = TRIMMED if config.estimator == "trimmed" else MEAN
+        self._integrate = Integrator(start, self._table, config.trim, config.estimator)
+        self._row = MEAN if config.estimator == "mean" else ROBUST
         self._model = config.lattice_model()
         self._used = channels_used(self._model, self._table.centres)
         fixed = config.rotation_centre_um
@@ -229,8 +228,10 @@ class Xrdct:
             "estimator": self._config.estimator,
             "counts_per_pixel": counts,
         }
-        if self._config.estimator == "trimmed" and self._config.trim > 0 and counts < FEW_COUNTS:
-            about["warning"] = f"trimmed mean of {counts:.2g} counts a pixel is biased low"
+        warning = bias_warning(self._config.estimator, self._config.trim, counts)
+        if warning:
+            about["warning"] = warning
+            self._labels.warn(warning)
         return about
 
     def _searcher(self, final: bool) -> LatticeSearch:

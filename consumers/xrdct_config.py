@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from .integration import ESTIMATORS
 from .lattice import ALUMINIUM_A, ALUMINIUM_HKL, Hkl, LatticeModel, roots_of
 
 
@@ -15,7 +16,9 @@ class XrdctConfig:
     """How XRD-CT scans are analysed.
 
     q_min, q_max [1/Å], bins: the pattern's axis
-    estimator: "trimmed" or "mean", which of the two makes the volume
+    estimator: of every ring, what makes the volume: "trimmed", "trimmed_fast" (within 0.06 standard
+        errors of it up to 1000 counts a pixel), "clipped" (without what Poisson statistics do not
+        allow; not biased at few counts) or "mean"
     trim: share of a ring's width cut off in total; 0.1 is 5 % at either end
     polarisation: degree of horizontal polarisation of the beam, -1 to 1
     rotation, translation: names of the trajectory's axes, in deg and um
@@ -71,7 +74,7 @@ class XrdctConfig:
 
     def __post_init__(self) -> None:
         problems = {
-            "estimator is 'trimmed' or 'mean'": self.estimator in ("trimmed", "mean"),
+            f"estimator is one of {', '.join(ESTIMATORS)}": self.estimator in ESTIMATORS,
             "0 <= trim < 1": 0 <= self.trim < 1,
             "0 < a_min < a_max": 0 < self.a_min < self.a_max,
             "0 < width_min <= peak_width <= width_max": 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from operando.consumers.contract import ScanNotForThis
+from operando.consumers.integration import ESTIMATORS
 from operando.consumers.powder import Powder, PowderConfig
 
 RINGS_Q = (1.5, 2.2, 3.1)
@@ -32,7 +33,7 @@ def consume(make_start, **settings):
     return {result.name: result for result in consumer.results(final=True)}
 
 
-@pytest.mark.parametrize("settings", [{}, {"estimator": "trimmed"}, {"split": True}])
+@pytest.mark.parametrize("settings", [{}, *({"estimator": e} for e in ESTIMATORS), {"split": True}])
 def test_rings_are_found_where_the_simulation_put_them(make_start, settings) -> None:
     results = consume(make_start, **settings)
     peaks = results["peaks"]
@@ -68,3 +69,25 @@ def test_what_cannot_be_integrated_is_refused(make_start) -> None:
         PowderConfig(split=True, estimator="trimmed")
     with pytest.raises(ValueError, match="estimator"):
         PowderConfig(estimator="median")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "counts", "warned"),
+    [("trimmed", 1.0, True), ("trimmed_fast", 1.0, True), ("trimmed", 20.0, False),
+     ("clipped", 1.0, False), ("mean", 1.0, False)],
+)  # fmt: skip
+def test_who_trims_few_counts_is_warned_once(
+    make_start, caplog, estimator: str, counts: float, warned: bool
+) -> None:
+    start = make_start(poni=PONI, frames=2)
+    consumer = Powder(PowderConfig(bins=50, estimator=estimator), start)
+    random = np.random.default_rng(1)
+    for i in range(2):
+        pixels = random.poisson(counts, (128, 160)).astype(np.uint16)
+        consumer.absorb(i, consumer.reduce(i, pixels))
+        attrs = next(iter(consumer.results())).attrs
+        assert attrs["estimator"] == estimator
+        assert attrs["counts_per_pixel"] == pytest.approx(counts, rel=0.3)
+        assert ("warning" in attrs) == warned
+    messages = [record.getMessage() for record in caplog.records]
+    assert len([m for m in messages if "biased" in m and start.scan in m]) == int(warned)
