@@ -122,7 +122,10 @@ class SegmentLog:
         self._thread: threading.Thread | None = None
         if sync_s > 0:
             self._thread = threading.Thread(
-                target=self._sync_often, args=(sync_s,), name=f"sync-{self.folder.name}", daemon=True
+                target=self._sync_often,
+                args=(sync_s,),
+                name=f"sync-{self.folder.name}",
+                daemon=True,
             )
             self._thread.start()
 
