@@ -85,7 +85,8 @@ class Damage:
 class Segment:
     """One file of a log.
 
-    first: lower bound of the numbers in it; seed: of its checksums; began: monotonic [s]
+    first: lower bound of the numbers in it; seed: of its checksums
+    began: here, or when it was found [s, monotonic]
     """
 
     path: Path
@@ -268,7 +269,8 @@ def segments_of(folder: Path) -> list[Segment]:
         first, _, seed = path.stem.partition("-")
         if first.isdecimal() and len(seed) == 16:
             try:
-                known = Segment(path, int(first), int(seed, 16), path.stat().st_size, 0.0)
+                size = path.stat().st_size
+                known = Segment(path, int(first), int(seed, 16), size, time.monotonic())
             except (ValueError, OSError):
                 continue
             found.append(known)

@@ -276,7 +276,7 @@ class Spool:
         crowded = self.used > above
         for name in ("frames", "work"):
             for first, segment in self._logs[name].segments.items():
-                old = segment.began > 0 and older_s > 0 and now - segment.began > older_s
+                old = older_s > 0 and now - segment.began > older_s
                 if (crowded or old) and not self._needed(name, first):
                     self._logs[name].let_go(first)
                     self._wanted.pop(first, None)
