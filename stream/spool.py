@@ -74,7 +74,7 @@ class PutAgain:
     seq: int
     group: str
     stored: Stored
-    parts: Payload
+    parts: list[memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +321,17 @@ class Spool:
     def _damaged(self, what: str) -> None:
         log.error("spool: %s", what)
         self.damages.append(what)
+
+
+def read_spool(folder: Path, damaged: Callable[[str], None]) -> Iterator[Past]:
+    """Everything in the spool of a run that is over, in order; damage is told and left out."""
+    for name, record in in_order(folder, damaged):
+        stored = Stored(record.number, 0, record.place, tuple)
+        past = read_past(record, stored)
+        if past is None:
+            damaged(f"{name}: record {record.number} is none of ours")
+        else:
+            yield past
 
 
 def in_order(folder: Path, damaged: Callable[[str], None]) -> Iterator[tuple[str, Record]]:
