@@ -49,6 +49,7 @@ from .wire_ops import (
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+ASK_AGAIN_S = 1.0
 KEPT_SENDERS = 4096  # peers whose last number is remembered
 BATCH = 64  # messages taken before members are served again
 SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
@@ -103,6 +104,7 @@ class Hub:
         self._spool: Spool | None = None
         self._spool_trouble = ""
         self._groups_of: dict[bytes, str] = {}
+        self._asked: dict[bytes, float] = {}
         self._ignored = 0
         self._refused = 0
         self._frames = 0
@@ -242,7 +244,7 @@ class Hub:
                 if peer is not None:
                     peer.last_heard = now
                 else:
-                    self._send(member, Who(), ())
+                    self._ask_who(member, now)
             case Hello():
                 self._hello(identity, op, now)
             case Bye():
@@ -260,6 +262,7 @@ class Hub:
         if op.role not in ("reduce", "absorb", "all") or op.credit < 1:
             raise WireError(f"hello as {op.role!r} with credit {op.credit}")
         self._groups_of[identity] = op.group
+        self._asked.pop(identity, None)
         group.hello(identity, op, now)
         log.info("hub: %s/%s joined as %s", op.group, op.name, op.role)
 
@@ -346,9 +349,17 @@ class Hub:
     def _group_of(self, identity: bytes) -> Group | None:
         name = self._groups_of.get(identity)
         if name is None:
-            self._send(identity, Who(), ())  # it was given up for dead
+            self._ask_who(identity, time.monotonic())  # it was given up for dead
             return None
         return self._router.groups[name]
+
+    def _ask_who(self, identity: bytes, now: float) -> None:
+        """Ask once in a while: each Hello in answer makes all of an absorber's scans come again."""
+        if now - self._asked.get(identity, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            self._asked[identity] = now
+            self._send(identity, Who(), ())
+            while len(self._asked) > KEPT_SENDERS:
+                del self._asked[next(iter(self._asked))]
 
     def _leave(self, identity: bytes, died: bool) -> None:
         name = self._groups_of.pop(identity, None)

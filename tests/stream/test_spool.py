@@ -389,3 +389,30 @@ def test_frames_whose_segments_were_let_go_still_count_after_a_restart(bench, tm
     take(recorder, ScanStop, 1)
     account = bench.settled()
     assert (account.received, account.lost, account.group("record").done) == (100, {}, 100)
+
+
+def test_acknowledgements_that_waited_for_the_hub_do_not_bring_the_scan_again_each(bench):
+    bench = bench()
+    bench.start(groups=("process",))
+    reducer = bench.member("process", "reduce", credit=50)
+    absorber = bench.member("process", "absorb")
+    producer = bench.producer()
+    producer.put(scan_start(frames=40))
+    for index in range(40):
+        producer.put(make_frame(index))
+    for delivery in take(reducer, Frame, 40, acknowledge=False):
+        reducer.send(reduce_of(delivery.message))
+    reducer.flush()
+    reductions = take(absorber, Reduction, 40, acknowledge=False)
+    bench.hub.stop()
+    for delivery in reductions:
+        absorber.acknowledge_frame("s", delivery.message.index)
+    bench.start(groups=("process",))
+    again = 0
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        delivery = absorber.receive(0.1)
+        if delivery is not None and isinstance(delivery.message, Reduction):
+            again += 1
+            absorber.acknowledge_frame("s", delivery.message.index)
+    assert 40 <= again <= 80  # by the Hello of the reconnection, and by one Who
