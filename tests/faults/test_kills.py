@@ -32,9 +32,7 @@ def kills(seed: int, count: int) -> dict[int, str]:
 
 
 def answers(run, scan):
-    return {
-        r.name: (r.values, r.uncertainty, r.completeness) for r in run.results(scan) if r.final
-    }
+    return {r.name: (r.values, r.uncertainty, r.completeness) for r in run.results(scan) if r.final}
 
 
 def the_same(one, other):

@@ -1,4 +1,4 @@
-"""The parts of a run as real processes, whom a test may kill, and a source that it drives itself."""
+"""The parts of a run as real processes, whom a test may kill, and a source that it drives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,18 @@ def scan_start(scan: str, number: int) -> ScanStart:
     rows, columns = np.indices(GRID).reshape(2, -1).astype(float)
     trajectory = Trajectory(GRID, (Axis("y", "um", rows), Axis("x", "um", columns)))
     return ScanStart(
-        "r", scan, number, "frames", FRAMES, detector, trajectory, "", 5e4, 0.01, None, float(number)
+        "r",
+        scan,
+        number,
+        "frames",
+        FRAMES,
+        detector,
+        trajectory,
+        "",
+        5e4,
+        0.01,
+        None,
+        float(number),
     )
 
 
