@@ -200,6 +200,12 @@ class Network(Section):
     epics_port: int = Field(0, ge=0, le=65535, description="EPICS_CA_SERVER_PORT; 0 = as set")
     epics_repeater_port: int = Field(0, ge=0, le=65535, description="0 = as set")
     window_MB: int = Field(256, ge=8, description="memory for frames on their way [MB]")
+    spool_MB: int = Field(
+        4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
+    )
+    spool_keep_s: float = Field(
+        3600.0, gt=0, description="how long the spool keeps what nobody needs any more [s]"
+    )
 
 
 class Experiment(Section):

@@ -119,6 +119,12 @@ def _run(experiment: Experiment, out: Path | None, offscreen: bool) -> None:
         folder = new_folder(experiment, out)
     except OSError as error:
         fail(f"output {experiment.output}: {error.strerror or error}", 2)
+    if folder.spool.exists():
+        fail(
+            f"{folder.path} holds a run that did not end: operando recover {folder.path}, "
+            "and give another --out",
+            2,
+        )
     if not offscreen and not has_display():
         say("no display here: the window is rendered to pictures instead (as with --offscreen)")
         offscreen = True
@@ -315,6 +321,26 @@ def account(
     raise typer.Exit(0 if closed else 1)
 
 
+@app.command()
+def recover(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of a run that did not end.", show_default=False)
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The new NeXus file; by default run.recovered.nxs in the folder."),
+    ] = None,
+) -> None:
+    """One whole NeXus file out of what a crash left behind; nothing that is there is changed."""
+    from .recover import RecoverError, recover_run
+
+    try:
+        closed = recover_run(folder, to or folder / "run.recovered.nxs", say)
+    except RecoverError as error:
+        fail(str(error), 2)
+    raise typer.Exit(0 if closed else 1)
+
+
 @app.command(rich_help_panel=PARTS)
 def sim(
     file: ExperimentFile,
@@ -337,11 +363,23 @@ def sim(
 def hub(
     file: ExperimentFile,
     detector: Annotated[bool, typer.Option(help="Listen to the detector's stream.")] = True,
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what was taken; a hub started again goes on from it."),
+    ] = None,
 ) -> None:
     """The backbone: hears the detector, keeps the account, hands every frame on."""
     from .serve import serve_hub
 
-    serve_hub(_part_of_a_run(file), detector)
+    serve_hub(_part_of_a_run(file), detector, spool)
+
+
+@app.command(rich_help_panel=PARTS)
+def receive(file: ExperimentFile) -> None:
+    """The receiver in a process of its own, for a hub that runs with --no-detector."""
+    from .serve import serve_receiver
+
+    serve_receiver(_part_of_a_run(file))
 
 
 @app.command(rich_help_panel=PARTS)

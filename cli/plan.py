@@ -43,6 +43,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
     from ..detectors.stage import ScanStage
+    from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
     from ..plans.documents import DocumentPublisher
     from ..plans.engine import Stopped, make_engine, run_safely
@@ -87,13 +88,20 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
         watch = CellWatch(potentiostat, outbox.put)
         places = PositionWatch(stage, outbox.put)
+        backlog = Backlog(experiment.network.live)
         engine = make_engine([DocumentPublisher(outbox.put), watch])
         on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGINT))
         watch.start()
         places.start()
+        backlog.start()
         try:
             plan = operando_tomography(
-                potentiostat, stage, detector, **arguments(experiment), report=report
+                potentiostat,
+                stage,
+                detector,
+                **arguments(experiment),
+                report=report,
+                why_hold=backlog.why,
             )
             run_safely(engine, plan, potentiostat)
             code = 0
@@ -108,6 +116,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         finally:
             _last_samples(watch, potentiostat)
             places.stop()
+            backlog.stop()
             outbox.close(FLUSH_S)
             arrivals.close()
             potentiostat.destroy()

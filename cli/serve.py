@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..stream.members import Producer
-from ..stream.messages import Message, Scalar, Status
+from ..stream.messages import Message, Scalar, ScanStart, Status
 from .experiment import Experiment
 from .experiment_file import check_consumers, check_twin
 from .folder import epics_environment
@@ -74,25 +74,51 @@ class Report:
         self.values: dict[str, Scalar] = {}
 
 
-def serve_hub(experiment: Experiment, detector: bool) -> None:
-    """Run the hub and, where wanted, the receiver of the detector's stream."""
+def serve_hub(experiment: Experiment, detector: bool, spool: Path | None = None) -> None:
+    """Run the hub and, where wanted, the receiver of the detector's stream.
+
+    spool: folder of what was taken; a hub that finds one there goes on from it
+    """
     from ..stream.hub import Hub, HubConfig
+    from ..stream.spool import SpoolConfig
 
     configure_logging()
     stop = stop_when_asked()
     network = experiment.network
-    hub = Hub(HubConfig(network.items, network.live, window_bytes=network.window_MB << 20))
+    kept = None
+    if spool is not None:
+        kept = SpoolConfig(spool, network.spool_MB << 20, network.spool_keep_s)
+    hub = Hub(
+        HubConfig(network.items, network.live, window_bytes=network.window_MB << 20, spool=kept)
+    )
     hub.start()
     try:
         if detector:
-            _receive(experiment, hub.items_address, stop)
+            begun = [start for start, _ in hub.open_scans if "detector_series" in start.notes]
+            _receive(experiment, hub.items_address, stop, begun[-1] if begun else None)
         else:
             stop.wait()
     finally:
         hub.stop()
 
 
-def _receive(experiment: Experiment, items: str, stop: threading.Event) -> None:
+def serve_receiver(experiment: Experiment) -> None:
+    """Run the receiver alone; it goes on with a scan that one before it had begun."""
+    from ..stream.live import LiveSubscriber
+    from ..stream.open_scan import open_detector_scan
+
+    configure_logging()
+    stop = stop_when_asked()
+    topics = ("scan_start", "scan_stop", "status/hub")
+    with LiveSubscriber(experiment.network.live, topics=topics) as live:
+        resume = open_detector_scan(live, stop)
+    if not stop.is_set():
+        _receive(experiment, experiment.network.items, stop, resume)
+
+
+def _receive(
+    experiment: Experiment, items: str, stop: threading.Event, resume: ScanStart | None
+) -> None:
     from ..stream.dectris_receiver import DectrisReceiver
 
     with (
@@ -100,7 +126,10 @@ def _receive(experiment: Experiment, items: str, stop: threading.Event) -> None:
         heartbeat(items, "receiver") as report,
     ):
         receiver = DectrisReceiver(
-            experiment.detector.stream, producer.put, version=experiment.detector.format
+            experiment.detector.stream,
+            producer.put,
+            version=experiment.detector.format,
+            resume=resume,
         )
 
         def watch() -> None:

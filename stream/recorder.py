@@ -26,9 +26,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .compression import DecodeError
+from .compression import DecodeError, checksum
 from .frame_table import FrameRefused, FrameTable
-from .history import append_document, append_samples
+from .history import append_document, append_samples, read_documents
 from .map_stack import stack_map
 from .members import Delivery, Member
 from .messages import (
@@ -87,6 +87,11 @@ class Recorder:
         self._unsynced = False
         self._file = self._open(experiment_text)
         self._entry = self._file["entry"]
+        self._documents: set[tuple[str, str, int]] = set()
+        if "documents" in self._entry:
+            for document in read_documents(self._entry["documents"]):
+                known = (document.run, document.name, checksum(document.text.encode()))
+                self._documents.add(known)
         for group in self._entry.values():
             if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
                 self._adopt(read_start(group), group)
@@ -209,7 +214,7 @@ class Recorder:
         elif isinstance(message, Samples):
             append_samples(self._entry, message)
         elif isinstance(message, Document):
-            append_document(self._entry, message)
+            self._document(message)
         elif isinstance(message, Result):
             self._result(message)
         elif isinstance(message, Account):
@@ -248,6 +253,12 @@ class Recorder:
         values = measured[positions.axis][first:end]
         values[positions.indices - first] = positions.values
         measured[positions.axis][first:end] = values
+
+    def _document(self, document: Document) -> None:
+        known = (document.run, document.name, checksum(document.text.encode()))
+        if known not in self._documents:  # a restarted hub or recorder may be given it again
+            append_document(self._entry, document)
+            self._documents.add(known)
 
     def _result(self, result: Result) -> None:
         scan = self._scan(result.scan)
