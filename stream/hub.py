@@ -16,11 +16,14 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
 
+from .admission import Doorkeeper, guard, is_local
+from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
@@ -61,6 +64,8 @@ class HubConfig:
     live_cache_bytes: results kept for views that come late
     history_bytes: absorbed reductions of unfinished scans, kept for a restarted absorber
     dead_after_s: silence after which a member counts as dead [s]
+    keys: whom to let in; needed where the items side is bound off this machine
+    live_keys: the live side, which is read-only, asks for keys too
     """
 
     items: str
@@ -70,6 +75,8 @@ class HubConfig:
     live_cache_bytes: int = 256 << 20
     history_bytes: int = 512 << 20
     dead_after_s: float = 5.0
+    keys: ServerKeys | None = None
+    live_keys: bool = False
 
 
 @dataclass(slots=True)
@@ -86,10 +93,15 @@ class Hub:
     def __init__(self, config: HubConfig, context: zmq.Context[Any] | None = None) -> None:
         if not config.groups or len(set(config.groups)) != len(config.groups):
             raise ValueError(f"hub: groups {config.groups}, needs different names, at least one")
+        if config.keys is None and not is_local(config.items):
+            raise KeysError(f"hub: {config.items} is reached from other machines: keys are needed")
+        if config.live_keys and config.keys is None:
+            raise KeysError("hub: the live side shall ask for keys, there are none")
         self._config = config
         self._context = context or zmq.Context.instance()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._door: Doorkeeper | None = None
         self._senders: OrderedDict[bytes, _Sender] = OrderedDict()
         self._withheld: deque[tuple[bytes, int, str]] = deque()
         self._groups_of: dict[bytes, str] = {}
@@ -99,15 +111,21 @@ class Hub:
         self._last_status = time.monotonic()
 
     def start(self) -> None:
-        """Bind and run. Raises zmq.ZMQError where an address cannot be bound."""
-        self._items = self._bind_items()
-        try:
+        """Bind and run. Raises zmq.ZMQError where an address cannot be bound, KeysError."""
+        keys = self._config.keys
+        with ExitStack() as undo:
+            if keys is not None:  # there before anybody can ask to come in
+                self._door = Doorkeeper(keys, self._context)
+                undo.callback(self._door.close)
+            self._items = self._bind_items()
+            undo.callback(self._items.close, linger=0)
             self._live = LivePublisher(
-                self._context, self._config.live, self._config.live_cache_bytes
+                self._context,
+                self._config.live,
+                self._config.live_cache_bytes,
+                keys if self._config.live_keys else None,
             )
-        except zmq.ZMQError:
-            self._items.close(linger=0)
-            raise
+            undo.pop_all()
         self.items_address: str = self._items.getsockopt_string(zmq.LAST_ENDPOINT)
         self.live_address: str = self._live.socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._router = Router(
@@ -122,6 +140,8 @@ class Hub:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            if self._door is not None:
+                self._door.close()
 
     def __enter__(self) -> Hub:
         self.start()
@@ -140,6 +160,8 @@ class Hub:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+        if self._config.keys is not None:
+            guard(socket, self._config.keys)
         try:
             socket.bind(self._config.items)
         except zmq.ZMQError:
