@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..stream.dectris_faults import Misbehaviour
 from .experiment import Experiment
 
 
@@ -33,6 +34,14 @@ def load(path: Path) -> Experiment:
                 f"{path}: geometry: no file {poni}; give the .poni of this detector"
             )
         experiment = experiment.model_copy(update={"geometry": str(poni)})
+    if experiment.network.keys:
+        folder = (path.parent / experiment.network.keys).expanduser().resolve()
+        if not folder.is_dir():
+            raise ExperimentError(
+                f"{path}: network.keys: no folder {folder}; `operando keys {folder}` makes one"
+            )
+        network = experiment.network.model_copy(update={"keys": str(folder)})
+        experiment = experiment.model_copy(update={"network": network})
     return experiment
 
 
@@ -50,6 +59,7 @@ def parse(text: str, name: str) -> Experiment:
         raise ExperimentError(_lines(name, error.errors(), Experiment)) from None
     check_consumers(experiment, name)
     check_twin(experiment, name)
+    check_faults(experiment, name)
     return experiment
 
 
@@ -76,6 +86,16 @@ def check_twin(experiment: Experiment, name: str) -> Any:
     from ..sim.twin import TwinConfig
 
     return _settings(TwinConfig, experiment.simulation.twin, f"{name}: simulation.twin")
+
+
+def check_faults(experiment: Experiment, name: str) -> Misbehaviour:
+    """What the simulated detector's stream does wrong. Raises ExperimentError."""
+    where = f"{name}: simulation.detector_faults"
+    settings = experiment.simulation.detector_faults if experiment.simulation else {}
+    faults: Misbehaviour = _settings(Misbehaviour, settings, where)
+    if faults.bad_md5:
+        raise ExperimentError(f"{where}.bad_md5: the simulated detector's stream V2 has no md5")
+    return faults
 
 
 def _settings(config: type, settings: dict[str, Any], where: str) -> Any:

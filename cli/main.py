@@ -202,19 +202,23 @@ def watch(
     out: Annotated[Path, typer.Option(help="Folder for pictures.")] = Path("window"),
     every: Annotated[float, typer.Option(help="Seconds between two pictures.")] = 2.0,
     theme: Annotated[str, typer.Option(help="dark or light.")] = "dark",
+    keys: Annotated[
+        Path | None, typer.Option(help="With --address: folder of keys, where its hub asks.")
+    ] = None,
 ) -> None:
     """The live window: close it, reopen it, open it late, on any machine that hears the hub."""
     from .serve import serve_window
 
     if not address and file is None:
         fail("give the experiment file of the run, or --address of its hub's live side", 2)
-    items = ""
+    from .experiment import Network
+
+    network = Network(live=address, keys=str(keys or ""), live_keys=keys is not None)
     if not address and file is not None:
         network = _experiment(file).network
-        address, items = network.live, network.items
-    if not address:
+    if not network.live:
         fail("the experiment file has no network.live: use the one in the run's own folder", 2)
-    raise typer.Exit(serve_window(address, items, offscreen, out, every, theme))
+    raise typer.Exit(serve_window(network, offscreen, out, every, theme))
 
 
 @app.command()
@@ -269,6 +273,24 @@ def account(
     except RunFileError as error:
         fail(str(error), 2)
     raise typer.Exit(0 if closed else 1)
+
+
+@app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(help="Where the keys are kept.", show_default=False)],
+    client: Annotated[
+        str, typer.Option(help="Add keys for another host: FOLDER/CLIENT is carried there.")
+    ] = "",
+) -> None:
+    """Make the keys of a run that other machines can reach: `network.keys` in its file."""
+    from ..stream.curve_keys import KeysError, add_client, make_keys
+
+    try:
+        made = add_client(folder, client) if client else make_keys(folder)
+    except KeysError as error:
+        fail(str(error), 2)
+    for path in made:
+        say(str(path))
 
 
 @app.command(rich_help_panel=PARTS)

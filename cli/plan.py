@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..stream.members import Producer
 from ..stream.messages import Scalar, Status
 from .experiment import Experiment, Mark
 from .experiment_file import check_twin
@@ -32,7 +31,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
     record: the run's NeXus file, for the documents that say where frames will be found
     """
-    from .serve import configure_logging
+    from .serve import configure_logging, producer_of
 
     configure_logging()
     os.environ.update(epics_environment(experiment))
@@ -65,7 +64,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     for device in (potentiostat, stage):
         device.wait_for_connection(timeout=CONNECT_S)
 
-    with Producer(experiment.network.items, "plan", window=64) as producer:
+    with producer_of(experiment, "plan", window=64) as producer:
         outbox = Outbox(producer.put)
 
         def report(state: str, values: dict[str, Scalar]) -> None:

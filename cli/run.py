@@ -27,6 +27,7 @@ from .folder import (
 from .observer import Observer
 from .parts import Part, Parts
 from .progress import Progress
+from .serve import client_keys
 from .summary import Outcome, write_summary
 
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
@@ -91,7 +92,10 @@ class Run:
 
     def _supervise(self, experiment: Experiment) -> list[str]:
         parts = Parts(self.folder.logs, epics_environment(experiment))
-        live = LiveSubscriber(experiment.network.live)
+        network = experiment.network
+        live = LiveSubscriber(
+            network.live, keys=client_keys(network) if network.live_keys else None
+        )
         trouble: list[str] = []
         try:
             self._start(parts, live, experiment)
