@@ -159,3 +159,23 @@ def test_shares_of_the_half_turn_add_to_it() -> None:
 def test_a_trajectory_that_is_no_tomogram_is_refused(axes, word) -> None:
     with pytest.raises(ScanNotForThis, match=word):
         sinogram_grid(Trajectory((), axes), "rotation", "translation")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_planned_positions_that_are_no_numbers_make_no_tomogram(make_trajectory, value) -> None:
+    sound = make_trajectory(ROTATIONS, TRANSLATIONS)
+    for number in (0, 1):
+        axes = [Axis(a.name, a.unit, a.values.copy()) for a in sound.axes]
+        axes[number].values[7] = value
+        with pytest.raises(ScanNotForThis, match=f"{axes[number].name} of frame 7"):
+            sinogram_grid(Trajectory(sound.grid, tuple(axes)), "rotation", "translation")
+
+
+def test_measured_positions_that_are_no_numbers_pass_by(make_trajectory) -> None:
+    tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
+    before = tomogram.final_volume()[0].copy()
+    nowhere = np.array([math.nan, math.inf, -math.inf])
+    for axis in ("rotation", "translation"):
+        unit = "deg" if axis == "rotation" else "um"
+        tomogram.place(Positions("s", axis, unit, np.arange(3), nowhere), "rotation", "translation")
+    np.testing.assert_array_equal(tomogram.final_volume()[0], before)
