@@ -17,7 +17,7 @@ from ..stream.admission import is_local
 class Section(BaseModel):
     """A part of the experiment file; a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Limits(Section):

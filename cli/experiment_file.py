@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,18 @@ def _settings(config: type, settings: dict[str, Any], where: str) -> Any:
         if key not in names:
             raise ExperimentError(f"{where}.{key}: unknown key{_nearest(key, names)}")
     try:
-        return TypeAdapter(config).validate_python(settings)
+        found = TypeAdapter(config).validate_python(settings)
     except ValidationError as error:
         raise ExperimentError(
             "\n".join(f"{where}.{_key(e)}: {e['msg']}, got {_short(e)}" for e in error.errors())
         ) from None
     except ValueError as error:
         raise ExperimentError(f"{where}: {error}") from None
+    for key in settings:
+        value = getattr(found, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ExperimentError(f"{where}.{key}: {value} is no number to work with")
+    return found
 
 
 def _lines(name: str, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> str:

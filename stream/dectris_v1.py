@@ -284,7 +284,8 @@ def _number(fields: Fields, name: str) -> int:
 
 def _text(fields: Fields, name: str) -> str:
     value = fields.get(name)
-    return value[:200] if isinstance(value, str) else ""
+    # JSON's escapes can say half a surrogate pair, which no message of ours could carry on
+    return value[:200].encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def build_start(start: Start, detail: str = "all") -> list[bytes]:

@@ -249,7 +249,10 @@ def v2_stream(random: Random) -> str:
 def _announced(start: Start) -> str:
     if start.images > 10_000:  # a trajectory of so many is memory, not a fault
         return "accepted"
-    dectris_series.scan_start(start)
+    announced = dectris_series.scan_start(start)
+    again = [bytes(p) for p in pack(announced)]
+    if [bytes(p) for p in pack(unpack(again))] != again:
+        raise Broken("a scan that changes when it is sent on")
     return "accepted"
 
 
