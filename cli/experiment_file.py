@@ -58,6 +58,8 @@ def parse(text: str, name: str) -> Experiment:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:
         raise ExperimentError(_lines(name, error.errors(), Experiment)) from None
+    except UnicodeError as error:
+        raise ExperimentError(f"{name}: an escape that stands for no character: {error}") from None
     check_consumers(experiment, name)
     check_twin(experiment, name)
     check_faults(experiment, name)

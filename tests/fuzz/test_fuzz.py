@@ -7,9 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import hostile_bytes as hostile
 import pytest
+from fuzz_targets import TARGETS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from operando.cli.experiment_file import ExperimentError, parse
 from operando.stream import dectris_v2
 from operando.stream.bounded_cbor import CborError, read_map
@@ -41,6 +45,20 @@ def test_twenty_thousand_mutations_are_accepted_and_equal_or_rejected_by_type():
     for name, outcomes in found.items():  # what never rejects, or never accepts, tests nothing
         assert name == "live hub" or any(k.startswith("rejected") for k in outcomes), name
         assert any(outcomes.get(k) for k in ("accepted", "same", "sent")), name
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_every_decoder_accepts_and_keeps_or_rejects_by_type(name):
+    """The same property, searched and shrunk by hypothesis."""
+    target, share = TARGETS[name]
+
+    @settings(max_examples=max(15, round(600 * share)), deadline=None, derandomize=True)
+    @given(st.randoms(use_true_random=False))
+    def holds(random: Random) -> None:
+        outcome = target(random)
+        assert outcome in ("accepted", "same") or outcome.startswith("rejected: ")
+
+    holds()
 
 
 def containers(data: bytes) -> None:

@@ -94,6 +94,11 @@ YAML = {
     "many frames": "title: t\nscan: {angles: {count: 99999999}}\nmarks: [{time_s: 1}]",
     "typo": "title: t\nmark: []\nsimulation: {}",
     "key twice": "title: a\ntitle: b",
+    "half a surrogate pair": 'title: "\\ud800"\nmarks: [{time_s: 1}]\nsimulation: {}',
+    "half a surrogate pair as a key": '"\\ud800": 1\nmarks: [{time_s: 1}]\nsimulation: {}',
+    "half a surrogate pair in the twin": (
+        'title: t\nmarks: [{time_s: 1}]\nsimulation: {twin: {"\\ud800": "\\ud800"}}'
+    ),
 }
 
 _NUMBERS = (0, 1, -1, 255, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1, -(2**63))
