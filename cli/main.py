@@ -32,7 +32,7 @@ def say(line: str) -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with a message and an exit code: 1 it failed, 2 the input is wrong."""
-    typer.echo(f"operando: {message}", err=True)
+    typer.echo(f"operando: {message}".encode(errors="replace").decode(), err=True)
     raise typer.Exit(code)
 
 

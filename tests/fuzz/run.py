@@ -25,7 +25,7 @@ CHUNK = 25_000
 LIVE_SHARE = 0.1  # of the messages go over sockets, half to a receiver, half to a hub
 MEMORY_BYTES = 4 << 30  # of a chunk's address space: whoever allocates by what bytes say is found
 CHUNK_TIMEOUT_S = 1800.0
-SLOW_S = 5.0  # for one message
+SLOW_S = 5.0  # of processor time for one message
 
 
 def run_chunk(seed: int, chunk: int, count: int) -> dict[str, dict[str, int]]:
@@ -40,14 +40,15 @@ def run_chunk(seed: int, chunk: int, count: int) -> dict[str, dict[str, int]]:
         outcomes = found.setdefault(name, Counter())
         for number in range(max(1, round(rest * share))):
             where = f"{seed}/{chunk}/{name}/{number}"
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 outcomes[target(Random(where))] += 1
             except BaseException:
                 print(f"case {where}", file=sys.stderr)
                 raise
-            if time.monotonic() - began > SLOW_S:
-                raise TimeoutError(f"case {where} took {time.monotonic() - began:.1f} s")
+            spent = time.thread_time() - began
+            if spent > SLOW_S and number:  # the first one pays for the imports
+                raise TimeoutError(f"case {where} took {spent:.1f} s")
     if live:
         found["live receiver"] = fuzz_live.receiver(Random(f"{seed}/{chunk}/receiver"), live)
         found["live hub"] = fuzz_live.hub(Random(f"{seed}/{chunk}/hub"), live)
