@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 KEPT_SENDERS = 4096  # peers whose last number is remembered
 BATCH = 64  # messages taken before members are served again
+LOGGED = 1000  # hostile messages that get a line each; later only every so manieth
 SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
 
 
@@ -206,7 +207,8 @@ class Hub:
                 self._handle(identity.bytes, unpack_op(parts[0].buffer), parts[1:])
             except WireError as error:
                 self._ignored += 1
-                log.warning("hub: from %s: %s", identity.bytes[:60], error)
+                if _worth_a_line(self._ignored):
+                    log.warning("hub: from %s: %s", identity.bytes[:60], error)
 
     def _handle(self, identity: bytes, op: Op, parts: Sequence[zmq.Frame]) -> None:
         now = time.monotonic()
@@ -273,7 +275,8 @@ class Hub:
         except (PackingError, Refusal) as error:
             self._refused += 1
             refused = str(error)[:500]
-            log.warning("hub: refused from %s: %s", identity[:60], refused)
+            if _worth_a_line(self._refused):
+                log.warning("hub: refused from %s: %s", identity[:60], refused)
         if not refused and not self._has_room(kind):
             sender.withheld.add(op.seq)
             self._withheld.append((identity, op.seq, kind))
@@ -356,6 +359,11 @@ class Hub:
         self._frames, self._last_status = 0, now
         full = router.queued_bytes > self._config.window_bytes
         return Status("hub", "full" if full else "open", time.time(), values)
+
+
+def _worth_a_line(count: int) -> bool:
+    """Whether the count-th of its kind is logged: a flood of garbage must not fill the disk."""
+    return count <= LOGGED or count % LOGGED == 0
 
 
 def _keepable(parts: Sequence[zmq.Frame]) -> Payload:
