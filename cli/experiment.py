@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..stream.admission import is_local
+
 
 class Section(BaseModel):
     """A part of the experiment file; a key it does not know is an error."""
@@ -187,6 +189,10 @@ class Simulation(Section):
     twin: dict[str, Any] = Field(
         default_factory=dict, description="settings of the twin (sim/twin.py, TwinConfig)"
     )
+    detector_faults: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what its stream does wrong (stream/dectris_faults.py, Misbehaviour)",
+    )
 
 
 class Network(Section):
@@ -194,6 +200,11 @@ class Network(Section):
 
     items: str = Field("", description="the hub's lossless side")
     live: str = Field("", description="the hub's live side, for windows")
+    keys: str = Field(
+        "",
+        description="folder made by `operando keys`; needed where items is not on this machine",
+    )
+    live_keys: bool = Field(False, description="the live side asks for keys too")
     epics_addresses: str = Field(
         "", description="EPICS_CA_ADDR_LIST, e.g. 10.0.0.9; empty = as set"
     )
@@ -206,6 +217,17 @@ class Network(Section):
     spool_keep_s: float = Field(
         3600.0, gt=0, description="how long the spool keeps what nobody needs any more [s]"
     )
+
+    @model_validator(mode="after")
+    def _locked(self) -> Network:
+        if not self.keys and self.items and not is_local(self.items):
+            raise ValueError(
+                f"items {self.items} is reached from other machines: "
+                "make keys with `operando keys FOLDER` and name them as keys"
+            )
+        if self.live_keys and not self.keys:
+            raise ValueError("live_keys: there are no keys; name their folder as keys")
+        return self
 
 
 class Experiment(Section):

@@ -28,6 +28,7 @@ from .folder import (
 from .observer import Observer
 from .parts import Part, Parts
 from .progress import Progress
+from .serve import subscriber_of
 from .summary import Outcome, write_summary
 
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
@@ -98,7 +99,7 @@ class Run:
 
     def _supervise(self, experiment: Experiment) -> list[str]:
         parts = Parts(self.folder.logs, epics_environment(experiment))
-        live = LiveSubscriber(experiment.network.live)
+        live = subscriber_of(experiment)
         trouble: list[str] = []
         try:
             self._start(parts, live, experiment)

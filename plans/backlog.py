@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..stream.live import LiveSubscriber
 from ..stream.messages import Scalar, Status
@@ -37,10 +37,13 @@ def why_hold(hub: Mapping[str, Scalar], silent_s: float, holding: bool) -> str:
 
 
 class Backlog:
-    """Listens to the hub from start() to stop(); why() may be asked from any thread."""
+    """Listens to the hub from start() to stop(); why() may be asked from any thread.
 
-    def __init__(self, live_address: str) -> None:
-        self._address = live_address
+    listen: opens a subscription to the hub's status, in the thread that uses it
+    """
+
+    def __init__(self, listen: Callable[[], LiveSubscriber]) -> None:
+        self._subscribe = listen
         self._values: Mapping[str, Scalar] = {}
         self._heard = time.monotonic()
         self._holding = False
@@ -64,7 +67,7 @@ class Backlog:
         return reason
 
     def _listen(self) -> None:
-        with LiveSubscriber(self._address, topics=("status/hub",)) as live:
+        with self._subscribe() as live:
             while not self._stop.is_set():
                 for message in live.poll(0.2):
                     if isinstance(message, Status):

@@ -203,7 +203,9 @@ class DectrisReceiver:
                 self._reject(item.kind, str(item))
 
     def _items(self, parts: list[memoryview]) -> Sequence[Start | Image | End | StreamError]:
-        v1 = len(parts) > 1 or self._parts.expects_blob or bytes(parts[0][:1]) == b"{"
+        v1 = len(parts) > 1 or bytes(parts[0][:1]) == b"{"
+        # A stray V1 part that announces a blob must not swallow the start of a V2 series
+        v1 = v1 or (self._parts.expects_blob and parts[0][:3] != dectris_v2.SELF_DESCRIBED)
         try:
             if self._version == "v1" or (self._version == "auto" and v1):
                 return self._parts.read(parts)
@@ -235,6 +237,10 @@ class DectrisReceiver:
             scan = dectris_series.scan_start(start, set(self._scans))
         except StreamError as error:
             self._reject(error.kind, str(error))
+            return
+        except Exception as error:  # as in _items: a hole in a parser must not end run()
+            _log.exception("start of series %d could not be used", start.series)
+            self._reject("reader failed", f"{type(error).__name__}: {error}")
             return
         self.counters.scans += 1
         self._scans.append(scan.scan)

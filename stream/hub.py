@@ -16,11 +16,14 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
 
+from .admission import Doorkeeper, guard, is_local
+from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
@@ -52,6 +55,7 @@ TICK_S = 0.5
 ASK_AGAIN_S = 1.0
 KEPT_SENDERS = 4096  # peers whose last number is remembered
 BATCH = 64  # messages taken before members are served again
+LOGGED = 1000  # hostile messages that get a line each; later only every so manieth
 SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
 
 
@@ -64,6 +68,8 @@ class HubConfig:
     history_bytes: absorbed reductions of unfinished scans, kept for a restarted absorber
     dead_after_s: silence after which a member counts as dead [s]
     spool: where what is taken goes before anybody is told so; None = it is in memory only
+    keys: whom to let in; needed where the items side is bound off this machine
+    live_keys: the live side, which is read-only, asks for keys too
     """
 
     items: str
@@ -74,6 +80,8 @@ class HubConfig:
     history_bytes: int = 512 << 20
     dead_after_s: float = 5.0
     spool: SpoolConfig | None = None
+    keys: ServerKeys | None = None
+    live_keys: bool = False
 
 
 @dataclass(slots=True)
@@ -94,10 +102,15 @@ class Hub:
     def __init__(self, config: HubConfig, context: zmq.Context[Any] | None = None) -> None:
         if not config.groups or len(set(config.groups)) != len(config.groups):
             raise ValueError(f"hub: groups {config.groups}, needs different names, at least one")
+        if config.keys is None and not is_local(config.items):
+            raise KeysError(f"hub: {config.items} is reached from other machines: keys are needed")
+        if config.live_keys and config.keys is None:
+            raise KeysError("hub: the live side shall ask for keys, there are none")
         self._config = config
         self._context = context or zmq.Context.instance()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._door: Doorkeeper | None = None
         self._senders: OrderedDict[bytes, _Sender] = OrderedDict()
         self._withheld: deque[tuple[bytes, int, str]] = deque()
         self._holding: dict[bytes, _Sender] = {}
@@ -113,16 +126,23 @@ class Hub:
     def start(self) -> None:
         """Bind and run, going on from what the spool holds.
 
-        Raises zmq.ZMQError where an address cannot be bound, OSError where the spool cannot be.
+        Raises zmq.ZMQError where an address cannot be bound, OSError where the spool cannot be,
+        KeysError.
         """
-        self._items = self._bind_items()
-        try:
+        keys = self._config.keys
+        with ExitStack() as undo:
+            if keys is not None:  # there before anybody can ask to come in
+                self._door = Doorkeeper(keys, self._context)
+                undo.callback(self._door.close)
+            self._items = self._bind_items()
+            undo.callback(self._items.close, linger=0)
             self._live = LivePublisher(
-                self._context, self._config.live, self._config.live_cache_bytes
+                self._context,
+                self._config.live,
+                self._config.live_cache_bytes,
+                keys if self._config.live_keys else None,
             )
-        except zmq.ZMQError:
-            self._items.close(linger=0)
-            raise
+            undo.pop_all()
         self.items_address: str = self._items.getsockopt_string(zmq.LAST_ENDPOINT)
         self.live_address: str = self._live.socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self._config.spool is not None:
@@ -156,6 +176,8 @@ class Hub:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            if self._door is not None:
+                self._door.close()
 
     def __enter__(self) -> Hub:
         self.start()
@@ -174,6 +196,8 @@ class Hub:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+        if self._config.keys is not None:
+            guard(socket, self._config.keys)
         try:
             socket.bind(self._config.items)
         except zmq.ZMQError:
@@ -223,7 +247,8 @@ class Hub:
                 self._handle(identity.bytes, unpack_op(parts[0].buffer), parts[1:])
             except WireError as error:
                 self._ignored += 1
-                log.warning("hub: from %s: %s", identity.bytes[:60], error)
+                if _worth_a_line(self._ignored):
+                    log.warning("hub: from %s: %s", identity.bytes[:60], error)
 
     def _handle(self, identity: bytes, op: Op, parts: Sequence[zmq.Frame]) -> None:
         now = time.monotonic()
@@ -308,7 +333,8 @@ class Hub:
         except (PackingError, Refusal) as error:
             self._refused += 1
             refused = str(error)[:500]
-            log.warning("hub: refused from %s: %s", identity[:60], refused)
+            if _worth_a_line(self._refused):
+                log.warning("hub: refused from %s: %s", identity[:60], refused)
         sender.withheld.discard(op.seq)
         if not refused and not self._has_room(kind):
             sender.withheld.add(op.seq)
@@ -424,6 +450,11 @@ class Hub:
             values["held"] = self._spool_trouble
         self._frames, self._last_status = 0, now
         return Status("hub", "full" if full else "open", time.time(), values)
+
+
+def _worth_a_line(count: int) -> bool:
+    """Whether the count-th of its kind is logged: a flood of garbage must not fill the disk."""
+    return count <= LOGGED or count % LOGGED == 0
 
 
 def _keepable(parts: Sequence[zmq.Frame]) -> Payload:

@@ -245,13 +245,17 @@ class Recorder:
         frames = self._starts[positions.scan].frames
         if len(positions.indices) == 0:
             return
-        first, end = int(positions.indices.min()), int(positions.indices.max()) + 1
+        measured_there = np.isfinite(positions.values)
+        if not measured_there.any():  # nan is "not measured": the planned position stands
+            return
+        indices, places = positions.indices[measured_there], positions.values[measured_there]
+        first, end = int(indices.min()), int(indices.max()) + 1
         if not 0 <= first < end <= frames:
             raise ValueError(f"positions of frames {first} to {end - 1}, the scan has {frames}")
         if positions.axis not in measured:
             put_dataset(measured, positions.axis, np.full(frames, np.nan), positions.unit)
         values = measured[positions.axis][first:end]
-        values[positions.indices - first] = positions.values
+        values[indices - first] = places
         measured[positions.axis][first:end] = values
 
     def _document(self, document: Document) -> None:

@@ -8,6 +8,7 @@ import pytest
 import zmq
 from operando.plans.backlog import GO_ON_BELOW, HOLD_ABOVE, SILENT_S, Backlog, why_hold
 from operando.stream.hub import Hub, HubConfig
+from operando.stream.live import LiveSubscriber
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_it_hears_the_hub(tmp_path):
     context = zmq.Context()
     config = HubConfig(f"ipc://{tmp_path}/i", f"ipc://{tmp_path}/l")
     with Hub(config, context):
-        backlog = Backlog(config.live)
+        backlog = Backlog(lambda: LiveSubscriber(config.live))
         backlog.start()
         heard = threading.Event()
         for _ in range(200):

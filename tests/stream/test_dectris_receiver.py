@@ -516,6 +516,25 @@ def test_random_bytes_and_mutated_messages_never_end_the_receiver():
     assert sum(listening.counters.rejected.values()) > 100
 
 
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999", "-1", "9" * 400])
+def test_a_description_with_an_impossible_number_does_not_end_the_receiver(number):
+    text = DESCRIPTION.to_json().replace('"number": 3', f'"number": {number}')
+    assert text != DESCRIPTION.to_json()
+    with line() as (emitter, listening):
+        send_all(emitter, start_of(user_data=text))
+        start, frames, _ = listening.scan()
+    assert len(frames) == 6
+    assert "description_problem" in start.notes
+
+
+def test_a_stray_v1_part_does_not_swallow_the_start_of_a_v2_series():
+    with line() as (emitter, listening):
+        emitter.send([b'{"htype":"dimage_d-1.0","shape":[50,32],"type":"uint16"}'])
+        send_all(emitter, start_of())
+        _, frames, stop = listening.scan()
+    assert (len(frames), stop.lost) == (6, {})
+
+
 def test_a_message_of_very_many_parts_is_dropped():
     with line() as (emitter, listening):
         emitter.send([b"{}"] * 20_000)
