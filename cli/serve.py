@@ -136,7 +136,7 @@ def serve_hub(experiment: Experiment, detector: bool, spool: Path | None = None)
     hub.start()
     try:
         if detector:
-            begun = [start for start, _ in hub.open_scans if "detector_series" in start.notes]
+            begun = [start for start in hub.open_scans if "detector_series" in start.notes]
             _receive(experiment, stop, begun[-1] if begun else None)
         else:
             stop.wait()

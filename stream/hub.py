@@ -26,9 +26,10 @@ from .admission import Doorkeeper, guard, is_local
 from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
+from .hub_status import hub_values
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
-from .messages import Scalar, ScanStart, Status
+from .messages import ScanStart, Status
 from .packing import PackingError, peek, unpack
 from .router import Refusal, Router
 from .spool import Spool, SpoolConfig, SpoolFull
@@ -155,18 +156,7 @@ class Hub:
             self._config.window_bytes,
             self._spool,
         )
-        began = time.monotonic()
-        for identity, last in self._router.restore().items():
-            self._senders[identity] = _Sender(last)
-        waiting, _ = self._router.waiting()
-        if self._senders:
-            took_s = time.monotonic() - began
-            log.warning("hub: goes on from its spool, %d frames wait; %.2f s", waiting, took_s)
-        self.open_scans = [
-            (start, received)
-            for parts, received in self._router.open_scans()
-            if isinstance(start := unpack(parts), ScanStart)
-        ]
+        self._go_on()
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self._thread.start()
 
@@ -185,6 +175,16 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _go_on(self) -> None:
+        """From where the hub before this one was killed, if there was one."""
+        began = time.monotonic()
+        self._senders.update((i, _Sender(last)) for i, last in self._router.restore().items())
+        if self._senders:
+            waiting, took_s = self._router.waiting()[0], time.monotonic() - began
+            log.warning("hub: goes on from its spool, %d frames wait; %.2f s", waiting, took_s)
+        starts = [unpack(parts) for parts in self._router.open_scans()]
+        self.open_scans = [start for start in starts if isinstance(start, ScanStart)]
 
     def _bind_items(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -421,34 +421,15 @@ class Hub:
 
     def _status(self) -> Status:
         now = time.monotonic()
-        router = self._router
         held = sum(len(sender.held) for sender in self._holding.values())
-        outstanding = router.outstanding() + len(self._withheld) + held
-        waiting, lag_s = router.waiting()
-        members = [f"{g.name}/{p.name}" for g in router.groups.values() for p in g.peers.values()]
-        elapsed_s = max(TICK_S / 2, now - self._last_status)
-        values: dict[str, Scalar] = {
-            "outstanding": outstanding,
-            "window_bytes": self._config.window_bytes,
-            "queued_bytes": router.queued_bytes,
-            "members": ", ".join(sorted(members)),
-            "frames_per_s": self._frames / elapsed_s,
-            "withheld": len(self._withheld) + held,
-            "lag_frames": waiting,
-            "lag_s": round(lag_s, 2),
-            "refused": self._refused,
-            "ignored": self._ignored,
-            "redelivered": sum(g.redelivered for g in router.groups.values()),
-        }
-        values["fill"] = round(router.queued_bytes / self._config.window_bytes, 4)
-        full = router.queued_bytes > self._config.window_bytes
-        if self._spool is not None:
-            values |= self._spool.status()
-            values["fill"] = 1.0 if held else values["spool_fill"]
-            full = bool(held)
+        window = self._config.window_bytes
+        values = hub_values(self._router, self._spool, window, len(self._withheld), held)
+        values["frames_per_s"] = self._frames / max(TICK_S / 2, now - self._last_status)
+        values["refused"], values["ignored"] = self._refused, self._ignored
         if self._spool_trouble:
             values["held"] = self._spool_trouble
         self._frames, self._last_status = 0, now
+        full = held > 0 or (self._spool is None and self._router.queued_bytes > window)
         return Status("hub", "full" if full else "open", time.time(), values)
 
 

@@ -76,10 +76,6 @@ class ScanLedger:
         self._failed[group][index] = reason
         return True
 
-    def received(self) -> list[int]:
-        """The frames that have come."""
-        return sorted(self._received)
-
     def stop(self, message: ScanStop) -> None:
         """Enter what the source said at its end: what has not come by now is lost."""
         self.stopped = True

@@ -196,12 +196,13 @@ class Router:
         while len(self._closed) > KEPT_CLOSED:
             del self._closed[next(iter(self._closed))]
 
-    def open_scans(self) -> list[tuple[Payload, list[int]]]:
-        """ScanStart and frames received, of every scan whose source has not stopped."""
+    def open_scans(self) -> list[Payload]:
+        """ScanStart of every scan whose source has not stopped."""
         return [
-            (next(g.scans[scan].start for g in self.groups.values() if scan in g.scans), received)
+            group.scans[scan].start
             for scan, ledger in self._ledgers.items()
-            if not ledger.stopped and (received := ledger.received()) is not None
+            for group in list(self.groups.values())[:1]
+            if not ledger.stopped and scan in group.scans
         ]
 
     def waiting(self) -> tuple[int, float]:
