@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -73,7 +74,7 @@ def run_apart(each: Entry, quick: bool) -> tuple[list[Row], list[Section]]:
                 timeout=each.timeout_s,
                 check=False,
             )
-            failed = "" if done.returncode == 0 else _last_line(done.stderr, done.returncode)
+            failed = "" if done.returncode == 0 else last_words(done.stderr, done.returncode)
         except subprocess.TimeoutExpired:
             failed = f"ended after {each.timeout_s:.0f} s"
         rows, sections = read_answer(to)
@@ -122,9 +123,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _last_line(text: str, code: int) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1][:200] if lines else f"exit {code}"
+def last_words(text: str, code: int) -> str:
+    """What a process that failed said of it: its exception's first line, or its last line."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
+    chosen = (raised or lines)[-1:]
+    return chosen[0][:200] if chosen else f"exit {code}"
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def decode_and_trim(quick: bool) -> Iterator[Comparison]:
             work=f"bslz4 frame to exact trimmed pattern, {counts:g} counts a pixel, a frame",
             ours=_over(powder.compressed_trimmed(TRIM), "operando", ours.version(), payloads),
             peers=[peer],
-            agree=within_borders(trimmed_truth(powder, frames[0])),
+            agree=within_borders(trimmed_truth(powder, camera, frames[0])),
             rounds=3 if quick else 11,
         )
 

@@ -27,12 +27,14 @@ from . import ours
 from .harness import Absent, Agreement, Comparison, Contender
 from .libertem_source import SHAPE, frame_of, pixels
 from .machine import this_machine, version_of
+from .peers_pyfai import pixel_widths
 
 ROOT = Path(__file__).resolve().parents[1]
 DIFFERENT = 16
 MASKS = 64
 PIXEL_M = 75e-6
 PONI = (
+    "poni_version: 2\nDetector: Detector\n"
     f"Detector_config: {json.dumps({'pixel1': PIXEL_M, 'pixel2': PIXEL_M})}\n"
     "Distance: 0.2\nPoni1: 0.0192\nPoni2: 0.0192\nWavelength: 2.47968e-11\n"
 )
@@ -45,7 +47,7 @@ def libertem(quick: bool) -> Iterator[Comparison]:
     """Stream of 512 x 512 frames to their sum, and to 64 ring masks a frame."""
     frames = 256 if quick else 1024
     powder = ours.Powder(ours.scan_start(SHAPE, "uint16", (PIXEL_M, PIXEL_M), PONI), Q_RANGE, MASKS)
-    ring, width = powder.rings()
+    ring, width = powder.rings(), pixel_widths(PONI, SHAPE)
     wide = np.bincount(ring, width, MASKS + 1)[:MASKS]
     mean = powder.mean()
 

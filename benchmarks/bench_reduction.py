@@ -10,7 +10,7 @@ import numpy as np
 
 from . import data, ours
 from .harness import Absent, Agreement, Comparison, Contender
-from .peers_pyfai import MEAN_ENGINES, MEDIAN_ENGINES, SPLIT_ENGINES, Engine, Pyfai
+from .peers_pyfai import MEAN_ENGINES, MEDIAN_ENGINES, SPLIT_ENGINES, Engine, Pyfai, pixel_widths
 from .peers_pyfai import version as pyfai_version
 from .reference import TrimmedRings, trimmed_rings
 
@@ -61,7 +61,7 @@ def trimmed(quick: bool) -> Iterator[Comparison]:
     powder, pyfai = ours.Powder.of(camera), Pyfai(camera)
     for counts in (0.1, 9.0, 400.0):
         frames = camera.frames(counts, FRAMES)
-        truth = trimmed_truth(powder, frames[0])
+        truth = trimmed_truth(powder, camera, frames[0])
         run = powder.trimmed(TRIM)
         problem = _not_exact(run(frames[0]).values, truth)
         work = f"Pilatus 2M 10 % trimmed mean, exact, {counts:g} counts a pixel, a frame"
@@ -89,7 +89,7 @@ def fast_trimmed(quick: bool) -> Iterator[Comparison]:
         contender: Contender | Absent = Absent("operando", "not there yet")
         agree: Callable[[Any, Any], Agreement] = _nothing_to_compare
         if run is not None:
-            truth = trimmed_truth(powder, frames[0])
+            truth = trimmed_truth(powder, camera, frames[0])
             away = np.nanmax(np.abs(run(frames[0]).values - truth.mean) / truth.sigma)
             contender = _contender(run, frames, f"{away:.3f} standard errors from exact at most")
             if away > 0.1:
@@ -152,13 +152,14 @@ def _peer(
 
 
 def _pixels(powder: ours.Powder) -> Any:
-    ring, _ = powder.rings()
+    ring = powder.rings()
     return np.bincount(ring, minlength=data.BINS + 1)[: data.BINS]
 
 
-def trimmed_truth(powder: ours.Powder, frame: Any) -> TrimmedRings:
-    ring, width = powder.rings()
-    ring = np.where(frame.ravel() >= data.SATURATION, data.BINS, ring)
+def trimmed_truth(powder: ours.Powder, camera: data.Camera, frame: Any) -> TrimmedRings:
+    """The exact answer."""
+    ring = np.where(frame.ravel() >= data.SATURATION, data.BINS, powder.rings())
+    width = pixel_widths(camera.poni, camera.detector.shape())
     return trimmed_rings(frame, ring, width, data.BINS, TRIM)
 
 

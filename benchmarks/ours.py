@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from operando.consumers import geometry, integration
 from operando.consumers.kernels import fbp, peak_fit
-from operando.consumers.kernels.azimuthal import WIDTH_UNIT
 from operando.stream import compression
 from operando.stream.messages import Detector as DetectorMessage
 from operando.stream.messages import ScanStart, Trajectory
@@ -69,10 +68,9 @@ class Powder:
         start = scan_start(detector.shape(), dtype, pixel, camera.poni, camera.mask)
         return cls(start, detector.q_range, bins)
 
-    def rings(self) -> tuple[NDArray[np.int64], F64]:
-        """Ring and width of every pixel as the integrator has them, for the reference."""
-        widths = self._table.width.astype(np.float64) * WIDTH_UNIT
-        return self._table.ring.astype(np.int64), widths
+    def rings(self) -> NDArray[np.int64]:
+        """Ring of every pixel, (pixels,); bins for those that belong to none."""
+        return self._table.ring.astype(np.int64)
 
     def mean(self) -> Callable[[Pixels], Pattern]:
         """Mean of every ring, whole pixels, with its sigma."""
@@ -97,17 +95,20 @@ class Powder:
 
     def trimmed(self, trim: float) -> Callable[[Pixels], Pattern]:
         """Trimmed mean of every ring, exact."""
-        integrate = integration.Integrator(self._start, self._table, trim)
-
-        def run(pixels: Pixels) -> Pattern:
-            out = integrate(0, pixels)
-            return Pattern(out[integration.TRIMMED], out[integration.SIGMA_TRIMMED])
-
-        return run
+        return self._robust(trim, "trimmed")
 
     def fast_trimmed(self, trim: float) -> Callable[[Pixels], Pattern] | None:
         """The faster variant with a stated error bound; None where there is none."""
-        return None
+        return self._robust(trim, "trimmed_fast")
+
+    def _robust(self, trim: float, estimator: str) -> Callable[[Pixels], Pattern]:
+        integrate = integration.Integrator(self._start, self._table, trim, estimator)
+
+        def run(pixels: Pixels) -> Pattern:
+            out = integrate(0, pixels)
+            return Pattern(out[integration.ROBUST], out[integration.SIGMA_ROBUST])
+
+        return run
 
     def compressed_trimmed(self, trim: float) -> Callable[[bytes], Pattern]:
         """From a bslz4 payload to its trimmed pattern."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import data
 from .machine import version_of
@@ -56,6 +57,24 @@ def version() -> str:
     return version_of("pyFAI")
 
 
+def pixel_widths(poni: str, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """What every pixel sees, (pixels,): solid angle times polarisation, for the references."""
+    integrator = _load(poni)
+    seen = integrator.solidAngleArray(shape) * integrator.polarization(
+        shape, factor=data.POLARISATION
+    )
+    return np.asarray(seen, np.float64).ravel()
+
+
+def _load(poni: str) -> Any:
+    import pyFAI
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "geometry.poni"
+        path.write_text(poni)
+        return pyFAI.load(str(path))
+
+
 class Pyfai:
     """pyFAI set up for a camera's frames as a user would: .poni, mask, solid angle, polarisation.
 
@@ -63,12 +82,7 @@ class Pyfai:
     """
 
     def __init__(self, camera: data.Camera, bins: int = data.BINS) -> None:
-        import pyFAI
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "geometry.poni"
-            path.write_text(camera.poni)
-            self._integrator = pyFAI.load(str(path))
+        self._integrator = _load(camera.poni)
         self._settings: dict[str, Any] = {
             "unit": "q_A^-1",
             "mask": camera.mask.astype(np.int8),

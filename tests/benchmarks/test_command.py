@@ -46,6 +46,18 @@ def test_a_case_that_crashes_is_a_row_that_says_so():
     assert "nonsense" in rows[0].note
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Traceback\nsome.TypingError: no\n\x1b[1mDuring: a pass\x1b[0m\n", "some.TypingError: no"),
+        ("a warning\nthe end\n", "the end"),
+        ("", "exit 3"),
+    ],
+)
+def test_a_failure_is_told_by_its_exception_and_else_by_its_last_line(said, words):
+    assert command.last_words(said, 3) == words
+
+
 def test_a_case_that_takes_too_long_is_ended_and_says_so():
     slow = Entry(ENTRIES[0].name, ENTRIES[0].place, timeout_s=0.05)
     rows, _ = command.run_apart(slow, True)
