@@ -8,6 +8,7 @@ told to refuse everybody should nobody answer.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import threading
@@ -89,6 +90,9 @@ class Doorkeeper:
         except zmq.ContextTerminated:
             return
         finally:
+            # closing alone frees the name some time later: the next hub here would find it taken
+            with contextlib.suppress(zmq.ZMQError):
+                self._socket.unbind(_ASK_AT)
             self._socket.close()
 
     def _answer(self, question: list[bytes]) -> list[bytes]:

@@ -272,6 +272,13 @@ def test_a_hub_whose_port_is_taken_leaves_nothing_behind(folder, guarded, contex
             pass
 
 
+def test_hubs_with_keys_follow_each_other_in_one_context(folder, context):
+    config = HubConfig("tcp://127.0.0.1:*", "tcp://127.0.0.1:*", keys=load_server_keys(folder))
+    for _ in range(50):
+        with Hub(config, context):
+            pass
+
+
 def test_a_malformed_question_is_answered_with_no(folder, context):
     server = load_server_keys(folder)
     door = Doorkeeper(ServerKeys(server.public, server.secret, server.allowed), context)

@@ -11,20 +11,7 @@ from random import Random
 import hostile_bytes as hostile
 import numpy as np
 import zmq
-from fuzz_targets import (
-    IMAGES_SENT,
-    OPS,
-    PIXELS,
-    PIXELS_OF,
-    Broken,
-    frame_of,
-    hostile_message,
-    hostile_v1,
-    hostile_v2,
-    image_of,
-    scan_start,
-    start_of,
-)
+from fuzz_targets import Broken, hostile_message, hostile_v1, hostile_v2
 from operando.stream import compression, dectris_v2
 from operando.stream.dectris_receiver import DectrisReceiver
 from operando.stream.dectris_series import End
@@ -33,6 +20,16 @@ from operando.stream.live import LiveSubscriber
 from operando.stream.members import Member, Producer
 from operando.stream.messages import Account, Frame, Message, ScanStart, ScanStop
 from operando.stream.wire_ops import Put, pack_op
+from sound_messages import (
+    IMAGES_SENT,
+    OPS,
+    PIXELS,
+    PIXELS_OF,
+    frame_of,
+    image_of,
+    scan_start,
+    start_of,
+)
 
 PATIENCE_S = 60.0
 PER_STRANGER = 500  # messages from one identity
