@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..stream.admission import is_local
+
 
 class Section(BaseModel):
     """A part of the experiment file; a key it does not know is an error."""
@@ -187,6 +189,10 @@ class Simulation(Section):
     twin: dict[str, Any] = Field(
         default_factory=dict, description="settings of the twin (sim/twin.py, TwinConfig)"
     )
+    detector_faults: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what its stream does wrong (stream/dectris_faults.py, Misbehaviour)",
+    )
 
 
 class Network(Section):
@@ -194,12 +200,34 @@ class Network(Section):
 
     items: str = Field("", description="the hub's lossless side")
     live: str = Field("", description="the hub's live side, for windows")
+    keys: str = Field(
+        "",
+        description="folder made by `operando keys`; needed where items is not on this machine",
+    )
+    live_keys: bool = Field(False, description="the live side asks for keys too")
     epics_addresses: str = Field(
         "", description="EPICS_CA_ADDR_LIST, e.g. 10.0.0.9; empty = as set"
     )
     epics_port: int = Field(0, ge=0, le=65535, description="EPICS_CA_SERVER_PORT; 0 = as set")
     epics_repeater_port: int = Field(0, ge=0, le=65535, description="0 = as set")
     window_MB: int = Field(256, ge=8, description="memory for frames on their way [MB]")
+    spool_MB: int = Field(
+        4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
+    )
+    spool_keep_s: float = Field(
+        3600.0, gt=0, description="how long the spool keeps what nobody needs any more [s]"
+    )
+
+    @model_validator(mode="after")
+    def _locked(self) -> Network:
+        if not self.keys and self.items and not is_local(self.items):
+            raise ValueError(
+                f"items {self.items} is reached from other machines: "
+                "make keys with `operando keys FOLDER` and name them as keys"
+            )
+        if self.live_keys and not self.keys:
+            raise ValueError("live_keys: there are no keys; name their folder as keys")
+        return self
 
 
 class Experiment(Section):

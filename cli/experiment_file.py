@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..stream.dectris_faults import Misbehaviour
 from .experiment import Experiment
 
 
@@ -46,6 +48,14 @@ def load(path: Path) -> Experiment:
                 f"{path}: geometry: no file {poni}; give the .poni of this detector"
             )
         experiment = experiment.model_copy(update={"geometry": str(poni)})
+    if experiment.network.keys:
+        folder = (path.parent / experiment.network.keys).expanduser().resolve()
+        if not folder.is_dir():
+            raise ExperimentError(
+                f"{path}: network.keys: no folder {folder}; `operando keys {folder}` makes one"
+            )
+        network = experiment.network.model_copy(update={"keys": str(folder)})
+        experiment = experiment.model_copy(update={"network": network})
     return experiment
 
 
@@ -65,8 +75,11 @@ def parse(text: str, name: str) -> Experiment:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:
         raise ExperimentError(_lines(name, error.errors(), Experiment)) from None
+    except UnicodeError as error:
+        raise ExperimentError(f"{name}: an escape that stands for no character: {error}") from None
     check_consumers(experiment, name)
     check_twin(experiment, name)
+    check_faults(experiment, name)
     return experiment
 
 
@@ -95,6 +108,16 @@ def check_twin(experiment: Experiment, name: str) -> Any:
     return _settings(TwinConfig, experiment.simulation.twin, f"{name}: simulation.twin")
 
 
+def check_faults(experiment: Experiment, name: str) -> Misbehaviour:
+    """What the simulated detector's stream does wrong. Raises ExperimentError."""
+    where = f"{name}: simulation.detector_faults"
+    settings = experiment.simulation.detector_faults if experiment.simulation else {}
+    faults: Misbehaviour = _settings(Misbehaviour, settings, where)
+    if faults.bad_md5:
+        raise ExperimentError(f"{where}.bad_md5: the simulated detector's stream V2 has no md5")
+    return faults
+
+
 def _settings(config: type, settings: dict[str, Any], where: str) -> Any:
     """A room's own frozen dataclass from a section of the file."""
     names = [f.name for f in dataclasses.fields(config)]
@@ -102,11 +125,16 @@ def _settings(config: type, settings: dict[str, Any], where: str) -> Any:
         if key not in names:
             raise ExperimentError(f"{where}.{key}: unknown key{_nearest(key, names)}")
     try:
-        return TypeAdapter(config).validate_python(settings)
+        found = TypeAdapter(config).validate_python(settings)
     except ValidationError as error:
         raise ExperimentError("\n".join(_setting(where, e) for e in error.errors())) from None
     except ValueError as error:
         raise ExperimentError(f"{where}: {error}") from None
+    for key in settings:
+        value = getattr(found, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ExperimentError(f"{where}.{key}: {value} is no number to work with")
+    return found
 
 
 def _setting(where: str, error: ErrorDetails) -> str:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from ..stream.image_files import frames_from_files
 from ..stream.image_readers import UnreadableImage
-from ..stream.members import Producer
 from ..stream.messages import Status
 from ..stream.replayer import replay
 from ..stream.run_file import open_run
 from .experiment import Experiment
 from .parts import stop_when_asked
-from .serve import configure_logging
+from .serve import configure_logging, producer_of
 
 FLUSH_S = 120.0
 
@@ -24,7 +23,7 @@ def feed_recording(recording: Path, experiment: Experiment, speed: float) -> Non
     stop = stop_when_asked()
     with (
         open_run(recording) as run,
-        Producer(experiment.network.items, "replay", window=16) as producer,
+        producer_of(experiment, "replay", window=16) as producer,
     ):
         replay(run, producer.put, frames_per_s=speed or None, stop=stop)
         producer.flush(FLUSH_S)
@@ -38,7 +37,7 @@ def feed_files(experiment: Experiment) -> int:
     if files is None:
         print("operando: the experiment has no `frames:` section", flush=True)
         return 2
-    with Producer(experiment.network.items, "files", window=16) as producer:
+    with producer_of(experiment, "files", window=16) as producer:
         try:
             messages = frames_from_files(
                 [Path(p) for p in files.paths],

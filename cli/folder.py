@@ -29,6 +29,11 @@ class RunFolder:
         return self.path / "run.nxs"
 
     @property
+    def spool(self) -> Path:
+        """What was taken and is not yet safe elsewhere; gone when a run has ended well."""
+        return self.path / "spool"
+
+    @property
     def logs(self) -> Path:
         """One log for each part."""
         return self.path / "logs"

@@ -35,7 +35,7 @@ def say(line: str) -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with a message and an exit code: 1 it failed, 2 the input is wrong."""
-    typer.echo(f"operando: {message}", err=True)
+    typer.echo(f"operando: {message}".encode(errors="replace").decode(), err=True)
     raise typer.Exit(code)
 
 
@@ -119,6 +119,12 @@ def _run(experiment: Experiment, out: Path | None, offscreen: bool) -> None:
         folder = new_folder(experiment, out)
     except OSError as error:
         fail(f"output {experiment.output}: {error.strerror or error}", 2)
+    if folder.spool.exists():
+        fail(
+            f"{folder.path} holds a run that did not end: operando recover {folder.path}, "
+            "and give another --out",
+            2,
+        )
     if not offscreen and not has_display():
         say("no display here: the window is rendered to pictures instead (as with --offscreen)")
         offscreen = True
@@ -235,6 +241,9 @@ def watch(
     out: Annotated[Path, typer.Option(help="Folder for pictures.")] = Path("window"),
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two pictures.")] = 2.0,
     theme: Annotated[Literal["dark", "light"], typer.Option(help="Its colours.")] = "dark",
+    keys: Annotated[
+        Path | None, typer.Option(help="With --address: folder of keys, where its hub asks.")
+    ] = None,
 ) -> None:
     """The live window: close it, reopen it, open it late, on any machine that hears the hub."""
     import zmq
@@ -243,16 +252,17 @@ def watch(
 
     if not address and file is None:
         fail("give the experiment file of the run, or --address of its hub's live side", 2)
-    items = ""
+    from .experiment import Network
+
+    network = Network(live=address, keys=str(keys or ""), live_keys=keys is not None)
     if not address and file is not None:
         network = _experiment(file).network
-        address, items = network.live, network.items
-    if not address:
+    if not network.live:
         fail("the experiment file has no network.live: use the one in the run's own folder", 2)
     try:
-        code = serve_window(address, items, offscreen, out, every, theme)
+        code = serve_window(network, offscreen, out, every, theme)
     except zmq.ZMQError as error:
-        fail(f"{address!r} is no address of a hub: {error}; e.g. tcp://10.0.0.5:7002", 2)
+        fail(f"{network.live!r} is no address of a hub: {error}; e.g. tcp://10.0.0.5:7002", 2)
     except OSError as error:
         fail(f"--out {out}: {error.strerror or error}", 2)
     raise typer.Exit(code)
@@ -315,6 +325,44 @@ def account(
     raise typer.Exit(0 if closed else 1)
 
 
+@app.command()
+def recover(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of a run that did not end.", show_default=False)
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The new NeXus file; by default run.recovered.nxs in the folder."),
+    ] = None,
+) -> None:
+    """One whole NeXus file out of what a crash left behind; nothing that is there is changed."""
+    from .recover import RecoverError, recover_run
+
+    try:
+        closed = recover_run(folder, to or folder / "run.recovered.nxs", say)
+    except RecoverError as error:
+        fail(str(error), 2)
+    raise typer.Exit(0 if closed else 1)
+
+
+@app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(help="Where the keys are kept.", show_default=False)],
+    client: Annotated[
+        str, typer.Option(help="Add keys for another host: FOLDER/CLIENT is carried there.")
+    ] = "",
+) -> None:
+    """Make the keys of a run that other machines can reach: `network.keys` in its file."""
+    from ..stream.curve_keys import KeysError, add_client, make_keys
+
+    try:
+        made = add_client(folder, client) if client else make_keys(folder)
+    except KeysError as error:
+        fail(str(error), 2)
+    for path in made:
+        say(str(path))
+
+
 @app.command(rich_help_panel=PARTS)
 def sim(
     file: ExperimentFile,
@@ -337,11 +385,23 @@ def sim(
 def hub(
     file: ExperimentFile,
     detector: Annotated[bool, typer.Option(help="Listen to the detector's stream.")] = True,
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what was taken; a hub started again goes on from it."),
+    ] = None,
 ) -> None:
     """The backbone: hears the detector, keeps the account, hands every frame on."""
     from .serve import serve_hub
 
-    serve_hub(_part_of_a_run(file), detector)
+    serve_hub(_part_of_a_run(file), detector, spool)
+
+
+@app.command(rich_help_panel=PARTS)
+def receive(file: ExperimentFile) -> None:
+    """The receiver in a process of its own, for a hub that runs with --no-detector."""
+    from .serve import serve_receiver
+
+    serve_receiver(_part_of_a_run(file))
 
 
 @app.command(rich_help_panel=PARTS)

@@ -15,14 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..stream.live import LiveSubscriber
-from ..stream.members import Producer
 from ..stream.messages import Account, Scalar, Status
 from ..stream.nexus import frames_dataset
 from .experiment import Experiment, Mark
 from .experiment_file import check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone
+from .serve import configure_logging, producer_of, subscriber_of
 
 CONNECT_S = 20.0
 FLUSH_S = 10.0
@@ -35,7 +34,6 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
     record: the run's NeXus file, for the documents that say where frames will be found
     """
-    from .serve import configure_logging
 
     configure_logging()
     os.environ.update(epics_environment(experiment))
@@ -43,6 +41,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
     from ..detectors.stage import ScanStage
+    from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
     from ..plans.documents import DocumentPublisher
     from ..plans.engine import Stopped, make_engine, run_safely
@@ -51,7 +50,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..plans.position_watch import PositionWatch
 
     limits = experiment.cell.limits
-    arrivals = Arrivals(experiment.network.live)
+    arrivals = Arrivals(experiment)
     uri = f"file://localhost{record.resolve()}"
     potentiostat = Potentiostat(
         experiment.potentiostat.prefix,
@@ -79,7 +78,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             )
             return 1
 
-    with Producer(experiment.network.items, "plan", window=64) as producer:
+    with producer_of(experiment, "plan", window=64) as producer:
         outbox = Outbox(producer.put)
 
         def report(state: str, values: dict[str, Scalar]) -> None:
@@ -87,13 +86,20 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
         watch = CellWatch(potentiostat, outbox.put)
         places = PositionWatch(stage, outbox.put)
+        backlog = Backlog(lambda: subscriber_of(experiment, ("status/hub",)))
         engine = make_engine([DocumentPublisher(outbox.put), watch])
         on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGINT))
         watch.start()
         places.start()
+        backlog.start()
         try:
             plan = operando_tomography(
-                potentiostat, stage, detector, **arguments(experiment), report=report
+                potentiostat,
+                stage,
+                detector,
+                **arguments(experiment),
+                report=report,
+                why_hold=backlog.why,
             )
             run_safely(engine, plan, potentiostat)
             code = 0
@@ -108,6 +114,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         finally:
             _last_samples(watch, potentiostat)
             places.stop()
+            backlog.stop()
             outbox.close(FLUSH_S)
             arrivals.close()
             potentiostat.destroy()
@@ -117,10 +124,10 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 class Arrivals:
     """How many frames of a scan the hub has, or knows to be lost; from its accounts."""
 
-    def __init__(self, live: str) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self._counts: dict[str, int] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, args=(live,), daemon=True)
+        self._thread = threading.Thread(target=self._listen, args=(experiment,), daemon=True)
         self._thread.start()
 
     def of(self, scan: str) -> int:
@@ -132,8 +139,8 @@ class Arrivals:
         self._stop.set()
         self._thread.join(2.0)
 
-    def _listen(self, live: str) -> None:
-        with LiveSubscriber(live, topics=("account/",)) as subscriber:
+    def _listen(self, experiment: Experiment) -> None:
+        with subscriber_of(experiment, ("account/",)) as subscriber:
             while not self._stop.is_set():
                 for message in subscriber.poll(0.2):
                     if isinstance(message, Account):

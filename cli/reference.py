@@ -48,10 +48,12 @@ def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
 def _settings() -> Iterator[str]:
     from ..consumers.catalogue import configs
     from ..sim.twin import TwinConfig
+    from ..stream.dectris_faults import Misbehaviour
 
     for name, config in (
         *((f"analysis.consumers.{n}", c) for n, c in configs().items()),
         ("simulation.twin", TwinConfig),
+        ("simulation.detector_faults", Misbehaviour),
     ):
         yield f"## `{name}`\n\n```text\n{inspect.getdoc(config)}\n```\n"
         yield "| key | type | default |\n|---|---|---|"

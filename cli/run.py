@@ -7,6 +7,7 @@ parts downstream once the hub waits for nothing; the simulated hardware last.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,11 +28,13 @@ from .folder import (
 from .observer import Observer
 from .parts import Part, Parts
 from .progress import Progress
+from .serve import subscriber_of
 from .summary import Outcome, write_summary
 
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
 SETTLE_S = 60.0
 PLAN_STOP_S = 30.0
+ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class Run:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+        if self.folder.file.is_file() and not trouble:
+            shutil.rmtree(self.folder.spool, ignore_errors=True)  # all of it is in the file
+        elif self.folder.spool.exists():
+            trouble.append(f"nothing is thrown away: operando recover {self.folder.path}")
         outcome = Outcome(self.interrupted > 0, trouble, self.notes, time.monotonic() - began)
         write_summary(self.folder, self.observer, outcome, self.say, len(self.experiment.marks))
         return outcome
@@ -92,7 +99,7 @@ class Run:
 
     def _supervise(self, experiment: Experiment) -> list[str]:
         parts = Parts(self.folder.logs, epics_environment(experiment))
-        live = LiveSubscriber(experiment.network.live)
+        live = subscriber_of(experiment)
         trouble: list[str] = []
         try:
             self._start(parts, live, experiment)
@@ -115,8 +122,13 @@ class Run:
         file = str(self.folder.experiment)
         if self._simulated(experiment):
             parts.start("sim", "sim", file, "--truth", str(self.folder.truth))
-        parts.start("hub", "hub", file, *(() if self.choices.live else ("--no-detector",)))
-        parts.start("recorder", "record", file, "--to", str(self.folder.file))
+        if self.choices.live:
+            spool = ("--spool", str(self.folder.spool))
+            parts.start("hub", "hub", file, "--no-detector", *spool, restart=True)
+            parts.start("receiver", "receive", file, restart=True)
+        else:  # files can be read again
+            parts.start("hub", "hub", file, "--no-detector")
+        parts.start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
         parts.start("absorber", "absorb", file, restart=True)
         for number in range(experiment.analysis.reducers):
             name = f"reducer-{number}"
@@ -166,8 +178,9 @@ class Run:
                     self.say(line)
                     self.notes.append(line)
                 for part in parts.parts:
-                    gone = part.process is not None and not part.alive()
-                    if gone and part is not source and part.name != "window" and not part.restart:
+                    gone = part.process is not None and not part.alive() and not part.restart
+                    down = part.process is None and part.name in ESSENTIAL
+                    if (gone or down) and part is not source and part.name != "window":
                         trouble.append(f"{part.name} went down: {parts.tail(part, 1)}")
                         return trouble
             progress.show(self.observer)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..stream.members import Producer
-from ..stream.messages import Message, Scalar, Status
-from .experiment import Experiment
-from .experiment_file import check_consumers, check_twin
+from ..stream.curve_keys import ClientKeys, KeysError, load_client_keys, load_server_keys
+from ..stream.live import LiveSubscriber
+from ..stream.members import Member, Producer
+from ..stream.messages import Message, Scalar, ScanStart, Status
+from .experiment import Experiment, Network
+from .experiment_file import check_consumers, check_faults, check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone, stop_when_asked
 
@@ -35,14 +37,43 @@ def use_epics(experiment: Experiment) -> None:
     os.environ.update(epics_environment(experiment))
 
 
+def client_keys(network: Network) -> ClientKeys | None:
+    """The keys with which the parts on this machine come to the hub; None where none are named."""
+    try:
+        return load_client_keys(Path(network.keys)) if network.keys else None
+    except KeysError as error:
+        raise SystemExit(f"operando: network.keys: {error}") from None
+
+
+def producer_of(experiment: Experiment, name: str, window: int = 8) -> Producer:
+    """A producer for the hub of experiment."""
+    network = experiment.network
+    return Producer(network.items, name, window=window, keys=client_keys(network))
+
+
+def member_of(experiment: Experiment, group: str, role: str, name: str, credit: int) -> Member:
+    """A member of a group of the hub of experiment."""
+    network = experiment.network
+    return Member(network.items, group, role, name, credit, keys=client_keys(network))
+
+
+def subscriber_of(experiment: Experiment, topics: tuple[str, ...] = ("",)) -> LiveSubscriber:
+    """A listener to the live side of experiment's hub."""
+    network = experiment.network
+    keys = client_keys(network) if network.live_keys else None
+    return LiveSubscriber(network.live, topics=topics, keys=keys)
+
+
 @contextmanager
-def heartbeat(address: str, component: str, report: Report | None = None) -> Iterator[Report]:
+def heartbeat(
+    experiment: Experiment, component: str, report: Report | None = None
+) -> Iterator[Report]:
     """Say once a second that this part lives, on a thread and a connection of its own."""
     said = report or Report()
     done = threading.Event()
 
     def beat() -> None:
-        with Producer(address, f"{component}-status") as producer:
+        with producer_of(experiment, f"{component}-status") as producer:
             while True:
                 state, values = said.state, {**said.values, **said.measure()}
                 producer.put(Status(component, state, time.time(), values))
@@ -74,33 +105,69 @@ class Report:
         self.values: dict[str, Scalar] = {}
 
 
-def serve_hub(experiment: Experiment, detector: bool) -> None:
-    """Run the hub and, where wanted, the receiver of the detector's stream."""
+def serve_hub(experiment: Experiment, detector: bool, spool: Path | None = None) -> None:
+    """Run the hub and, where wanted, the receiver of the detector's stream.
+
+    spool: folder of what was taken; a hub that finds one there goes on from it
+    """
     from ..stream.hub import Hub, HubConfig
+    from ..stream.spool import SpoolConfig
 
     configure_logging()
     stop = stop_when_asked()
     network = experiment.network
-    hub = Hub(HubConfig(network.items, network.live, window_bytes=network.window_MB << 20))
+    kept = None
+    if spool is not None:
+        kept = SpoolConfig(spool, network.spool_MB << 20, network.spool_keep_s)
+    try:
+        keys = load_server_keys(Path(network.keys)) if network.keys else None
+    except KeysError as error:
+        raise SystemExit(f"operando: network.keys: {error}") from None
+    hub = Hub(
+        HubConfig(
+            network.items,
+            network.live,
+            window_bytes=network.window_MB << 20,
+            spool=kept,
+            keys=keys,
+            live_keys=network.live_keys,
+        )
+    )
     hub.start()
     try:
         if detector:
-            _receive(experiment, hub.items_address, stop)
+            begun = [start for start in hub.open_scans if "detector_series" in start.notes]
+            _receive(experiment, stop, begun[-1] if begun else None)
         else:
             stop.wait()
     finally:
         hub.stop()
 
 
-def _receive(experiment: Experiment, items: str, stop: threading.Event) -> None:
+def serve_receiver(experiment: Experiment) -> None:
+    """Run the receiver alone; it goes on with a scan that one before it had begun."""
+    from ..stream.open_scan import open_detector_scan
+
+    configure_logging()
+    stop = stop_when_asked()
+    with subscriber_of(experiment, ("scan_start", "scan_stop", "status/hub")) as live:
+        resume = open_detector_scan(live, stop)
+    if not stop.is_set():
+        _receive(experiment, stop, resume)
+
+
+def _receive(experiment: Experiment, stop: threading.Event, resume: ScanStart | None) -> None:
     from ..stream.dectris_receiver import DectrisReceiver
 
     with (
-        Producer(items, "receiver", window=16) as producer,
-        heartbeat(items, "receiver") as report,
+        producer_of(experiment, "receiver", window=16) as producer,
+        heartbeat(experiment, "receiver") as report,
     ):
         receiver = DectrisReceiver(
-            experiment.detector.stream, producer.put, version=experiment.detector.format
+            experiment.detector.stream,
+            producer.put,
+            version=experiment.detector.format,
+            resume=resume,
         )
 
         def watch() -> None:
@@ -121,19 +188,18 @@ def _receive(experiment: Experiment, items: str, stop: threading.Event) -> None:
 
 def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
     """Record everything until asked to end; then close and publish the file."""
-    from ..stream.members import Member
     from ..stream.recorder import Recorder
 
     configure_logging()
     stop = stop_when_asked()
-    member = Member(experiment.network.items, "record", "all", "recorder", credit=32)
+    member = member_of(experiment, "record", "all", "recorder", credit=32)
     recorder = Recorder(to, member, file.read_text(encoding="utf-8"))
 
     def room() -> dict[str, Scalar]:
         return {"disk_free_bytes": recorder.disk_free_bytes}
 
     try:
-        with heartbeat(experiment.network.items, "recorder", Report("recording", room)):
+        with heartbeat(experiment, "recorder", Report("recording", room)):
             recorder.run(stop)
     finally:
         recorder.close()
@@ -144,13 +210,12 @@ def serve_absorber(experiment: Experiment) -> None:
     """Put reductions together and publish results."""
     from ..consumers.absorber import Absorber
     from ..consumers.warm_up import warm_up
-    from ..stream.members import Member
 
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
     warm_up(configs.items())
-    member = Member(experiment.network.items, "process", "absorb", "absorber", credit=64)
+    member = member_of(experiment, "process", "absorb", "absorber", credit=64)
     try:
         Absorber(configs, experiment.analysis.interval_s).run(member, stop)
     finally:
@@ -161,15 +226,14 @@ def serve_reducer(experiment: Experiment, name: str) -> None:
     """Reduce frames."""
     from ..consumers.reducer import Reducer
     from ..consumers.warm_up import warm_up
-    from ..stream.members import Member
 
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
     warm_up(configs.items())
-    member = Member(experiment.network.items, "process", "reduce", name, credit=4)
+    member = member_of(experiment, "process", "reduce", name, credit=4)
     try:
-        with heartbeat(experiment.network.items, name, Report("reducing")):
+        with heartbeat(experiment, name, Report("reducing")):
             Reducer(configs).run(member, stop)
     finally:
         member.close()
@@ -206,22 +270,29 @@ def serve_processing(experiment: Experiment) -> int:
     return 0
 
 
-def serve_window(
-    address: str, items: str, offscreen: bool, out: Path, every_s: float, theme: str
-) -> int:
-    """Show the live window until it is closed; the exit code."""
+def serve_window(network: Network, offscreen: bool, out: Path, every_s: float, theme: str) -> int:
+    """Show the live window of the hub at network until it is closed; the exit code."""
     from ..live_views.main import watch
 
     configure_logging()
     on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    if not items:
-        return watch(address, offscreen=offscreen, out=out, every_s=every_s, theme=theme)
-    with Producer(items, "window") as producer:
+    keys = client_keys(network)
+    source = LiveSubscriber(network.live, keys=keys if network.live_keys else None)
+
+    def show(send: Callable[[Message], None] | None) -> int:
+        return watch(
+            network.live, offscreen=offscreen, out=out, every_s=every_s, theme=theme,
+            send=send, source=source,
+        )  # fmt: skip
+
+    if not network.items:
+        return show(None)
+    with Producer(network.items, "window", keys=keys) as producer:
 
         def send(message: Message) -> None:
             producer.put(message, 1.0)
 
-        return watch(address, offscreen=offscreen, out=out, every_s=every_s, theme=theme, send=send)
+        return show(send)
 
 
 def serve_sim(experiment: Experiment, truth: Path | None) -> None:
@@ -233,7 +304,7 @@ def serve_sim(experiment: Experiment, truth: Path | None) -> None:
     configure_logging()
     stop = stop_when_asked()
     clock = experiment.simulation.clock if experiment.simulation else 1.0
-    with heartbeat(experiment.network.items, "sim") as report:
+    with heartbeat(experiment, "sim") as report:
         simulation = Simulation(
             Twin(check_twin(experiment, "experiment")),
             clock=clock,
@@ -242,6 +313,7 @@ def serve_sim(experiment: Experiment, truth: Path | None) -> None:
             ca_port=experiment.network.epics_port,
             prefixes=Prefixes(experiment.potentiostat.prefix, experiment.stage.prefix),
             truth_folder=truth,
+            detector_faults=check_faults(experiment, "experiment"),
         )
         simulation.start()
         try:

@@ -69,6 +69,11 @@ def sinogram_grid(trajectory: Trajectory, rotation: str, translation: str) -> Si
             f"{rotation} is in {angles.unit!r}, {translation} in {places.unit!r}: "
             "deg and um are needed"
         )
+    for axis in (angles, places):
+        if not np.isfinite(axis.values).all():
+            raise ScanNotForThis(
+                f"{axis.name} of frame {int(np.argmin(np.isfinite(axis.values)))} is no number"
+            )
     rotations, row = np.unique(np.round(angles.values, 6), return_inverse=True)
     translations, column = np.unique(np.round(places.values, 6), return_inverse=True)
     if rotations.size < 2 or translations.size < 4:

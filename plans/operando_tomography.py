@@ -49,6 +49,7 @@ class _Progress:
 
     report: Report
     marks: int
+    why_hold: Callable[[], str]
     mark: int = 0
     mark_at: str = ""
     marks_taken: int = 0
@@ -98,6 +99,7 @@ def operando_tomography(
     notes: Mapping[str, Scalar] | None = None,
     md: Mapping[str, Any] | None = None,
     report: Report | None = None,
+    why_hold: Callable[[], str] | None = None,
 ) -> Plan:
     """Run the cell from mark to mark, with a tomogram at each, to the cut-off voltage.
 
@@ -112,6 +114,8 @@ def operando_tomography(
     attempts: how often a tomogram is begun before the run is given up
     notes: for the file, with each scan
     report: called with the phase in words and numbers, about twice a second
+    why_hold: asked before each tomogram: while it gives a reason the cell stays at open circuit
+        and no frame is taken
     """
     wanted = parse_marks(marks)
     check_marks(wanted, current_a, cutoff_v)
@@ -132,7 +136,7 @@ def operando_tomography(
         technique=technique,
         notes={"angle_order": order, **(notes or {})},
     )
-    progress = _Progress(report or _nobody, len(wanted))
+    progress = _Progress(report or _nobody, len(wanted), why_hold or str)
     about = {
         "plan_name": "operando_tomography",
         "operando": "run",
@@ -285,6 +289,14 @@ def _tell(progress: _Progress, phase: str, technique: Technique, cell: CellState
     progress.tell(phase, **values)
 
 
+def _hold(progress: _Progress) -> Plan:
+    """Wait while there is no room for frames; the cell is at open circuit, and stays so."""
+    while reason := progress.why_hold():
+        progress.tell("holding", reason=reason)
+        yield from bps.sleep(_POLL_S)
+        yield from bps.checkpoint()
+
+
 def _scan_until_whole(
     potentiostat: CellController,
     stage: FlyStage,
@@ -306,6 +318,7 @@ def _scan_until_whole(
             progress.tell("scanning", frames_done=done, frames=scan.frames())
 
         yield from bps.checkpoint()
+        yield from _hold(progress)
         witness.begin()
         try:
             yield from bpp.set_run_key_wrapper(

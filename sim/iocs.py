@@ -10,7 +10,8 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from caproto.asyncio.server import Context
@@ -73,19 +74,24 @@ class IocServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        context = _context_on_loopback(self.pvdb, self.port)
+        with ExitStack() as environment:
+            environment.enter_context(_on_loopback(self.port))
+            context = Context(dict(self.pvdb), interfaces=["127.0.0.1"])
 
-        async def up(async_lib: Any) -> None:
-            self._ready.set()
+            async def up(async_lib: Any) -> None:
+                environment.close()  # only now: where beacons go is read after the context is made
+                self._ready.set()
 
-        self._task = asyncio.ensure_future(context.run(startup_hook=up))
-        await self._task
+            self._task = asyncio.ensure_future(context.run(startup_hook=up))
+            await self._task
 
 
 _environment = threading.Lock()
 
 
-def _context_on_loopback(pvdb: Mapping[str, Any], port: int) -> Context:
+@contextmanager
+def _on_loopback(port: int) -> Iterator[None]:
+    """The environment of a server that neither listens nor speaks beyond this machine."""
     wanted = {
         "EPICS_CA_SERVER_PORT": str(port),
         "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
@@ -96,7 +102,7 @@ def _context_on_loopback(pvdb: Mapping[str, Any], port: int) -> Context:
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
-            return Context(dict(pvdb), interfaces=["127.0.0.1"])
+            yield
         finally:
             for name, value in before.items():
                 if value is None:

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..stream.dectris_faults import Misbehaviour
 from .ioc_potentiostat import PotentiostatIoc
 from .ioc_stage import StageIoc
 from .iocs import IocServer
@@ -45,17 +46,23 @@ class Simulation:
         limits: InstrumentLimits | None = None,
         lease_s: float = 5.0,
         tick_hz: float = 20.0,
+        detector_faults: Misbehaviour | None = None,
     ) -> None:
         """clock: cell seconds a wall second. truth_folder: gets truth_001.npz … , one a scan.
 
         ca_port: UDP port on which names are searched for; see IocServer
         limits: the instrument's own, inside which a client's limits must lie
+        detector_faults: what the detector's stream does wrong
         """
         prefixes = prefixes or Prefixes()
         self.twin = twin
         self.instrument = Instrument(twin.cell, clock, limits, lease_s)
         self.detector = SimulatedDetector(
-            twin, stream_address, self._scan_begins, lambda: self._stage.where()
+            twin,
+            stream_address,
+            self._scan_begins,
+            lambda: self._stage.where(),
+            faults=detector_faults,
         )
         self._stage = StageIoc(prefixes.stage, self.detector.trigger)
         self._potentiostat = PotentiostatIoc(prefixes.potentiostat, self.instrument, tick_hz)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..stream.compression import encode
 from ..stream.dectris_emitter import DectrisEmitter, EmitterBlocked
+from ..stream.dectris_faults import Misbehaviour
 from ..stream.dectris_series import Start
 from ..stream.description import DescriptionError, from_json
 from .simplon_parameters import (
@@ -77,9 +78,11 @@ class SimulatedDetector:
         stream_address: str,
         scan_begins: Callable[[int], None] | None = None,
         stage: Callable[[], tuple[float, float]] | None = None,
+        faults: Misbehaviour | None = None,
     ) -> None:
         """scan_begins: called at arm with the scan's number; default the twin's begin_scan.
         stage: where the stage stands (rotation [deg], translation [um]), for internal triggers
+        faults: what its stream does wrong
         """
         self.twin = twin
         self._scan_begins = scan_begins or twin.begin_scan
@@ -93,7 +96,9 @@ class SimulatedDetector:
             int(shown.saturation),
         )
         self.stream: dict[str, Parameter] = stream_config()
-        self.emitter = DectrisEmitter(stream_address, timeout_s=_SEND_TIMEOUT_S)
+        self.emitter = DectrisEmitter(
+            stream_address, timeout_s=_SEND_TIMEOUT_S, misbehaviour=faults
+        )
         self.dropped = 0
         self.frames_sent = 0
         self.frames_per_s = math.nan  # of the last series

@@ -6,6 +6,8 @@ Policy:
   series, repeated ones.
 - A damaged image is lost by its index and the reason; it costs no other image.
 - A start while a series is open closes the old one as "aborted".
+- A receiver that takes over from one that was killed is told the scan that was open (resume): what
+  the detector sends of that series is taken; what died with the former is lost by index, and said.
 - Bytes that are no stream at all are counted, and logged once for each kind. Nothing that arrives
   can end run(); what put() raises does, because then nobody takes the frames.
 - Memory is bounded by the socket's high-water mark, the size of a message and the number of parts.
@@ -31,8 +33,8 @@ import zmq
 from . import dectris_series, dectris_v1, dectris_v2
 from .dectris_series import End, Image, ImageError, Start, StreamError
 from .line_monitor import LineMonitor
-from .messages import Message
-from .series_account import SeriesAccount
+from .messages import Message, ScanStart
+from .series_account import SeriesAccount, taken_over
 
 Version = Literal["v1", "v2", "auto"]
 _log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ _MAX_PARTS = (
     32  # a V1 header has nine; 200,000 small parts would pass the limit of each part's size
 )
 _REMEMBERED_SCANS = 1000
+_RESUMED_SILENT_S = 30.0  # a series taken over whose end may have died with the former receiver
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class DectrisReceiver:
     version: of the stream; "auto" looks at each message
     channel: which threshold's images to take; "" the first
     grace_s: how long after the end message, without any progress, missing images are waited for
+    resume: the scan that a receiver before this one had begun and not ended
     high_water: messages in the socket's queue
     connected: set while a connection to every address stands
     """
@@ -86,6 +90,7 @@ class DectrisReceiver:
         version: Version = "auto",
         channel: str = "",
         grace_s: float = 2.0,
+        resume: ScanStart | None = None,
         high_water: int = 16,
         max_message_bytes: int = 256 << 20,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
@@ -107,6 +112,9 @@ class DectrisReceiver:
         self._pending: Start | None = None  # a V1 header without details, until its first image
         self._scans: deque[str] = deque(maxlen=_REMEMBERED_SCANS)
         self._logged: set[str] = set()
+        if resume is not None:
+            self._open = taken_over(resume, time.monotonic())
+            self._scans.append(resume.scan)
         self._abort_reason = ""
         self._abort = threading.Event()
 
@@ -195,7 +203,9 @@ class DectrisReceiver:
                 self._reject(item.kind, str(item))
 
     def _items(self, parts: list[memoryview]) -> Sequence[Start | Image | End | StreamError]:
-        v1 = len(parts) > 1 or self._parts.expects_blob or bytes(parts[0][:1]) == b"{"
+        v1 = len(parts) > 1 or bytes(parts[0][:1]) == b"{"
+        # A stray V1 part that announces a blob must not swallow the start of a V2 series
+        v1 = v1 or (self._parts.expects_blob and parts[0][:3] != dectris_v2.SELF_DESCRIBED)
         try:
             if self._version == "v1" or (self._version == "auto" and v1):
                 return self._parts.read(parts)
@@ -227,6 +237,10 @@ class DectrisReceiver:
             scan = dectris_series.scan_start(start, set(self._scans))
         except StreamError as error:
             self._reject(error.kind, str(error))
+            return
+        except Exception as error:  # as in _items: a hole in a parser must not end run()
+            _log.exception("start of series %d could not be used", start.series)
+            self._reject("reader failed", f"{type(error).__name__}: {error}")
             return
         self.counters.scans += 1
         self._scans.append(scan.scan)
@@ -295,8 +309,13 @@ class DectrisReceiver:
             self._pending = None
 
     def _close_if_finished(self) -> None:
-        if self._open is not None and self._open.finished(time.monotonic(), self._grace_s):
+        series, now = self._open, time.monotonic()
+        if series is None:
+            return
+        if series.finished(now, self._grace_s):
             self._close("complete")
+        elif series.resumed and series.silent_s(now) > _RESUMED_SILENT_S:
+            self._close("failed: silence after the receiver was started again")
 
     def _close(self, reason: str, missing: str = "") -> None:
         series, self._open = self._open, None

@@ -92,7 +92,8 @@ class PartsReader:
             self._blob_of = None
             return []
         fields, text = _json(part, appendix=self._group is not None)
-        kind = fields.get("htype")
+        htype = fields.get("htype")
+        kind = htype if isinstance(htype, str) else None
         if kind in (_HEADER, _IMAGE):
             joins = several and self._group is not None and self._group.opening is None
             items = [] if joins else self._close()
@@ -106,11 +107,11 @@ class PartsReader:
                 return []  # the appendix of an image that was closed by its dconfig
             self._group = _Group() if several else None
         group = self._group
-        if isinstance(kind, str) and kind in _BLOB_FOLLOWS:
+        if kind in _BLOB_FOLLOWS:
             self._blob_of = kind if group is not None else ""
         if group is None:
             raise StreamError("stray part", f"a part {str(kind)[:40]!r} without its opening one")
-        if not isinstance(kind, str):
+        if kind is None:
             if len(group.plain) < _MAX_APPENDICES:
                 group.plain.append((fields, text))
         elif kind in _BLOB_FOLLOWS or kind == _TIMES:
@@ -283,7 +284,8 @@ def _number(fields: Fields, name: str) -> int:
 
 def _text(fields: Fields, name: str) -> str:
     value = fields.get(name)
-    return value[:200] if isinstance(value, str) else ""
+    # JSON's escapes can say half a surrogate pair, which no message of ours could carry on
+    return value[:200].encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def build_start(start: Start, detail: str = "all") -> list[bytes]:

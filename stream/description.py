@@ -20,6 +20,10 @@ from .messages import Axis, CellState, Scalar, Trajectory
 
 VERSION = 1
 MAX_FRAMES = 100_000_000
+_MAX_NUMBER = 1 << 31
+_NO_DESCRIPTION = (
+    ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError,
+)  # fmt: skip
 
 
 class DescriptionError(ValueError):
@@ -85,6 +89,7 @@ def from_json(text: str) -> ScanDescription:
     """The description in text. Raises DescriptionError where it is none."""
     try:
         raw: dict[str, Any] = json.loads(text)
+        json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair travels no further
         if not isinstance(raw, dict) or raw.pop("operando") != VERSION:
             raise ValueError(f"not a version {VERSION} description")
         description = ScanDescription(
@@ -102,7 +107,7 @@ def from_json(text: str) -> ScanDescription:
         if raw:
             raise ValueError(f"unknown keys {sorted(raw)}")
         _check(description)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _NO_DESCRIPTION as error:
         raise DescriptionError(f"scan description: {type(error).__name__}: {error}") from None
     return description
 
@@ -123,11 +128,15 @@ def _notes(raw: dict[str, Any]) -> dict[str, Scalar]:
     for name, value in raw.items():
         if not isinstance(value, (str, int, float, bool)):
             raise ValueError(f"note {name!r} is a {type(value).__name__}")
+        if isinstance(value, int) and abs(value) >= 1 << 63:
+            raise ValueError(f"note {name!r} is a number of over 63 bits")
     return dict(raw)
 
 
 def _check(description: ScanDescription) -> None:
     grid = description.grid
+    if not 0 <= description.number < _MAX_NUMBER:
+        raise ValueError(f"number {str(description.number)[:40]} is none of a scan")
     if not grid or any(n < 1 for n in grid) or math.prod(grid) > MAX_FRAMES:
         raise ValueError(f"grid {grid} holds no scan")
     for axis in description.axes:

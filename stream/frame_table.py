@@ -65,7 +65,8 @@ class FrameTable:
         if self._data is None:
             self._data = self._create(frame.encoding, count)
         if frame.encoding not in ("raw", self._data.attrs["encoding"]):
-            pixels = np.ascontiguousarray(decode(frame)).tobytes()
+            # Damage must not get a checksum of its own
+            pixels = np.ascontiguousarray(decode(frame, verify=True)).tobytes()
             frame = dataclasses.replace(
                 frame, encoding="raw", data=pixels, checksum=checksum(pixels)
             )

@@ -17,10 +17,22 @@ No sockets and no clocks here: the hub tells what happens and hands in how to se
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from .held import Entry, FrameKey, GroupScan, Payload, Peer, PendingFrame, size_of
+from .held import (
+    Entry,
+    FrameKey,
+    GroupScan,
+    Journal,
+    Payload,
+    Peer,
+    PendingFrame,
+    Stored,
+    size_of,
+)
+from .segment_log import Damaged
 from .wire_ops import Hello, Item, Op, Refused
 
 IN_FLIGHT = 1000  # deliveries other than frames that one member may leave unacknowledged
@@ -37,9 +49,17 @@ class Group:
     send: (identity, operation, message) -> False where that peer cannot be reached
     enter: (group, frame, reason) a frame is done, or has failed where reason is not ""
     history_bytes: reductions already absorbed that are kept for a restarted absorber
+    journal: where what must outlive the hub is noted; None for nowhere
     """
 
-    def __init__(self, name: str, send: Send, enter: Enter, history_bytes: int = 512 << 20) -> None:
+    def __init__(
+        self,
+        name: str,
+        send: Send,
+        enter: Enter,
+        history_bytes: int = 512 << 20,
+        journal: Journal | None = None,
+    ) -> None:
         self.name = name
         self.peers: dict[bytes, Peer] = {}
         self.scans: dict[str, GroupScan] = {}
@@ -48,6 +68,9 @@ class Group:
         self._send = send
         self._enter = enter
         self._history_bytes = history_bytes
+        self._journal = journal
+        self._restoring = False
+        self._owed: dict[int, int] = {}  # number in the spool -> members still to acknowledge it
         self._kind = ""  # "all" or "reduce", known when the first member comes
         self._frames: dict[FrameKey, PendingFrame] = {}
         self._waiting: deque[FrameKey] = deque()
@@ -56,20 +79,21 @@ class Group:
         self._absorbed: deque[tuple[FrameKey, int]] = deque()
         self._absorbed_bytes = 0
         self._focus: Payload = ()
-        self._tags = itertools.count(1)
+        # from a random place: a word on what a hub before this one delivered must mean nothing here
+        self._tags = itertools.count(1 + (secrets.randbits(30) << 32))
         self._unreachable: set[bytes] = set()
 
     # messages ------------------------------------------------------------------------------
 
-    def open_scan(self, scan: str, start: Payload) -> None:
+    def open_scan(self, scan: str, start: Payload, number: int = 0) -> None:
         """A scan begins: every member is told."""
         self.scans[scan] = GroupScan(start)
         for peer in self.peers.values():
             if peer.role != "all":
                 self._queue(peer, Entry(start))
-        self.add_item(start, scan)
+        self.add_item(start, scan, number)
 
-    def add_frame(self, key: FrameKey, parts: Payload) -> None:
+    def add_frame(self, key: FrameKey, parts: Payload | Stored) -> None:
         """A frame came that one member has to deal with."""
         self._frames[key] = PendingFrame(parts)
         self.scans[key[0]].unsettled += 1
@@ -78,6 +102,8 @@ class Group:
     def add_reduction(self, key: FrameKey, parts: Payload) -> bool:
         """A frame was reduced; False where that is no news."""
         frame = self._frames.get(key)
+        if frame is None and self._restoring and key[0] in self.scans:
+            self.scans[key[0]].reductions[key[1]] = parts  # the frame itself has been let go
         if frame is None or frame.reduced:
             return False
         self._take_from_holder(key, frame)
@@ -98,17 +124,20 @@ class Group:
         for peer in self._peers("absorb"):
             self._queue(peer, Entry(parts))
 
-    def add_stop(self, scan: str, parts: Payload) -> None:
+    def add_stop(self, scan: str, parts: Payload, number: int = 0) -> None:
         """The source of a scan has no more to say."""
         self.scans[scan].stop = parts
+        self.scans[scan].stop_number = number
         self._maybe_stop(scan)
 
-    def add_item(self, parts: Payload, scan: str = "") -> None:
+    def add_item(self, parts: Payload, scan: str = "", number: int = 0) -> None:
         """A message for every "all" member, or for the next to come where there is none."""
         if self._kind == "reduce" and not any(self._peers("all")):
             return
-        entry = Entry(parts, tracked=True, starts=scan)
+        entry = Entry(parts, tracked=True, starts=scan, number=number)
         receivers = list(self._peers("all"))
+        if number:
+            self._owed[number] = max(1, len(receivers))
         self.control_bytes += size_of(parts) * max(1, len(receivers))
         for peer in receivers:
             self._queue(peer, entry)
@@ -134,6 +163,8 @@ class Group:
         self.peers[identity] = peer
         if not self._kind:
             self._kind = "all" if hello.role == "all" else "reduce"
+            if self._journal is not None:
+                self._journal.kind(self.name, self._kind)
             if self._kind == "reduce":
                 self._drop(self._backlog)
                 self._backlog.clear()
@@ -199,6 +230,44 @@ class Group:
         items = sum(e.tracked and e.key is None and not e.stops for e in entries)
         return len(self._frames) + stops + items + len(self._backlog)
 
+    # after the hub was killed: before members come, what a hub before this one had noted ------
+
+    def restore(self, kind: str) -> None:
+        """What the group was made of; from here to restored() nothing is concluded, only told."""
+        self._restoring = True
+        self._kind = kind or self._kind
+
+    def restore_settled(self, key: FrameKey, failed: str) -> bool:
+        """A last word; False where nothing is held of that frame."""
+        scan = self.scans.get(key[0])
+        if scan is None or (key not in self._frames and key[1] not in scan.reductions):
+            return False
+        self._settle(key, failed)
+        return True
+
+    def restore_delivered(self, number: int) -> None:
+        """A message needs no further delivery."""
+        for entry in self._backlog:  # mostly the first
+            if entry.number == number:
+                self._backlog.remove(entry)
+                self._drop([entry])
+                return
+
+    def restore_ended(self, scan: str) -> None:
+        """The group had finished a scan."""
+        found = self.scans.get(scan)
+        if found is None:
+            return
+        self._end_scan(scan)
+        if self._kind == "all" and found.stop is not None:
+            self.add_item(found.stop, number=found.stop_number)
+
+    def restored(self) -> None:
+        """All has been told: go on from here."""
+        self._restoring = False
+        for scan in list(self.scans):
+            self._maybe_stop(scan)
+
     # within --------------------------------------------------------------------------------
 
     def _peers(self, role: str) -> Iterator[Peer]:
@@ -254,11 +323,13 @@ class Group:
 
     def _maybe_stop(self, name: str) -> None:
         scan = self.scans.get(name)
-        if scan is None or scan.stop is None or scan.stop_given or scan.unsettled:
+        if self._restoring or scan is None or scan.stop is None:
+            return
+        if scan.stop_given or scan.unsettled:
             return
         if self._kind == "all":
             self._end_scan(name)
-            self.add_item(scan.stop)
+            self.add_item(scan.stop, number=scan.stop_number)
             return
         for peer in self._peers("absorb"):
             scan.stop_given = True
@@ -277,6 +348,8 @@ class Group:
             self._settle(key, "the absorber finished the scan without it")
         scan = self.scans.pop(name, None)
         if scan is not None:
+            if self._journal is not None:
+                self._journal.ended(self.name, name)
             self.control_bytes -= sum(size_of(p) for p in scan.positions)
         kept = deque(e for e in self._absorbed if e[0][0] != name)
         self._absorbed_bytes -= sum(e[1] for e in self._absorbed) - sum(e[1] for e in kept)
@@ -288,7 +361,8 @@ class Group:
             peer.items[tag] = entry
             if entry.key is not None:
                 peer.tags[entry.key] = tag
-        reached = self._send(peer.identity, Item(tag), entry.parts)
+        parts = entry.parts.load() if isinstance(entry.parts, Stored) else entry.parts
+        reached = self._send(peer.identity, Item(tag), parts)
         if not reached:
             self._unreachable.add(peer.identity)
         return reached
@@ -297,7 +371,12 @@ class Group:
         frame = self._frames[key]
         frame.holder = peer.identity
         peer.frames.add(key)
-        if not self._give(peer, Entry(frame.parts, key=key, tracked=True)):
+        try:
+            reached = self._give(peer, Entry(frame.parts, key=key, tracked=True))
+        except (Damaged, OSError) as error:
+            self._settle(key, f"cannot be read back from the spool: {error}")
+            return
+        if not reached:
             self._take_from_holder(key, frame)
             queue.appendleft(key)
 
@@ -350,4 +429,11 @@ class Group:
                 self.scans[scan].let_go.append(index)
 
     def _drop(self, entries: Iterable[Entry]) -> None:
-        self.control_bytes -= sum(size_of(e.parts) for e in entries)
+        for entry in entries:
+            self.control_bytes -= size_of(entry.parts)
+            if entry.number in self._owed:
+                self._owed[entry.number] -= 1
+                if not self._owed[entry.number]:
+                    del self._owed[entry.number]
+                    if self._journal is not None and not self._restoring:
+                        self._journal.delivered(self.name, entry.number)

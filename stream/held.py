@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import zmq
 
-Payload = Sequence[bytes | zmq.Frame]
+from .segment_log import Place
+
+Payload = Sequence[bytes | memoryview | zmq.Frame]
 FrameKey = tuple[str, int]  # scan and index
 
 
-def size_of(parts: Payload) -> int:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message in the spool, in place of the message.
+
+    number: of its record; size: of the message [B]; load: reads it back
+    """
+
+    number: int
+    size: int
+    place: Place
+    load: Callable[[], Payload]
+
+
+class Journal(Protocol):
+    """Where a group notes what must be known after the hub was killed."""
+
+    def kind(self, group: str, kind: str) -> None:
+        """What the group is made of."""
+
+    def ended(self, group: str, scan: str) -> None:
+        """The group has finished a scan."""
+
+    def delivered(self, group: str, number: int) -> None:
+        """Every member has acknowledged the message that was put under this number."""
+
+
+def size_of(parts: Payload | Stored) -> int:
     """Bytes of a packed message."""
-    return sum(len(part) for part in parts)
+    return parts.size if isinstance(parts, Stored) else sum(len(part) for part in parts)
 
 
 @dataclass(slots=True)
 class GroupScan:
     """One unfinished scan as a group sees it.
 
+    stop_number: under which stop stands in the spool; 0 = it does not
     unsettled: frames that are neither reduced nor acknowledged; ScanStop waits for them
     reductions: index -> reduction, absorbed or not, kept for a restarted absorber
     let_go: indices of absorbed reductions that had to be dropped
@@ -28,6 +58,7 @@ class GroupScan:
 
     start: Payload
     stop: Payload | None = None
+    stop_number: int = 0
     stop_given: bool = False
     unsettled: int = 0
     positions: list[Payload] = field(default_factory=list)
@@ -39,11 +70,12 @@ class GroupScan:
 class PendingFrame:
     """A frame that its group has not acknowledged.
 
+    parts: the frame, or where it stands in the spool
     holder: identity of the member that has it; b"" where it waits or is reduced
     deaths: members that died while they held it; deaths_alone: of those, with nothing else
     """
 
-    parts: Payload
+    parts: Payload | Stored
     holder: bytes = b""
     reduced: bool = False
     deaths: int = 0
@@ -57,13 +89,15 @@ class Entry:
     tracked: the member has to acknowledge it
     key: of the frame that it is or reduces
     starts, stops: the scan whose ScanStart it is to an "all", or ScanStop to an "absorb" member
+    number: under which it stands in the spool; 0 = it does not
     """
 
-    parts: Payload
+    parts: Payload | Stored
     tracked: bool = False
     key: FrameKey | None = None
     starts: str = ""
     stops: str = ""
+    number: int = 0
 
 
 @dataclass(slots=True)

@@ -16,18 +16,23 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
 
+from .admission import Doorkeeper, guard, is_local
+from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
+from .hub_status import hub_values
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
-from .messages import Scalar, Status
-from .packing import PackingError, peek
+from .messages import ScanStart, Status
+from .packing import PackingError, peek, unpack
 from .router import Refusal, Router
+from .spool import Spool, SpoolConfig, SpoolFull
 from .wire_ops import (
     MAX_PARTS,
     Ack,
@@ -48,8 +53,10 @@ from .wire_ops import (
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+ASK_AGAIN_S = 1.0
 KEPT_SENDERS = 4096  # peers whose last number is remembered
 BATCH = 64  # messages taken before members are served again
+LOGGED = 1000  # hostile messages that get a line each; later only every so manieth
 SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
 
 
@@ -61,6 +68,9 @@ class HubConfig:
     live_cache_bytes: results kept for views that come late
     history_bytes: absorbed reductions of unfinished scans, kept for a restarted absorber
     dead_after_s: silence after which a member counts as dead [s]
+    spool: where what is taken goes before anybody is told so; None = it is in memory only
+    keys: whom to let in; needed where the items side is bound off this machine
+    live_keys: the live side, which is read-only, asks for keys too
     """
 
     items: str
@@ -70,14 +80,21 @@ class HubConfig:
     live_cache_bytes: int = 256 << 20
     history_bytes: int = 512 << 20
     dead_after_s: float = 5.0
+    spool: SpoolConfig | None = None
+    keys: ServerKeys | None = None
+    live_keys: bool = False
 
 
 @dataclass(slots=True)
 class _Sender:
-    """A peer that puts: the last number taken, and those taken whose answer is withheld."""
+    """A peer that puts: the last number taken, and those taken whose answer is withheld.
+
+    held: taken out of its connection, and waiting for room in the spool, oldest first
+    """
 
     last: int
     withheld: set[int] = field(default_factory=set)
+    held: deque[tuple[Put, Sequence[zmq.Frame]]] = field(default_factory=deque)
 
 
 class Hub:
@@ -86,33 +103,60 @@ class Hub:
     def __init__(self, config: HubConfig, context: zmq.Context[Any] | None = None) -> None:
         if not config.groups or len(set(config.groups)) != len(config.groups):
             raise ValueError(f"hub: groups {config.groups}, needs different names, at least one")
+        if config.keys is None and not is_local(config.items):
+            raise KeysError(f"hub: {config.items} is reached from other machines: keys are needed")
+        if config.live_keys and config.keys is None:
+            raise KeysError("hub: the live side shall ask for keys, there are none")
         self._config = config
         self._context = context or zmq.Context.instance()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._door: Doorkeeper | None = None
         self._senders: OrderedDict[bytes, _Sender] = OrderedDict()
         self._withheld: deque[tuple[bytes, int, str]] = deque()
+        self._holding: dict[bytes, _Sender] = {}
+        self._spool: Spool | None = None
+        self._spool_trouble = ""
         self._groups_of: dict[bytes, str] = {}
+        self._asked: dict[bytes, float] = {}
         self._ignored = 0
         self._refused = 0
         self._frames = 0
         self._last_status = time.monotonic()
 
     def start(self) -> None:
-        """Bind and run. Raises zmq.ZMQError where an address cannot be bound."""
-        self._items = self._bind_items()
-        try:
+        """Bind and run, going on from what the spool holds.
+
+        Raises zmq.ZMQError where an address cannot be bound, OSError where the spool cannot be,
+        KeysError.
+        """
+        keys = self._config.keys
+        with ExitStack() as undo:
+            if keys is not None:  # there before anybody can ask to come in
+                self._door = Doorkeeper(keys, self._context)
+                undo.callback(self._door.close)
+            self._items = self._bind_items()
+            undo.callback(self._items.close, linger=0)
             self._live = LivePublisher(
-                self._context, self._config.live, self._config.live_cache_bytes
+                self._context,
+                self._config.live,
+                self._config.live_cache_bytes,
+                keys if self._config.live_keys else None,
             )
-        except zmq.ZMQError:
-            self._items.close(linger=0)
-            raise
+            undo.pop_all()
         self.items_address: str = self._items.getsockopt_string(zmq.LAST_ENDPOINT)
         self.live_address: str = self._live.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        if self._config.spool is not None:
+            self._spool = Spool(self._config.spool)
         self._router = Router(
-            self._config.groups, self._send, self._live, self._config.history_bytes
+            self._config.groups,
+            self._send,
+            self._live,
+            self._config.history_bytes,
+            self._config.window_bytes,
+            self._spool,
         )
+        self._go_on()
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self._thread.start()
 
@@ -122,6 +166,8 @@ class Hub:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            if self._door is not None:
+                self._door.close()
 
     def __enter__(self) -> Hub:
         self.start()
@@ -129,6 +175,16 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _go_on(self) -> None:
+        """From where the hub before this one was killed, if there was one."""
+        began = time.monotonic()
+        self._senders.update((i, _Sender(last)) for i, last in self._router.restore().items())
+        if self._senders:
+            waiting, took_s = self._router.waiting()[0], time.monotonic() - began
+            log.warning("hub: goes on from its spool, %d frames wait; %.2f s", waiting, took_s)
+        starts = [unpack(parts) for parts in self._router.open_scans()]
+        self.open_scans = [start for start in starts if isinstance(start, ScanStart)]
 
     def _bind_items(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -140,6 +196,8 @@ class Hub:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+        if self._config.keys is not None:
+            guard(socket, self._config.keys)
         try:
             socket.bind(self._config.items)
         except zmq.ZMQError:
@@ -163,14 +221,19 @@ class Hub:
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_S
                         self._tick()
+                    self._take_held()
                     self._router.serve()
                     self._answer_withheld()
+                    if self._spool is not None:
+                        self._spool.flush_notes()
                 except Exception:  # whatever it is, the other peers must not suffer for it
                     log.exception("hub: unexpected")
                     self._ignored += 1
         finally:
             self._items.close()
             self._live.close()
+            if self._spool is not None:
+                self._spool.close()
 
     def _take_in(self) -> None:
         for _ in range(BATCH):
@@ -184,7 +247,8 @@ class Hub:
                 self._handle(identity.bytes, unpack_op(parts[0].buffer), parts[1:])
             except WireError as error:
                 self._ignored += 1
-                log.warning("hub: from %s: %s", identity.bytes[:60], error)
+                if _worth_a_line(self._ignored):
+                    log.warning("hub: from %s: %s", identity.bytes[:60], error)
 
     def _handle(self, identity: bytes, op: Op, parts: Sequence[zmq.Frame]) -> None:
         now = time.monotonic()
@@ -205,7 +269,7 @@ class Hub:
                 if peer is not None:
                     peer.last_heard = now
                 else:
-                    self._send(member, Who(), ())
+                    self._ask_who(member, now)
             case Hello():
                 self._hello(identity, op, now)
             case Bye():
@@ -223,6 +287,7 @@ class Hub:
         if op.role not in ("reduce", "absorb", "all") or op.credit < 1:
             raise WireError(f"hello as {op.role!r} with credit {op.credit}")
         self._groups_of[identity] = op.group
+        self._asked.pop(identity, None)
         group.hello(identity, op, now)
         log.info("hub: %s/%s joined as %s", op.group, op.name, op.role)
 
@@ -237,31 +302,61 @@ class Hub:
             if op.seq not in sender.withheld:
                 self._send(identity, Got(op.seq, ""), ())
             return
+        sender.last = max(sender.last, op.base - 1)  # a hub before this one has answered those
         if op.seq > sender.last + 1:
             return  # what comes before it was lost on the way; all of it will be put again
         sender.last = op.seq
+        if sender.held or not self._take(identity, sender, op, parts):
+            sender.held.append((op, parts))
+            sender.withheld.add(op.seq)
+            self._holding[identity] = sender
+
+    def _take(self, identity: bytes, sender: _Sender, op: Put, parts: Sequence[zmq.Frame]) -> bool:
+        """Spool, route and answer one put; False where the spool has no room for it now."""
         refused = ""
         kind = ""
         try:
             if not parts:
                 raise PackingError("a put without a message")
             kind, fields = peek(parts[0])
+            keepable = _keepable(parts)
+            stored = None
+            if self._spool is not None:
+                stored = self._spool.put(identity, op.seq, op.group, kind, fields, keepable)
             self._frames += kind == "frame"
-            self._router.route(kind, fields, _keepable(parts), op.group)
+            self._router.route(kind, fields, keepable, op.group, stored)
+        except SpoolFull as full:
+            if not self._spool_trouble:
+                log.warning("hub: a %s waits: %s", kind, full)
+            self._spool_trouble = str(full)
+            return False
         except (PackingError, Refusal) as error:
             self._refused += 1
             refused = str(error)[:500]
-            log.warning("hub: refused from %s: %s", identity[:60], refused)
+            if _worth_a_line(self._refused):
+                log.warning("hub: refused from %s: %s", identity[:60], refused)
+        sender.withheld.discard(op.seq)
         if not refused and not self._has_room(kind):
             sender.withheld.add(op.seq)
             self._withheld.append((identity, op.seq, kind))
         else:
             self._send(identity, Got(op.seq, refused), ())
+        return True
+
+    def _take_held(self) -> None:
+        """Take what waits for room in the spool, each peer's in its order."""
+        for identity, sender in list(self._holding.items()):
+            while sender.held and self._take(identity, sender, *sender.held[0]):
+                sender.held.popleft()
+            if not sender.held:
+                del self._holding[identity]
+        if not self._holding:
+            self._spool_trouble = ""
 
     def _has_room(self, kind: str) -> bool:
         window = self._config.window_bytes
         if kind == "frame":
-            return self._router.queued_bytes <= window
+            return self._spool is not None or self._router.queued_bytes <= window
         if kind in ("reduction", "status", "focus"):  # these empty the window, or are not kept
             return True
         return self._router.control_bytes() <= window
@@ -280,9 +375,17 @@ class Hub:
     def _group_of(self, identity: bytes) -> Group | None:
         name = self._groups_of.get(identity)
         if name is None:
-            self._send(identity, Who(), ())  # it was given up for dead
+            self._ask_who(identity, time.monotonic())  # it was given up for dead
             return None
         return self._router.groups[name]
+
+    def _ask_who(self, identity: bytes, now: float) -> None:
+        """Ask once in a while: each Hello in answer makes all of an absorber's scans come again."""
+        if now - self._asked.get(identity, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            self._asked[identity] = now
+            self._send(identity, Who(), ())
+            while len(self._asked) > KEPT_SENDERS:
+                del self._asked[next(iter(self._asked))]
 
     def _leave(self, identity: bytes, died: bool) -> None:
         name = self._groups_of.pop(identity, None)
@@ -312,28 +415,27 @@ class Hub:
                 log.warning("hub: %s/%s is gone, silent for %.1f s", name, peer.name, silent_s)
                 self._leave(identity, died=True)
         self._router.publish_accounts()
+        if self._spool is not None:
+            self._spool.tidy()
         self._router.publish(self._status())
 
     def _status(self) -> Status:
         now = time.monotonic()
-        router = self._router
-        outstanding = router.outstanding() + len(self._withheld)
-        members = [f"{g.name}/{p.name}" for g in router.groups.values() for p in g.peers.values()]
-        elapsed_s = max(TICK_S / 2, now - self._last_status)
-        values: dict[str, Scalar] = {
-            "outstanding": outstanding,
-            "window_bytes": self._config.window_bytes,
-            "queued_bytes": router.queued_bytes,
-            "members": ", ".join(sorted(members)),
-            "frames_per_s": self._frames / elapsed_s,
-            "withheld": len(self._withheld),
-            "refused": self._refused,
-            "ignored": self._ignored,
-            "redelivered": sum(g.redelivered for g in router.groups.values()),
-        }
+        held = sum(len(sender.held) for sender in self._holding.values())
+        window = self._config.window_bytes
+        values = hub_values(self._router, self._spool, window, len(self._withheld), held)
+        values["frames_per_s"] = self._frames / max(TICK_S / 2, now - self._last_status)
+        values["refused"], values["ignored"] = self._refused, self._ignored
+        if self._spool_trouble:
+            values["held"] = self._spool_trouble
         self._frames, self._last_status = 0, now
-        full = router.queued_bytes > self._config.window_bytes
+        full = held > 0 or (self._spool is None and self._router.queued_bytes > window)
         return Status("hub", "full" if full else "open", time.time(), values)
+
+
+def _worth_a_line(count: int) -> bool:
+    """Whether the count-th of its kind is logged: a flood of garbage must not fill the disk."""
+    return count <= LOGGED or count % LOGGED == 0
 
 
 def _keepable(parts: Sequence[zmq.Frame]) -> Payload:

@@ -58,17 +58,23 @@ class ScanLedger:
         """Whether frame index has come."""
         return index in self._received
 
-    def done(self, group: str, index: int) -> None:
-        """Enter that group has recorded or absorbed a frame."""
+    def done(self, group: str, index: int) -> bool:
+        """Enter that group has recorded or absorbed a frame; False where that was known."""
         self._check(group, index)
+        if index in self._done[group]:
+            return False
         self._failed[group].pop(index, None)
         self._done[group].add(index)
+        return True
 
-    def fail(self, group: str, index: int, reason: str) -> None:
-        """Enter that group has given up on a frame."""
+    def fail(self, group: str, index: int, reason: str) -> bool:
+        """Enter that group has given up on a frame; False where that was known."""
         self._check(group, index)
+        if self._failed[group].get(index) == reason:
+            return False
         self._done[group].discard(index)
         self._failed[group][index] = reason
+        return True
 
     def stop(self, message: ScanStop) -> None:
         """Enter what the source said at its end: what has not come by now is lost."""

@@ -18,6 +18,8 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from .admission import introduce
+from .curve_keys import ClientKeys
 from .messages import Frame, Message
 from .packing import pack
 from .wire_ops import Got, Op, Put, WireError, pack_op, unpack_op
@@ -44,6 +46,7 @@ class Link:
     window: puts that may wait for the hub's answer at the same time
     group: the group in whose name messages are put; "" for none
     rejoined: called after each reconnection, before what is unanswered is put again
+    keys: where the hub asks for them
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Link:
         window: int = 8,
         group: str = "",
         rejoined: Callable[[], None] | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
         if window < 1:
             raise ValueError(f"{name}: window {window}, at least 1 is needed")
@@ -69,7 +73,7 @@ class Link:
         self._inbox: deque[tuple[Op, list[zmq.Frame]]] = deque()
         self._handshakes = 0
         self._connected = address.startswith("inproc:")  # which has no events
-        self._socket = open_dealer(context or zmq.Context.instance(), self.identity)
+        self._socket = open_dealer(context or zmq.Context.instance(), self.identity, keys)
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
@@ -186,7 +190,9 @@ class Link:
             log.warning("%s: message %d waits, no hub at %s", self.name, seq, self.address)
 
 
-def open_dealer(context: zmq.Context[Any], identity: bytes) -> zmq.Socket[bytes]:
+def open_dealer(
+    context: zmq.Context[Any], identity: bytes, keys: ClientKeys | None = None
+) -> zmq.Socket[bytes]:
     """A DEALER with every limit set, not yet connected."""
     socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.IDENTITY, identity)
@@ -196,4 +202,5 @@ def open_dealer(context: zmq.Context[Any], identity: bytes) -> zmq.Socket[bytes]
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * HEARTBEAT_MS)
+    introduce(socket, keys)
     return socket

@@ -21,6 +21,8 @@ from typing import Any
 
 import zmq
 
+from .admission import guard, introduce
+from .curve_keys import ClientKeys, ServerKeys
 from .held import Payload
 from .live_cache import LiveCache
 from .messages import Message
@@ -36,7 +38,13 @@ _MAX_SUBSCRIPTION = 1000
 class LivePublisher:
     """The XPUB socket and its cache. Used by the hub's thread alone."""
 
-    def __init__(self, context: zmq.Context[Any], address: str, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        address: str,
+        cache_bytes: int,
+        keys: ServerKeys | None = None,
+    ) -> None:
         self.cache = LiveCache(cache_bytes)
         self.socket = context.socket(zmq.XPUB)
         self.socket.setsockopt(zmq.SNDHWM, LIVE_HWM)
@@ -44,7 +52,13 @@ class LivePublisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # a repeated token asks again
         self.socket.setsockopt(zmq.MAXMSGSIZE, 1 << 16)  # only subscriptions come in
         self._count = 0
-        self.socket.bind(address)
+        if keys is not None:
+            guard(self.socket, keys)
+        try:
+            self.socket.bind(address)
+        except zmq.ZMQError:
+            self.socket.close(linger=0)
+            raise
 
     def publish(self, topic: str, parts: Payload) -> None:
         """Send to whoever listens now."""
@@ -77,6 +91,7 @@ class LiveSubscriber:
     """Listens to the hub's live side; gets the last values first. Used by one thread.
 
     topics: prefixes of the topics to listen to; ("",) is everything
+    keys: where the hub's live side asks for them
     """
 
     def __init__(
@@ -84,6 +99,7 @@ class LiveSubscriber:
         address: str,
         context: zmq.Context[Any] | None = None,
         topics: tuple[str, ...] = ("",),
+        keys: ClientKeys | None = None,
     ) -> None:
         self.damaged = 0
         self.missed = 0
@@ -96,6 +112,7 @@ class LiveSubscriber:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)  # notices a hub behind a pulled cable
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4000)
+        introduce(self._socket, keys)
         self._socket.connect(address)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, b"/" + topic.encode())

@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from .curve_keys import ClientKeys
 from .link import HubFull, HubUnreachable, Link, open_dealer
 from .messages import Message
 from .packing import PackingError, unpack
@@ -36,12 +37,18 @@ class Producer:
 
     name: for the logs, e.g. "receiver"
     window: messages that may wait for the hub's answer at the same time
+    keys: where the hub asks for them
     """
 
     def __init__(
-        self, address: str, name: str, context: zmq.Context[Any] | None = None, window: int = 8
+        self,
+        address: str,
+        name: str,
+        context: zmq.Context[Any] | None = None,
+        window: int = 8,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._link = Link(address, name, context, window)
+        self._link = Link(address, name, context, window, keys=keys)
 
     @property
     def refused(self) -> int:
@@ -99,6 +106,7 @@ class Member:
         and acknowledges their frames, "all" gets everything
     name: unique in its group; a newcomer of the same name takes the old one's place
     credit: frames that may be here at the same time
+    keys: where the hub asks for them
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class Member:
         name: str,
         credit: int = 4,
         context: zmq.Context[Any] | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
         if role not in ROLES:
             raise ValueError(f"member {name}: role {role!r}, needs one of {ROLES}")
@@ -117,12 +126,14 @@ class Member:
         self.name = name
         self._hello = Hello(group, role, name, credit)
         context = context or zmq.Context.instance()
-        self._link = Link(address, name, context, window=64, group=group, rejoined=self._join)
+        self._link = Link(
+            address, name, context, window=64, group=group, rejoined=self._join, keys=keys
+        )
         self._join()
         self._closing = threading.Event()
         self._heart = threading.Thread(
             target=_beat,
-            args=(context, address, self._link.identity, self._closing),
+            args=(context, address, self._link.identity, self._closing, keys),
             name=f"{name}-heart",
             daemon=True,
         )
@@ -190,9 +201,13 @@ class Member:
 
 
 def _beat(
-    context: zmq.Context[Any], address: str, identity: bytes, closing: threading.Event
+    context: zmq.Context[Any],
+    address: str,
+    identity: bytes,
+    closing: threading.Event,
+    keys: ClientKeys | None,
 ) -> None:
-    socket = open_dealer(context, identity + b"/heart")
+    socket = open_dealer(context, identity + b"/heart", keys)
     socket.setsockopt(zmq.SNDHWM, 4)  # beats that could not leave in time say nothing
     try:
         socket.connect(address)

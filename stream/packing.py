@@ -21,6 +21,7 @@ import msgpack
 import numpy as np
 
 from . import messages
+from .consistency import inconsistency
 from .messages import Message
 
 VERSION = 1
@@ -91,6 +92,9 @@ def unpack(parts: Sequence[Part]) -> Message:
     message = _reader(cls)(fields, views[1:], used, _kind(cls))
     if len(used) != len(views) - 1:
         raise PackingError(f"{_kind(cls)}: {len(views) - 1} buffers came, {len(used)} are named")
+    wrong = inconsistency(message)
+    if wrong:
+        raise PackingError(f"{_kind(cls)}: {wrong}")
     return typing.cast(Message, message)
 
 

@@ -26,9 +26,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .compression import DecodeError
+from .compression import DecodeError, checksum
 from .frame_table import FrameRefused, FrameTable
-from .history import append_document, append_samples
+from .history import append_document, append_samples, read_documents
 from .map_stack import stack_map
 from .members import Delivery, Member
 from .messages import (
@@ -87,6 +87,11 @@ class Recorder:
         self._unsynced = False
         self._file = self._open(experiment_text)
         self._entry = self._file["entry"]
+        self._documents: set[tuple[str, str, int]] = set()
+        if "documents" in self._entry:
+            for document in read_documents(self._entry["documents"]):
+                known = (document.run, document.name, checksum(document.text.encode()))
+                self._documents.add(known)
         for group in self._entry.values():
             if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
                 self._adopt(read_start(group), group)
@@ -209,7 +214,7 @@ class Recorder:
         elif isinstance(message, Samples):
             append_samples(self._entry, message)
         elif isinstance(message, Document):
-            append_document(self._entry, message)
+            self._document(message)
         elif isinstance(message, Result):
             self._result(message)
         elif isinstance(message, Account):
@@ -240,14 +245,24 @@ class Recorder:
         frames = self._starts[positions.scan].frames
         if len(positions.indices) == 0:
             return
-        first, end = int(positions.indices.min()), int(positions.indices.max()) + 1
+        measured_there = np.isfinite(positions.values)
+        if not measured_there.any():  # nan is "not measured": the planned position stands
+            return
+        indices, places = positions.indices[measured_there], positions.values[measured_there]
+        first, end = int(indices.min()), int(indices.max()) + 1
         if not 0 <= first < end <= frames:
             raise ValueError(f"positions of frames {first} to {end - 1}, the scan has {frames}")
         if positions.axis not in measured:
             put_dataset(measured, positions.axis, np.full(frames, np.nan), positions.unit)
         values = measured[positions.axis][first:end]
-        values[positions.indices - first] = positions.values
+        values[indices - first] = places
         measured[positions.axis][first:end] = values
+
+    def _document(self, document: Document) -> None:
+        known = (document.run, document.name, checksum(document.text.encode()))
+        if known not in self._documents:  # a restarted hub or recorder may be given it again
+            append_document(self._entry, document)
+            self._documents.add(known)
 
     def _result(self, result: Result) -> None:
         scan = self._scan(result.scan)

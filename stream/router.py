@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .group import Group, Send
-from .held import FrameKey, Payload, size_of
+from .held import FrameKey, Payload, Stored, size_of
 from .ledger import LedgerError, ScanLedger
 from .live import LivePublisher
 from .messages import Account, Message, Samples, ScanStart, ScanStop, Status
-from .packing import pack, unpack
+from .packing import PackingError, pack, peek, unpack
+from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
 
 MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
 KEPT_CLOSED = 1000  # finished scans whose late frames are still known as such
@@ -26,45 +28,77 @@ class Refusal(ValueError):
     """A message that cannot be right, e.g. a frame of a scan that nobody has announced."""
 
 
+@dataclass(slots=True)
+class _Pending:
+    """A frame that the groups named have not settled; size: of it in memory [B]."""
+
+    size: int
+    groups: set[str]
+    stored: Stored | None
+    came: float
+
+
 class Router:
-    """Takes messages in, gives them to groups and the live side, keeps the ledgers."""
+    """Takes messages in, gives them to groups and the live side, keeps the ledgers.
+
+    spool: where frames wait that are more than window_bytes, and what is to be known after the hub
+        was killed; None for a hub whose memory is all there is
+    """
 
     def __init__(
-        self, groups: Sequence[str], send: Send, live: LivePublisher, history_bytes: int
+        self,
+        groups: Sequence[str],
+        send: Send,
+        live: LivePublisher,
+        history_bytes: int,
+        window_bytes: int = 0,
+        spool: Spool | None = None,
     ) -> None:
-        self.groups = {n: Group(n, send, self._enter, history_bytes) for n in groups}
+        self.groups = {n: Group(n, send, self._enter, history_bytes, spool) for n in groups}
         self.queued_bytes = 0
+        self._window_bytes = window_bytes
+        self._spool = spool
+        self._restoring = False
         self._live = live
         self._ledgers: dict[str, ScanLedger] = {}
         self._changed: set[str] = set()
         self._closed: dict[str, Account] = {}
-        self._pending: dict[FrameKey, tuple[int, set[str]]] = {}
+        self._pending: dict[FrameKey, _Pending] = {}
         self._next_picture = 0.0
 
-    def route(self, kind: str, fields: dict[str, Any], parts: Payload, group: str) -> None:
+    def route(
+        self,
+        kind: str,
+        fields: dict[str, Any],
+        parts: Payload,
+        group: str,
+        stored: Stored | None = None,
+    ) -> None:
         """Hand one message on. Raises Refusal, LedgerError or PackingError where it is wrong.
 
         fields: from its header; group: of the member that sent it, "" for others
+        stored: where it stands in the spool
         """
+        number = stored.number if stored is not None else 0
         if kind == "frame":
-            self._frame(_key(kind, fields), parts)
+            self._frame(_key(kind, fields), parts, stored)
         elif kind == "reduction":
             self._reduction(_key(kind, fields), parts, group)
         elif kind == "result":
-            self._result(fields, parts)
+            self._result(fields, parts, number)
         elif kind == "scan_start":
-            self._start(parts)
+            self._start(parts, number)
         elif kind == "scan_stop":
-            self._stop(parts)
+            self._stop(parts, number)
         elif kind == "positions":
             scan = _text(kind, fields, "scan")
             for member_group in self.groups.values():
                 member_group.add_positions(scan, parts)
-                member_group.add_item(parts)
+                member_group.add_item(parts, number=number)
         elif kind == "samples":
-            self._samples(fields, parts)
+            self._samples(fields, parts, number)
         elif kind == "document":
-            self._document(fields, parts)
+            self._document(fields, parts, number)
         elif kind == "status":
             topic = f"status/{_text(kind, fields, 'component')}"
             self._live.cache.keep(topic, parts)
@@ -74,6 +108,52 @@ class Router:
                 member_group.add_focus(parts)
         else:
             raise Refusal(f"{kind}: made by the hub alone")
+
+    def restore(self) -> dict[bytes, int]:
+        """Become what a killed hub had noted in the spool; peer -> its last put that was taken."""
+        last: dict[bytes, int] = {}
+        if self._spool is None:
+            return last
+        self._restoring = True
+        for group in self.groups.values():
+            group.restore("")
+        for past in self._spool.past():
+            if isinstance(past, PutAgain):
+                last[past.identity] = max(past.seq, last.get(past.identity, 0))
+                self._put_again(past)
+            elif past.group not in self.groups:
+                continue
+            elif isinstance(past, Settled):
+                for scan, index, reason in past.frames:
+                    self._settled_again(past.group, (scan, index), reason)
+            elif isinstance(past, Ended):
+                self.groups[past.group].restore_ended(past.scan)
+            elif isinstance(past, Delivered):
+                self.groups[past.group].restore_delivered(past.number)
+            elif isinstance(past, GroupKind):
+                self.groups[past.group].restore(past.kind)
+        self._restoring = False
+        for group in self.groups.values():
+            group.restored()
+        return last
+
+    def _put_again(self, past: PutAgain) -> None:
+        try:
+            kind, fields = peek(past.parts[0])
+            # views of a mapped file would keep all of it; of a frame nothing is kept
+            parts = past.parts if kind == "frame" else [bytes(p) for p in past.parts]
+            self.route(kind, fields, parts, past.group, past.stored)
+        except (PackingError, LedgerError, Refusal):  # as it was then
+            return
+
+    def _settled_again(self, group: str, key: FrameKey, reason: str) -> None:
+        ledger = self._ledgers.get(key[0])
+        if ledger is None or not 0 <= key[1] < ledger.announced:
+            return
+        if not ledger.has(key[1]):
+            ledger.receive(key[1])  # all groups were done with it, and its segment was let go
+        if not self.groups[group].restore_settled(key, reason):
+            self._enter(group, key, reason)
 
     def serve(self) -> None:
         """Give frames to members that have room."""
@@ -111,10 +191,26 @@ class Router:
         for scan in [s for s in self._ledgers if s in self._closed]:
             if not any(scan in g.scans for g in self.groups.values()):
                 del self._ledgers[scan]
+                if self._spool is not None:
+                    self._spool.over(scan)
         while len(self._closed) > KEPT_CLOSED:
             del self._closed[next(iter(self._closed))]
 
-    def _frame(self, key: FrameKey, parts: Payload) -> None:
+    def open_scans(self) -> list[Payload]:
+        """ScanStart of every scan whose source has not stopped."""
+        return [
+            group.scans[scan].start
+            for scan, ledger in self._ledgers.items()
+            for group in list(self.groups.values())[:1]
+            if not ledger.stopped and scan in group.scans
+        ]
+
+    def waiting(self) -> tuple[int, float]:
+        """Frames that some group has not settled, and how long the oldest has waited [s]."""
+        oldest = next(iter(self._pending.values()), None)
+        return len(self._pending), time.monotonic() - oldest.came if oldest is not None else 0.0
+
+    def _frame(self, key: FrameKey, parts: Payload, stored: Stored | None) -> None:
         scan, index = key
         ledger = self._ledgers.get(scan)
         if ledger is None:
@@ -129,13 +225,18 @@ class Router:
         self._changed.add(scan)
         if not new:
             return
-        size = size_of(parts)
-        self.queued_bytes += size
-        self._pending[key] = (size, set(self.groups))
-        for group in self.groups.values():
-            group.add_frame(key, parts)
         now = time.monotonic()
-        if now >= self._next_picture:
+        size = size_of(parts)
+        kept: Payload | Stored = parts
+        if stored is not None and self._spool is not None:
+            self._spool.want(stored)
+            if self._restoring or self.queued_bytes + size > self._window_bytes:
+                kept, size = stored, 0  # read back when a member has room for it
+        self.queued_bytes += size
+        self._pending[key] = _Pending(size, set(self.groups), stored, now)
+        for group in self.groups.values():
+            group.add_frame(key, kept)
+        if now >= self._next_picture and not self._restoring:
             self._next_picture = now + FRAME_PICTURE_S
             self._keep("frame", parts)
 
@@ -144,15 +245,15 @@ class Router:
             raise Refusal(f"reduction of frame {key[1]} from group {group!r}, there is none")
         self.groups[group].add_reduction(key, parts)
 
-    def _result(self, fields: dict[str, Any], parts: Payload) -> None:
+    def _result(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
         scan, consumer, name = (_text("result", fields, n) for n in ("scan", "consumer", "name"))
         if fields.get("live") is True:
             self._keep(f"result/{scan}/{consumer}/{name}", parts, scan)
         if fields.get("final") is True:
             for group in self.groups.values():
-                group.add_item(parts)
+                group.add_item(parts, number=number)
 
-    def _start(self, parts: Payload) -> None:
+    def _start(self, parts: Payload, number: int) -> None:
         start = unpack(parts)
         if not isinstance(start, ScanStart):
             raise Refusal("scan_start: is none")
@@ -164,11 +265,13 @@ class Router:
             start.run, start.scan, start.number, start.frames, self.groups
         )
         for group in self.groups.values():
-            group.open_scan(start.scan, parts)
+            group.open_scan(start.scan, parts, number)
+        if self._spool is not None:
+            self._spool.opened(start.scan)
         self._changed.add(start.scan)
         self._keep(f"scan_start/{start.scan}", parts, start.scan)
 
-    def _stop(self, parts: Payload) -> None:
+    def _stop(self, parts: Payload, number: int) -> None:
         stop = unpack(parts)
         ledger = self._ledgers.get(stop.scan) if isinstance(stop, ScanStop) else None
         if ledger is None or not isinstance(stop, ScanStop):
@@ -179,23 +282,23 @@ class Router:
         self._changed.add(stop.scan)
         self._keep(f"scan_stop/{stop.scan}", parts, stop.scan)
         for group in self.groups.values():
-            group.add_stop(stop.scan, parts)
+            group.add_stop(stop.scan, parts, number)
 
-    def _samples(self, fields: dict[str, Any], parts: Payload) -> None:
+    def _samples(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
         samples: Message = unpack(parts)
         if isinstance(samples, Samples):
             self._live.cache.keep_samples(samples)
         self._live.publish(f"samples/{_text('samples', fields, 'run')}", parts)
         for group in self.groups.values():
-            group.add_item(parts)
+            group.add_item(parts, number=number)
 
-    def _document(self, fields: dict[str, Any], parts: Payload) -> None:
+    def _document(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
         run, name = _text("document", fields, "run"), _text("document", fields, "name")
         if name in ("start", "stop"):
             self._live.cache.keep_document(parts)
         self._live.publish(f"document/{run}/{name}", parts)
         for group in self.groups.values():
-            group.add_item(parts)
+            group.add_item(parts, number=number)
 
     def _keep(self, topic: str, parts: Payload, scan: str = "") -> None:
         self._live.cache.keep(topic, parts, scan)
@@ -204,15 +307,19 @@ class Router:
     def _enter(self, group: str, key: FrameKey, reason: str) -> None:
         ledger = self._ledgers.get(key[0])
         if ledger is not None and ledger.has(key[1]):
-            if reason:
-                ledger.fail(group, key[1], reason)
-            else:
-                ledger.done(group, key[1])
+            news = ledger.fail(group, key[1], reason) if reason else ledger.done(group, key[1])
             self._changed.add(key[0])
-        size, groups = self._pending.get(key, (0, set()))
-        groups.discard(group)
-        if not groups and self._pending.pop(key, None) is not None:
-            self.queued_bytes -= size
+            if news and self._spool is not None:
+                self._spool.settled(group, key, reason)
+        pending = self._pending.get(key)
+        if pending is None:
+            return
+        pending.groups.discard(group)
+        if not pending.groups:
+            del self._pending[key]
+            self.queued_bytes -= pending.size
+            if pending.stored is not None and self._spool is not None:
+                self._spool.unwant(pending.stored)
 
 
 def _text(kind: str, fields: dict[str, Any], name: str) -> str:

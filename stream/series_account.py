@@ -10,6 +10,17 @@ from __future__ import annotations
 from .messages import ScanStart, ScanStop
 
 NEVER_ARRIVED = "never arrived from the detector"
+DIED_WITH_IT = "did not come through: the receiver was killed and started again in this series"
+
+
+def taken_over(start: ScanStart, now: float) -> SeriesAccount | None:
+    """The account of the series of a scan that another receiver had begun; None for no series."""
+    series = start.notes.get("detector_series")
+    if not isinstance(series, int) or isinstance(series, bool):
+        return None
+    account = SeriesAccount(series, "", start, now)
+    account.resumed = True
+    return account
 
 
 class SeriesAccount:
@@ -20,6 +31,7 @@ class SeriesAccount:
         self.unique = unique
         self.start = start
         self.ended = False
+        self.resumed = False
         self.damaged: dict[int, str] = {}
         self._passed = bytearray(start.frames)
         self._passed_count = 0
@@ -69,8 +81,17 @@ class SeriesAccount:
             return True
         return (accounted or self.ended) and now - self._progress >= grace_s
 
-    def stop(self, reason: str, missing: str = NEVER_ARRIVED) -> ScanStop:
-        """The last word about this scan; missing: why the images that did not come did not."""
+    def silent_s(self, now: float) -> float:
+        """Since something of it came last [s]."""
+        return now - self._progress
+
+    def stop(self, reason: str, missing: str = "") -> ScanStop:
+        """The last word about this scan; missing: why the images that did not come did not.
+
+        Of a series taken over it may name frames that the former receiver had handed on: those
+        have come, whatever is said here.
+        """
+        missing = missing or (DIED_WITH_IT if self.resumed else NEVER_ARRIVED)
         lost = {
             index: self.damaged.get(index, missing)
             for index, passed in enumerate(self._passed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_few_keys_are_enough_for_a_dry_run():
         ({"analysis": {"consumers": {"xrdcd": {}}}}, "analysis.consumers.xrdcd", "'xrdct'"),
         ({"analysis": {"consumers": {"xrdct": {"trimm": 1}}}}, "xrdct.trimm", "did you mean"),
         ({"simulation": {"twin": {"sed": 1}}}, "simulation.twin.sed", "did you mean 'seed'"),
+        ({"simulation": {"detector_faults": {"drp": 1}}}, "detector_faults.drp", "'drop'"),
+        ({"simulation": {"detector_faults": {"drop": 2}}}, "detector_faults", "from 0 to 1"),
+        ({"simulation": {"detector_faults": {"bad_md5": 0.1}}}, "faults.bad_md5", "no md5"),
+        ({"scan": {"exposure_s": "1e999"}}, "scan.exposure_s", "finite number"),
+        ({"cell": {"limits": {"temperature_C": math.nan}}}, "temperature_C", "finite number"),
+        ({"simulation": {"twin": {"distance_m": math.inf}}}, "twin.distance_m", "no number"),
         ({"simulation": {"clock": "fast"}}, "simulation.clock", "number"),
         ({"simulation": None}, "detector.rest", "add a `simulation:` section"),
     ],

@@ -253,3 +253,23 @@ def test_a_sample_larger_than_the_field_is_turned_about_its_middle(make_trajecto
         tomogram.absorb(i, np.array([100.0 + i % 7], np.float32))
     tomogram.advance()
     assert tomogram.centre_um() == tomogram.final_volume().centre_um == 0.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_planned_positions_that_are_no_numbers_make_no_tomogram(make_trajectory, value) -> None:
+    sound = make_trajectory(ROTATIONS, TRANSLATIONS)
+    for number in (0, 1):
+        axes = [Axis(a.name, a.unit, a.values.copy()) for a in sound.axes]
+        axes[number].values[7] = value
+        with pytest.raises(ScanNotForThis, match=f"{axes[number].name} of frame 7"):
+            sinogram_grid(Trajectory(sound.grid, tuple(axes)), "rotation", "translation")
+
+
+def test_measured_positions_that_are_no_numbers_pass_by(make_trajectory) -> None:
+    tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
+    before = tomogram.final_volume().volume.copy()
+    nowhere = np.array([math.nan, math.inf, -math.inf])
+    for axis in ("rotation", "translation"):
+        unit = "deg" if axis == "rotation" else "um"
+        tomogram.place(Positions("s", axis, unit, np.arange(3), nowhere), "rotation", "translation")
+    np.testing.assert_array_equal(tomogram.final_volume().volume, before)

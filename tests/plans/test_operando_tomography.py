@@ -332,3 +332,20 @@ def test_the_messages_are_in_the_order_of_the_experiment(beamline: Make) -> None
     armed = [i for i, m in enumerate(messages) if m.command == "kickoff" and m.obj is detector]
     flown = [i for i, m in enumerate(messages) if m.command == "kickoff" and m.obj is stage]
     assert all(a < f for a, f in zip(armed, flown, strict=True))
+
+
+def test_a_scan_waits_while_there_is_no_room_and_the_cell_stays_at_open_circuit(
+    setup: Setup,
+) -> None:
+    asked: list[str] = []
+
+    def why_hold() -> str:
+        asked.append(setup.line.cell)
+        return "the spool is full" if len(asked) <= 3 else ""
+
+    _, *scans = run_safely(setup.engine, setup.plan(MARKS[:1], why_hold=why_hold), setup.cell)
+    assert len(scans) == 1
+    assert asked == ["HOLD_OCV"] * 4
+    assert setup.phases[:4] == ["discharging", "relaxing", "holding", "scanning"]
+    assert {v["reason"] for v in setup.values if v["phase"] == "holding"} == {"the spool is full"}
+    assert setup.is_safe()

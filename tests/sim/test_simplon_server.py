@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from operando.stream.compression import decode
+from operando.stream.dectris_faults import Misbehaviour
 from operando.stream.description import GridAxis, ScanDescription
 
 Make = Callable[..., Any]
@@ -60,6 +61,22 @@ def test_parameters_have_the_vendor_s_types(beamline: Make) -> None:
     assert rest.get("detector/api/version")["value"] == "1.8.0"
     assert rest.get("detector/api/1.8.0/status/state")["value"] == "idle"
     assert rest.get("stream/api/1.8.0/config/format")["value"] == "legacy"
+
+
+def test_a_detector_that_misbehaves_does_so_by_its_seed(beamline: Make, until: Any) -> None:
+    faults = Misbehaviour(seed=2, drop=0.2, duplicate=0.2, wrong_size=0.2)
+    line = beamline(detector_faults=faults)
+    rest = Rest(line.simulation.rest_url)
+    rest.ready("ints", DESCRIPTION.to_json())
+    rest.put("detector/api/1.8.0/config/nimages", 40)
+    series = rest.put("detector/api/1.8.0/command/arm")["sequence id"]
+    rest.put("detector/api/1.8.0/command/trigger")
+    until(lambda: line.of_stream("ScanStop"), 20)
+    (stop,) = line.of_stream("ScanStop")
+    lost = {i for i in range(40) if faults.of_image(series, i) in ("drop", "wrong_size")}
+    assert lost
+    assert set(stop.lost) == lost
+    assert {f.index for f in line.of_stream("Frame")} == set(range(40)) - lost
 
 
 def test_a_longer_exposure_takes_its_frame_time_along(beamline: Make) -> None:

@@ -516,6 +516,25 @@ def test_random_bytes_and_mutated_messages_never_end_the_receiver():
     assert sum(listening.counters.rejected.values()) > 100
 
 
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999", "-1", "9" * 400])
+def test_a_description_with_an_impossible_number_does_not_end_the_receiver(number):
+    text = DESCRIPTION.to_json().replace('"number": 3', f'"number": {number}')
+    assert text != DESCRIPTION.to_json()
+    with line() as (emitter, listening):
+        send_all(emitter, start_of(user_data=text))
+        start, frames, _ = listening.scan()
+    assert len(frames) == 6
+    assert "description_problem" in start.notes
+
+
+def test_a_stray_v1_part_does_not_swallow_the_start_of_a_v2_series():
+    with line() as (emitter, listening):
+        emitter.send([b'{"htype":"dimage_d-1.0","shape":[50,32],"type":"uint16"}'])
+        send_all(emitter, start_of())
+        _, frames, stop = listening.scan()
+    assert (len(frames), stop.lost) == (6, {})
+
+
 def test_a_message_of_very_many_parts_is_dropped():
     with line() as (emitter, listening):
         emitter.send([b"{}"] * 20_000)
@@ -604,3 +623,40 @@ def test_what_put_raises_ends_run():
 def test_an_unknown_version_is_refused():
     with pytest.raises(ValueError, match="'v3' is none of v1, v2, auto"):
         DectrisReceiver("tcp://127.0.0.1:9", print, version="v3", context=zmq.Context.instance())
+
+
+def test_a_receiver_takes_over_the_series_of_one_that_was_killed():
+    with line() as (emitter, listening):
+        emitter.start(start_of())
+        emitter.image(1, 0, IMAGES[0], "bslz4")
+        begun = listening.take(ScanStart)
+        assert listening.take(Frame).index == 0
+    with line(resume=begun) as (emitter, successor):
+        emitter.start(start_of())  # a start that comes again means nothing new
+        for index in (2, 3, 5):  # 1 and 4 died with the former
+            emitter.image(1, index, IMAGES[index], "bslz4")
+        emitter.end(1)
+        frames = [successor.take(Frame) for _ in range(3)]
+        stop = successor.take(ScanStop)
+        emitter.start(start_of(2))
+        assert successor.take(ScanStart).scan != begun.scan
+    assert [(f.scan, f.index) for f in frames] == [(begun.scan, i) for i in (2, 3, 5)]
+    np.testing.assert_array_equal(decode(frames[0], verify=True), IMAGES[2])
+    assert stop.scan == begun.scan
+    assert set(stop.lost) == {0, 1, 4}  # of 0 the hub knows that it has come
+    assert "receiver was killed" in stop.lost[1]
+
+
+def test_a_scan_of_no_detector_is_not_taken_over():
+    with line() as (emitter, listening):
+        send_all(emitter, start_of())
+        begun, _, _ = listening.scan()
+    foreign = dataclasses.replace(begun, notes={})
+    with (
+        DectrisEmitter("tcp://127.0.0.1:*", "v2") as emitter,
+        Listening(emitter.address, resume=foreign) as successor,
+    ):
+        send_all(emitter, start_of(7))
+        start, frames, _ = successor.scan()
+    assert len(frames) == 6
+    assert start.notes["detector_series"] == 7

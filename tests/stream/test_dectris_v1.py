@@ -304,6 +304,13 @@ def test_missing_numbers_of_a_header_are_nan():
     assert start.saturation is None
 
 
+def test_half_a_surrogate_pair_in_a_name_is_replaced():
+    parts = dectris_v1.build_start(START)
+    parts[1] = parts[1].replace(b'"description": "', b'"description": "\\ud800')
+    (start,) = read(parts)
+    assert start.description.startswith("?")
+
+
 def test_garbage_gives_errors_and_the_next_series_is_read():
     rng = np.random.default_rng(9)
     sound = [

@@ -98,6 +98,11 @@ def changed(**fields: object) -> str:
         (changed(notes={"a": [1]}), "note 'a' is a list"),
         (changed(cell={"time_s": 0}), "voltage_v"),
         (changed(axes=5), "TypeError"),
+        (changed(number=float("inf")), "OverflowError"),
+        (changed(number=-1), "none of a scan"),
+        (changed(number=10**400), "none of a scan"),
+        (changed(notes={"a": 2**64}), "over 63 bits"),
+        (changed(run="\ud800"), "UnicodeEncodeError"),
     ],
 )
 def test_a_wrong_description_is_refused_by_reason(text, words):

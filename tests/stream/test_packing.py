@@ -38,46 +38,56 @@ NUMBERS = st.floats(width=64)
 SCALARS = st.one_of(WORDS, COUNTS, NUMBERS, st.booleans())
 NOTES = st.dictionaries(WORDS, SCALARS, max_size=3)
 REASONS = st.dictionaries(st.integers(0, 10**6), WORDS, max_size=3)
-VECTORS = hnp.arrays(np.float64, st.integers(0, 5), elements=NUMBERS)
 ARRAYS = hnp.arrays(
     st.sampled_from([np.float32, np.float64, np.uint16, np.int64, np.bool_]),
     hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
 )
-MASKS = hnp.arrays(np.bool_, (3, 4))
 
-AXES = st.builds(Axis, WORDS, WORDS, VECTORS)
-TRAJECTORIES = st.builds(
-    Trajectory,
-    st.lists(COUNTS, max_size=3).map(tuple),
-    st.lists(AXES, max_size=2).map(tuple),
-)
-DETECTORS = st.builds(
-    Detector,
-    WORDS,
-    st.tuples(COUNTS, COUNTS),
-    st.sampled_from(["uint16", "uint32"]),
-    st.tuples(NUMBERS, NUMBERS),
-    COUNTS,
-    st.none() | MASKS,
+
+def vectors(size: int) -> st.SearchStrategy[np.ndarray]:
+    return hnp.arrays(np.float64, size, elements=NUMBERS)
+
+
+def trajectories(frames: int) -> st.SearchStrategy[Trajectory]:
+    axes = st.builds(Axis, WORDS, WORDS, vectors(frames if frames < 6 else 0))
+    return st.builds(
+        Trajectory,
+        st.lists(COUNTS, max_size=3).map(tuple),
+        st.lists(axes, max_size=2 if frames < 6 else 0).map(tuple),
+    )
+
+
+DETECTORS = st.tuples(COUNTS, COUNTS).flatmap(
+    lambda shape: st.builds(
+        Detector,
+        WORDS,
+        st.just(shape),
+        st.sampled_from(["uint16", "uint32"]),
+        st.tuples(NUMBERS, NUMBERS),
+        COUNTS,
+        st.none() | hnp.arrays(np.bool_, shape) if max(shape) < 9 else st.none(),
+    )
 )
 CELLS = st.builds(CellState, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, WORDS)
 GROUPS = st.builds(GroupAccount, WORDS, COUNTS, REASONS)
 MESSAGES: dict[type, st.SearchStrategy[Message]] = {
-    ScanStart: st.builds(
-        ScanStart,
-        run=WORDS,
-        scan=WORDS,
-        number=COUNTS,
-        technique=WORDS,
-        frames=COUNTS,
-        detector=DETECTORS,
-        trajectory=TRAJECTORIES,
-        poni=WORDS,
-        energy_ev=NUMBERS,
-        exposure_s=NUMBERS,
-        cell=st.none() | CELLS,
-        time=NUMBERS,
-        notes=NOTES,
+    ScanStart: (st.integers(0, 5) | COUNTS).flatmap(
+        lambda frames: st.builds(
+            ScanStart,
+            run=WORDS,
+            scan=WORDS,
+            number=COUNTS,
+            technique=WORDS,
+            frames=st.just(frames),
+            detector=DETECTORS,
+            trajectory=trajectories(frames),
+            poni=WORDS,
+            energy_ev=NUMBERS,
+            exposure_s=NUMBERS,
+            cell=st.none() | CELLS,
+            time=NUMBERS,
+            notes=NOTES,
+        )
     ),
     Frame: st.builds(
         Frame,
@@ -91,14 +101,21 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
         NUMBERS,
     ),
     ScanStop: st.builds(ScanStop, WORDS, COUNTS, WORDS, REASONS),
-    Positions: st.builds(
-        Positions, WORDS, WORDS, WORDS, hnp.arrays(np.int64, st.integers(0, 4)), VECTORS
+    Positions: st.integers(0, 4).flatmap(
+        lambda n: st.builds(
+            Positions,
+            *(WORDS, WORDS, WORDS),
+            hnp.arrays(np.int64, n, elements=st.integers(0, 2**63 - 1)),
+            vectors(n),
+        )
     ),
-    Samples: st.builds(
-        Samples,
-        WORDS,
-        *[VECTORS] * 6,
-        st.lists(WORDS, max_size=3).map(tuple),
+    Samples: st.integers(0, 4).flatmap(
+        lambda n: st.builds(
+            Samples,
+            WORDS,
+            *[vectors(n)] * 6,
+            st.lists(WORDS, min_size=n, max_size=n).map(tuple),
+        )
     ),
     Document: st.builds(Document, WORDS, WORDS, WORDS),
     Reduction: st.builds(
@@ -332,3 +349,35 @@ def test_a_buffer_that_nothing_names_or_two_share_is_refused():
 def test_an_oversize_header_is_not_read():
     with pytest.raises(PackingError, match="at most"):
         unpack([bytes(9 << 20)])
+
+
+def of_lengths(*lengths: int) -> list[np.ndarray]:
+    return [np.zeros(n) for n in lengths]
+
+
+DETECTOR = Detector("d", (2, 3), "uint16", (1e-4, 1e-4), 9, np.zeros((2, 3), bool))
+TWO_FRAMES = ScanStart(
+    "r", "s", 1, "xrdct", 2, DETECTOR, Trajectory((2,), (Axis("x", "um", np.zeros(2)),)),
+    "", 5e4, 0.1, None, 0.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (Positions("s", "x", "um", np.arange(3), np.zeros(1)), "one value an index"),
+        (Positions("s", "x", "um", np.zeros((2, 2), int), np.zeros((2, 2))), "one value an index"),
+        (Positions("s", "x", "um", np.array([0, -1]), np.zeros(2)), "index -1"),
+        (Samples("r", *of_lengths(2, 2, 2, 2, 2, 1), ("a", "b")), "temperature_c"),
+        (Samples("r", *of_lengths(2, 2, 2, 2, 2, 2), ("a",)), "time_s"),
+        (dataclasses.replace(TWO_FRAMES, frames=3), "axis 'x' of shape"),
+        (
+            dataclasses.replace(TWO_FRAMES, detector=dataclasses.replace(DETECTOR, shape=(3, 2))),
+            "mask of shape",
+        ),
+    ],
+)
+def test_fields_that_do_not_fit_each_other_are_refused(message, words):
+    with pytest.raises(PackingError, match=words):
+        unpack(sent(message))
+    assert same(unpack(sent(TWO_FRAMES)), TWO_FRAMES)

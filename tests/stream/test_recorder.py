@@ -163,6 +163,7 @@ def test_a_better_version_of_a_map_replaces_the_one_before(tmp_path):
         (replace(make_frame(0), dtype="uint32"), "announced was"),
         (replace(make_frame(0, encoding="raw"), data=b"short"), "5 bytes"),
         (Positions("s1", "translation", "um", np.array([9]), np.array([1.0])), "has 6"),
+        (replace(make_frame(0, encoding="lz4"), checksum=1), "checksum"),
         (ScanStop("nobody", 0, "complete"), "not begun"),
         (Document("run", "start", "nul \x00 inside"), "NULL"),
     ],
@@ -172,11 +173,25 @@ def test_what_makes_no_sense_is_refused_with_its_reason_and_the_rest_goes_on(
 ):
     with Recorder(tmp_path / "run.nxs") as recorder:
         recorder.take(scan_start())
-        assert reason in recorder.take(message)
         assert recorder.take(make_frame(1)) == ""
+        assert reason in recorder.take(message)
         assert recorder.flush() == ""
     with open_run(tmp_path / "run.nxs") as run:
         assert [f.index for f in run.frames("s1")] == [1]
+
+
+def test_positions_that_are_no_numbers_leave_what_was_measured(tmp_path):
+    def placed(indices, values):
+        return Positions("s1", "x", "um", np.array(indices), np.array(values))
+
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        recorder.take(scan_start())
+        assert recorder.take(placed([0, 1], [1.0, 2.0])) == ""
+        assert recorder.take(placed([0, 1, 2], [np.nan, np.inf, 3.0])) == ""
+        assert recorder.take(placed([3], [np.nan])) == ""
+    with open_run(tmp_path / "run.nxs") as run:
+        (measured,) = run.positions("s1")
+    assert dict(zip(measured.indices, measured.values, strict=True)) == {0: 1.0, 1: 2.0, 2: 3.0}
 
 
 def test_no_run_is_written_over_another(tmp_path):

@@ -1,0 +1,428 @@
+"""A hub with a spool: killed and restarted, overtaken by its source, out of room, rotten."""
+
+import contextlib
+import itertools
+import time
+
+import numpy as np
+import pytest
+import xxhash
+import zmq
+from operando.stream.hub import Hub, HubConfig
+from operando.stream.link import HubFull
+from operando.stream.live import LiveSubscriber
+from operando.stream.members import Member, Producer
+from operando.stream.messages import (
+    Account,
+    Detector,
+    Document,
+    Frame,
+    Reduction,
+    Result,
+    ScanStart,
+    ScanStop,
+    Status,
+    Trajectory,
+)
+from operando.stream.segment_log import segments_of
+from operando.stream.spool import SpoolConfig
+
+PATIENCE_S = 20.0
+
+
+def scan_start(scan="s", frames=4, number=1):
+    detector = Detector("d", (10, 100), "uint8", (75e-6, 75e-6), 250)
+    return ScanStart(
+        "r", scan, number, "frames", frames, detector, Trajectory((), ()), "", 5e4, 0.1, None, 0.0
+    )
+
+
+def make_frame(index, scan="s", size=1000):
+    data = np.random.default_rng(index).bytes(size)
+    shape = (10, size // 10)
+    return Frame(scan, index, shape, "uint8", "raw", data, xxhash.xxh3_64_intdigest(data))
+
+
+def sound(frame, size=1000):
+    return bytes(frame.data) == make_frame(frame.index, size=size).data
+
+
+def reduce_of(frame):
+    return Reduction(frame.scan, frame.index, {"sum": np.array([sum(bytes(frame.data))], float)})
+
+
+def final_result(scan="s"):
+    values = np.arange(3.0)
+    return Result(
+        "r", scan, 1, "c", "n", ("x",), {"x": values}, {"x": ""}, "", values, None, 1.0, 1, True
+    )
+
+
+class Bench:
+    """One hub at a time on the same addresses and spool, and whoever talks to it."""
+
+    def __init__(self, folder, context, stack, **spool):
+        self.context, self.stack = context, stack
+        self.spool = SpoolConfig(folder / "spool", **{"segment_bytes": 20_000, **spool})
+        self.config = {"items": f"ipc://{folder}/items", "live": f"ipc://{folder}/live"}
+        self.hub = None
+        self.names = itertools.count()
+
+    def start(self, **settings):
+        config = {**self.config, "spool": self.spool, **settings}
+        self.hub = self.stack.enter_context(Hub(HubConfig(**config), self.context))
+        return self.hub
+
+    def restart(self, **settings):
+        self.hub.stop()
+        return self.start(**settings)
+
+    def producer(self, **options):
+        made = Producer(self.config["items"], "producer", self.context, **options)
+        self.stack.callback(made.close)
+        return made
+
+    def member(self, group, role, **options):
+        name = f"{role}-{next(self.names)}"
+        made = Member(self.config["items"], group, role, name, context=self.context, **options)
+        self.stack.callback(made.close)
+        return made
+
+    def until(self, wanted):
+        with LiveSubscriber(self.config["live"], self.context) as live:
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline:
+                for message in live.poll(0.2, limit=1):
+                    if wanted(message):
+                        return message
+        raise AssertionError("the live side never said so")
+
+    def settled(self):
+        return self.until(lambda m: isinstance(m, Account) and m.closed)
+
+    def status(self):
+        return self.until(lambda m: isinstance(m, Status) and m.component == "hub").values
+
+
+@pytest.fixture
+def bench(tmp_path):
+    context = zmq.Context()
+    with contextlib.ExitStack() as stack:
+        yield lambda **spool: Bench(tmp_path, context, stack, **spool)
+    context.destroy(linger=0)
+
+
+def take(member, wanted, count, acknowledge=True):
+    """The next count messages of type wanted; everything that comes is acknowledged on the way."""
+    found = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count and time.monotonic() < deadline:
+        delivery = member.receive(0.2)
+        if delivery is None:
+            continue
+        if isinstance(delivery.message, wanted):
+            found.append(delivery)
+        if acknowledge or not isinstance(delivery.message, wanted):
+            member.acknowledge(delivery)
+    assert len(found) == count, f"{len(found)} {wanted.__name__} came, {count} were awaited"
+    return found
+
+
+def drain(member):
+    """Indices of the frames that are there, all acknowledged."""
+    found = []
+    while (delivery := member.receive(0.05)) is not None:
+        member.acknowledge(delivery)
+        if isinstance(delivery.message, Frame):
+            found.append(delivery.message.index)
+    return found
+
+
+def silent(member, wanted, for_s=0.4):
+    """Whether nothing of type wanted comes any more."""
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        delivery = member.receive(0.05)
+        if delivery is not None and isinstance(delivery.message, wanted):
+            return False
+    return True
+
+
+def put_until_full(producer, count):
+    """How many of count frames were taken."""
+    for index in range(count):
+        try:
+            producer.put(make_frame(index), timeout_s=0.5)
+        except HubFull:
+            return index
+    return count
+
+
+def test_a_scan_goes_on_over_a_restart_of_the_hub_and_nothing_counts_twice(bench):
+    bench = bench()
+    bench.start()
+    recorder = bench.member("record", "all", credit=3)
+    reducer = bench.member("process", "reduce", credit=3)
+    absorber = bench.member("process", "absorb")
+    producer = bench.producer()
+    producer.put(scan_start(frames=20))
+    for index in range(12):
+        producer.put(make_frame(index))
+    recorded = [d.message.index for d in take(recorder, Frame, 5)]
+    for _ in range(6):
+        (delivery,) = take(reducer, Frame, 1, acknowledge=False)
+        reducer.send(reduce_of(delivery.message))
+    for delivery in take(absorber, Reduction, 4, acknowledge=False):
+        absorber.acknowledge_frame("s", delivery.message.index)
+    producer.flush()
+    reducer.flush()
+    bench.restart()
+    for index in range(12, 20):
+        producer.put(make_frame(index))
+    producer.put(ScanStop("s", 20, "complete"))
+    while len(set(recorded)) < 20:
+        (delivery,) = take(recorder, Frame, 1)
+        assert sound(delivery.message)
+        recorded.append(delivery.message.index)
+    sums = {}
+    deadline = time.monotonic() + PATIENCE_S
+    stopped = False
+    while not stopped and time.monotonic() < deadline:
+        delivery = reducer.receive(0.01)
+        if delivery is not None and isinstance(delivery.message, Frame):
+            reducer.send(reduce_of(delivery.message))
+        delivery = absorber.receive(0.01)
+        if delivery is not None and isinstance(delivery.message, Reduction):
+            sums[delivery.message.index] = delivery.message.arrays["sum"][0]
+            absorber.acknowledge_frame("s", delivery.message.index)
+        elif delivery is not None:
+            stopped = isinstance(delivery.message, ScanStop)
+            absorber.acknowledge(delivery)
+    producer.flush()
+    assert sums == {i: sum(make_frame(i).data) for i in range(20)}
+    account = bench.settled()
+    assert (account.received, account.duplicates, account.lost) == (20, 0, {})
+    assert [g.done for g in account.groups] == [20, 20]
+
+
+def test_what_was_acknowledged_before_is_not_delivered_again(bench):
+    bench = bench()
+    bench.start(groups=("record",))
+    producer = bench.producer()
+    producer.put(scan_start(frames=6))
+    for index in range(6):
+        producer.put(make_frame(index))
+    producer.put(Document("r", "start", "{}"))
+    recorder = bench.member("record", "all", credit=8)
+    first = take(recorder, Frame, 6, acknowledge=False)
+    recorder.acknowledge(first[:4])
+    take(recorder, Document, 0)
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 4)
+    recorder.close()
+    bench.restart(groups=("record",))
+    again = bench.member("record", "all", credit=8)
+    assert sorted(d.message.index for d in take(again, Frame, 2)) == sorted(
+        d.message.index for d in first[4:]
+    )
+    assert silent(again, Frame)
+
+
+def test_a_document_that_was_delivered_is_not_delivered_again(bench):
+    bench = bench()
+    bench.start(groups=("record",))
+    recorder = bench.member("record", "all")
+    producer = bench.producer()
+    for text in ("a", "b", "c"):
+        producer.put(Document("r", "event", text))
+    took = take(recorder, Document, 3, acknowledge=False)
+    recorder.acknowledge(took[:2])
+    bench.until(
+        lambda m: isinstance(m, Status) and m.component == "hub" and m.values["outstanding"] == 1
+    )
+    recorder.close()
+    bench.restart(groups=("record",))
+    again = bench.member("record", "all")
+    (left,) = take(again, Document, 1)
+    assert left.message.text == "c"
+    assert silent(again, Document)
+
+
+def test_a_word_on_a_delivery_of_the_former_hub_means_nothing_to_the_next(bench):
+    bench = bench()
+    bench.start(groups=("record",))
+    recorder = bench.member("record", "all", credit=4)
+    producer = bench.producer()
+    producer.put(scan_start(frames=4))
+    for index in range(4):
+        producer.put(make_frame(index))
+    before = take(recorder, Frame, 4, acknowledge=False)
+    producer.flush()
+    bench.restart(groups=("record",))
+    after = take(recorder, Frame, 4, acknowledge=False)
+    recorder.acknowledge(before)
+    recorder.acknowledge(after[0])
+    account = bench.until(lambda m: isinstance(m, Account) and m.group("record").done)
+    assert account.group("record").done == 1
+
+
+def test_hub_and_absorber_killed_together_leave_a_new_absorber_all_reductions(bench):
+    bench = bench()
+    bench.start()
+    bench.member("record", "all")
+    reducer = bench.member("process", "reduce", credit=8)
+    absorber = bench.member("process", "absorb")
+    producer = bench.producer()
+    producer.put(scan_start(frames=6))
+    for index in range(6):
+        producer.put(make_frame(index))
+    for delivery in take(reducer, Frame, 6, acknowledge=False):
+        reducer.send(reduce_of(delivery.message))
+    for delivery in take(absorber, Reduction, 3, acknowledge=False):
+        absorber.acknowledge_frame("s", delivery.message.index)
+    reducer.flush()
+    bench.until(lambda m: isinstance(m, Account) and m.group("process").done == 3)
+    absorber.close()
+    bench.restart()
+    again = bench.member("process", "absorb")
+    assert sorted(d.message.index for d in take(again, Reduction, 6, False)) == list(range(6))
+
+
+def test_final_results_wait_in_the_spool_for_the_recorder(bench):
+    bench = bench()
+    bench.start(groups=("record",))
+    producer = bench.producer()
+    producer.put(scan_start())
+    producer.put(final_result())
+    producer.flush()
+    bench.restart(groups=("record",))
+    recorder = bench.member("record", "all")
+    (found,) = take(recorder, Result, 1)
+    np.testing.assert_array_equal(found.message.values, np.arange(3.0))
+
+
+def test_a_slow_group_does_not_stall_the_source_while_the_spool_has_room(bench):
+    bench = bench()
+    bench.start(groups=("record",), window_bytes=10_000)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=300))
+    for index in range(300):
+        producer.put(make_frame(index), timeout_s=5)
+    producer.flush(5)
+    values = bench.until(lambda m: isinstance(m, Status) and m.values["lag_frames"] == 300).values
+    assert values["queued_bytes"] <= 10_000
+    recorder = bench.member("record", "all", credit=8)
+    frames = [d.message for d in take(recorder, Frame, 300)]
+    assert [f.index for f in frames] == list(range(300))
+    assert all(sound(f) for f in frames)
+
+
+def test_at_its_declared_size_the_spool_holds_the_source_back_and_then_lets_it_go_on(bench):
+    bench = bench(limit_bytes=150_000, segment_bytes=10_000)
+    bench.start(groups=("record",), window_bytes=10_000)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=400))
+    put = put_until_full(producer, 400)
+    assert 100 < put < 160
+    full = bench.until(lambda m: isinstance(m, Status) and m.state == "full").values
+    assert full["fill"] == 1.0
+    assert "declared" in full["held"]
+    recorder = bench.member("record", "all", credit=8)
+    seen = [d.message.index for d in take(recorder, Frame, 60)]
+    for index in range(put, 400):
+        while True:
+            try:
+                producer.put(make_frame(index), timeout_s=0.02)
+                break
+            except HubFull:
+                seen += drain(recorder)
+    seen += [d.message.index for d in take(recorder, Frame, 400 - len(seen))]
+    assert sorted(seen) == list(range(400))
+    producer.flush()
+    assert bench.status()["spool_bytes"] <= 150_000
+
+
+def test_a_segment_stays_until_every_group_is_done_with_all_of_it(bench, tmp_path):
+    bench = bench(limit_bytes=100_000, segment_bytes=10_000)
+    bench.start(window_bytes=10_000)
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=90))
+    for index in range(60):
+        producer.put(make_frame(index))
+    take(recorder, Frame, 60)
+    values = bench.until(
+        lambda m: isinstance(m, Status) and m.values.get("spool_bytes", 0) > 60_000
+    ).values
+    assert len(segments_of(tmp_path / "spool" / "frames")) >= 6  # nothing is processed yet
+    assert values["spool_fill"] > 0.6
+    absorber = bench.member("process", "all", credit=8)
+    take(absorber, Frame, 60)
+    bench.until(lambda m: isinstance(m, Status) and m.values.get("spool_bytes", 1e9) < 51_000)
+
+
+def test_a_frame_that_rots_in_the_spool_is_failed_by_name_and_the_others_are_not(bench, tmp_path):
+    bench = bench(segment_bytes=1 << 20)
+    bench.start(groups=("record",), window_bytes=2000)
+    producer = bench.producer()
+    producer.put(scan_start(frames=10))
+    for index in range(10):
+        producer.put(make_frame(index))
+    producer.flush()
+    (segment,) = segments_of(tmp_path / "spool" / "frames")
+    content = bytearray(segment.path.read_bytes())
+    place = bytes(content).find(make_frame(6).data)
+    content[place + 500] ^= 1
+    segment.path.write_bytes(content)
+    recorder = bench.member("record", "all", credit=20)
+    assert sorted(d.message.index for d in take(recorder, Frame, 9)) == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    account = bench.until(lambda m: isinstance(m, Account) and m.group("record").failed)
+    assert list(account.group("record").failed) == [6]
+    assert "damaged" in account.group("record").failed[6]
+
+
+def test_frames_whose_segments_were_let_go_still_count_after_a_restart(bench, tmp_path):
+    bench = bench(limit_bytes=60_000, segment_bytes=10_000)
+    bench.start(groups=("record",), window_bytes=10_000)
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=100))
+    for index in range(80):
+        producer.put(make_frame(index))
+        take(recorder, Frame, 1)
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 80)
+    assert len(segments_of(tmp_path / "spool" / "frames")) < 8
+    bench.restart(groups=("record",))
+    for index in range(80, 100):
+        producer.put(make_frame(index))
+    take(recorder, Frame, 20)
+    producer.put(ScanStop("s", 100, "complete"))
+    take(recorder, ScanStop, 1)
+    account = bench.settled()
+    assert (account.received, account.lost, account.group("record").done) == (100, {}, 100)
+
+
+def test_acknowledgements_that_waited_for_the_hub_do_not_bring_the_scan_again_each(bench):
+    bench = bench()
+    bench.start(groups=("process",))
+    reducer = bench.member("process", "reduce", credit=50)
+    absorber = bench.member("process", "absorb")
+    producer = bench.producer()
+    producer.put(scan_start(frames=40))
+    for index in range(40):
+        producer.put(make_frame(index))
+    for delivery in take(reducer, Frame, 40, acknowledge=False):
+        reducer.send(reduce_of(delivery.message))
+    reducer.flush()
+    reductions = take(absorber, Reduction, 40, acknowledge=False)
+    bench.hub.stop()
+    for delivery in reductions:
+        absorber.acknowledge_frame("s", delivery.message.index)
+    bench.start(groups=("process",))
+    again = 0
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        delivery = absorber.receive(0.1)
+        if delivery is not None and isinstance(delivery.message, Reduction):
+            again += 1
+            absorber.acknowledge_frame("s", delivery.message.index)
+    assert 40 <= again <= 80  # by the Hello of the reconnection, and by one Who
