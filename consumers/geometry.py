@@ -23,6 +23,7 @@ from ..stream.messages import Detector, ScanStart
 from .contract import ScanNotForThis
 from .kernels.azimuthal import MAX_WIDTH, WIDTH_UNIT
 from .kernels.cells import MAX_RING_PIXELS, RingPixels, ring_pixels
+from .kernels.splitting import Shares, share_out
 
 HC_EV_M = 1.239841984e-6  # Planck constant times speed of light (CODATA 2018) [eV m]
 _PYFAI_UNITS = {"q": "q_A^-1", "two_theta": "2th_deg"}
@@ -108,16 +109,13 @@ def _number(entries: dict[str, str], key: str, default: float | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class SplitTable:
-    """Where each pixel begins and ends on the axis; see kernels/splitting.py.
+    """How each pixel is shared out over the axis; see kernels/splitting.py.
 
-    lower, upper: (pixels,) float32, in rings, nan for a masked pixel; width: (pixels,) float32
     centres: (rings,) float64, middles of the rings
     """
 
     axis: str
-    lower: NDArray[np.float32]
-    upper: NDArray[np.float32]
-    width: NDArray[np.float32]
+    shares: Shares
     centres: NDArray[np.float64]
 
 
@@ -227,9 +225,7 @@ def _split_table(key: _Key, binning: Binning, polarisation: float) -> SplitTable
     _check_cover(hidden | (middle < 0) | (middle >= binning.bins), positions, binning)
     return SplitTable(
         axis=binning.axis,
-        lower=np.where(hidden, np.nan, middle - half).astype(np.float32),
-        upper=np.where(hidden, np.nan, middle + half).astype(np.float32),
-        width=widths.astype(np.float32),
+        shares=share_out(middle - half, middle + half, widths, hidden, binning.bins),
         centres=binning.middles(),
     )
 

@@ -82,7 +82,7 @@ class SplittingIntegrator:
         self._scan = start.scan
         self._shape = start.detector.shape
         self._table = table
-        self._limit = saturation_of(start.detector)
+        self._limit = np.uint64(saturation_of(start.detector))
 
     def __call__(self, index: int, pixels: NDArray[np.generic]) -> NDArray[np.float32]:
         """The pattern of one frame, (ROWS, rings); ROBUST and its sigma are nan.
@@ -92,10 +92,8 @@ class SplittingIntegrator:
         check_frame(self._scan, index, pixels, self._shape)
         table = self._table
         out = np.empty((ROWS, table.centres.size), np.float32)
-        split_patterns(
-            np.ascontiguousarray(pixels).reshape(-1), np.uint64(self._limit), table.lower,
-            table.upper, table.width, np.empty((4, table.centres.size)), out,
-        )  # fmt: skip
+        counts = np.ascontiguousarray(pixels).reshape(-1)
+        split_patterns(counts, self._limit, table.shares, out)
         return out
 
 

@@ -63,8 +63,8 @@ def test_masked_pixels_belong_to_no_ring(make_start) -> None:
 def test_shared_pixels_reach_as_far_as_their_corners(make_start) -> None:
     start = make_start(poni=SIMPLE + "Wavelength: 2.5e-11\n")
     for axis, low, high in (("q", 0.5, 5.0), ("two_theta", 1.0, 12.0)):
-        table = split_table(start, Binning(axis, low, high, 100), 0.0)
-        half = 0.5 * (table.upper - table.lower).reshape(128, 160) * (high - low) / 100
+        shares = split_table(start, Binning(axis, low, high, 100), 0.0).shares
+        half = 0.5 * (shares.upper - shares.lower).reshape(128, 160) * (high - low) / 100
         # far out and in the plane of the beam a pixel reaches half its size along the radius
         radius = 150.5 * 2e-4 - 0.002
         two_theta = math.atan2(radius, 0.1)
