@@ -31,6 +31,7 @@ from .machine import cpu_s, peak_memory_mb
 
 ROOT = Path(__file__).resolve().parents[1]
 READY_S = 120.0
+SETTLE_S = 5.0  # of a scan, in which its tables are made
 GROUPS = ("record", "process")
 
 
@@ -65,7 +66,8 @@ class Outcome:
     """What came of it.
 
     seconds: from the first frame due to the last one absorbed
-    lag_s: largest age of a frame not yet recorded and absorbed, over the whole run
+    lag_s: largest age of a frame not yet recorded and absorbed, after the first SETTLE_S
+    start_lag_s: the same within the first SETTLE_S
     lag_at_end_s: the same when the detector's last frame was due: grows where a rate is too high
     lost, failed: frames; complete: every frame recorded and in the results
     cpu_s, memory_mb: of each process; peak of resident memory
@@ -78,6 +80,7 @@ class Outcome:
     setting: Setting
     seconds: float = math.nan
     lag_s: float = 0.0
+    start_lag_s: float = 0.0
     lag_at_end_s: float = 0.0
     lost: int = 0
     failed: int = 0
@@ -214,7 +217,10 @@ class _Watch:
             if setting.rate and done < setting.frames() and now > began:
                 lag = now - (began + done / pace)
                 if self._fresh:
-                    outcome.lag_s = max(outcome.lag_s, lag)
+                    if now < began + SETTLE_S:
+                        outcome.start_lag_s = max(outcome.start_lag_s, lag)
+                    else:
+                        outcome.lag_s = max(outcome.lag_s, lag)
                     if now < last_due:
                         outcome.lag_at_end_s = lag
             if done > before_done:

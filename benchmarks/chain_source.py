@@ -1,7 +1,8 @@
 """A detector that replays one line of frames at a steady rate: `python -m benchmarks.chain_source`.
 
-It binds, prints its address, waits for a line on standard input, sends a series by the clock, and
-prints a line of JSON: when it began [s, the machine's monotonic clock], how late it was at most.
+It binds, says "ready", waits for a line on standard input, sends a series by the clock, and prints
+a line of JSON: when it began [s, the machine's monotonic clock] and how late it was at most. It
+stays until standard input closes.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def main() -> None:
         sys.stdin.readline()
         began, late = send(emitter, frames, chosen.rate, chosen.projections)
         emitter.end()
-        print(json.dumps({"began": began, "late_s": late, "cpu_s": time.process_time()}))
+        _say(json.dumps({"began": began, "late_s": late, "cpu_s": time.process_time()}))
+        sys.stdin.read()  # what is queued would be lost with this process
 
 
 def description(projections: int, poni: str) -> ScanDescription:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Machine:
     """One machine at one moment.
 
     load: processes that wanted a core, mean of the last minute: above 0.5 times are noisy
+    source: state of the source that was measured, as git names it
     """
 
     processor: str
@@ -32,6 +34,7 @@ class Machine:
     system: str
     python: str
     load: float
+    source: str = ""
 
 
 def this_machine() -> Machine:
@@ -43,7 +46,20 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         load=round(os.getloadavg()[0], 2),
+        source=revision(Path(__file__).resolve().parent),
     )
+
+
+def revision(folder: Path) -> str:
+    """Name of the source's state in a git checkout, "" where there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=folder, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def version_of(distribution: str) -> str:

@@ -27,7 +27,7 @@ def markdown(
         "",
         f"`{command}`, {when}. {machine.processor}, {machine.cores} cores, "
         f"{machine.memory_gb:g} GB; {machine.system}, Python {machine.python}; "
-        f"load {machine.load:g} when it began.",
+        f"load {machine.load:g} when it began; source {machine.source or 'unknown'}.",
         "",
         *_goals(rows),
         "## Every row",
