@@ -15,6 +15,7 @@ import functools
 import json
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from .contract import ScanNotForThis
 from .kernels.azimuthal import MAX_WIDTH, WIDTH_UNIT
 from .kernels.cells import MAX_RING_PIXELS, RingPixels, ring_pixels
 from .kernels.splitting import Shares, share_out
+
+if TYPE_CHECKING:
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 HC_EV_M = 1.239841984e-6  # Planck constant times speed of light (CODATA 2018) [eV m]
 _PYFAI_UNITS = {"q": "q_A^-1", "two_theta": "2th_deg"}
@@ -253,22 +257,26 @@ def _wavelength(poni: Poni, energy_ev: float) -> float:
     return poni.wavelength_m
 
 
-def _pyfai_arrays(
-    key: _Key, axis: str, polarisation: float, corners: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Position on the axis, how far corners are from it, solid angle times polarisation.
+def azimuths(start: ScanStart) -> NDArray[np.float64]:
+    """Azimuth of every pixel as pyFAI counts it, (pixels,) float64 [rad], -pi to pi.
 
-    All (pixels,) float64; without corners the second is 0.
+    Raises ScanNotForThis where the scan has no geometry or contradicts it.
     """
+    key = _key(start, Binning("q", 0.0, 1.0, 1))
+    return np.asarray(_pyfai_integrator(key).chiArray(key.shape), np.float64).ravel()
+
+
+def _pyfai_integrator(key: _Key) -> AzimuthalIntegrator:
+    """pyFAI's object for the geometry. Raises ScanNotForThis where it contradicts the scan."""
     from pyFAI.detectors import Detector as PyfaiDetector
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
-    poni, shape, unit = read_poni(key.poni), key.shape, _PYFAI_UNITS[axis]
+    poni = read_poni(key.poni)
     if any(abs(a / b - 1) > 1e-3 for a, b in zip(poni.pixel_m, key.pixel_m, strict=True)):
         raise ScanNotForThis(
             f".poni is for pixels of {poni.pixel_m} m, the detector has {key.pixel_m}"
         )
-    integrator = AzimuthalIntegrator(
+    return AzimuthalIntegrator(
         dist=poni.distance,
         poni1=poni.poni1,
         poni2=poni.poni2,
@@ -276,8 +284,18 @@ def _pyfai_arrays(
         rot2=poni.rot2,
         rot3=poni.rot3,
         wavelength=_wavelength(poni, key.energy_ev),
-        detector=PyfaiDetector(*key.pixel_m, max_shape=shape, orientation=poni.orientation),
+        detector=PyfaiDetector(*key.pixel_m, max_shape=key.shape, orientation=poni.orientation),
     )
+
+
+def _pyfai_arrays(
+    key: _Key, axis: str, polarisation: float, corners: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Position on the axis, how far corners are from it, solid angle times polarisation.
+
+    All (pixels,) float64; without corners the second is 0.
+    """
+    integrator, shape, unit = _pyfai_integrator(key), key.shape, _PYFAI_UNITS[axis]
     positions = np.asarray(integrator.center_array(shape, unit=unit), np.float64)
     reach = np.zeros_like(positions)
     if corners:
