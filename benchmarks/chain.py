@@ -217,7 +217,8 @@ def _tried_section(tried: list[Outcome]) -> Section:
         "|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {o.setting.rate:.1f} | {o.setting.frames()} | {o.start_lag_s:.2f} "
-            f"| {o.lag_s:.2f} | {o.lost} | {o.source_late_s:.2f} | {o.maps} | {o.longest_wait_s:.1f} | {o.final_s:.1f} "
+            f"| {o.lag_s:.2f} | {o.lost} | {o.source_late_s:.2f} | {o.maps} "
+            f"| {o.longest_wait_s:.1f} | {o.final_s:.1f} "
             f"| {'yes' if o.sustained(LAG_S) else 'no'} |"
             for o in tried
         ),
