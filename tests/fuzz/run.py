@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP's threads do not survive the fork below
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 CHUNK = 25_000
@@ -35,7 +36,7 @@ SLOW_S = 5.0  # of processor time for one message
 
 
 def isolated(target: Callable[[Random], str], where: str) -> str:
-    """A target's outcome, in a process of its own: HDF5's library may hang or die of a damaged file.
+    """A target's outcome, in a process of its own: HDF5 may hang or die of a damaged file.
 
     Nobody can interrupt it from inside, so that is counted as an outcome, not taken for ours.
     """
