@@ -281,7 +281,8 @@ def experiment(random: Random) -> str:
 _RUN_FILE: dict[str, bytes] = {}
 
 
-def _recorded() -> bytes:
+def recorded_run() -> bytes:
+    """A sound run file."""
     if "run" not in _RUN_FILE:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.nxs"
@@ -293,7 +294,7 @@ def _recorded() -> bytes:
 
 
 def run_file(random: Random) -> str:
-    whole = _recorded()
+    whole = recorded_run()
     data = hostile.mutated(random, whole, [whole])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.nxs"
