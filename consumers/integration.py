@@ -17,9 +17,8 @@ from .kernels.trimmed import Scratch, scratch_for, trimmed_patterns
 
 MEAN, ROBUST, SIGMA_MEAN, SIGMA_ROBUST, PIXELS = range(ROWS)
 
-# What a pattern's robust row holds. trimmed_fast differs from trimmed by less than a tenth of its
-# standard error: tests/consumers/test_trimmed.py holds it to that, docs/explanations/kernels.md
-# says where the rest comes from.
+# What a pattern's robust row holds. trimmed_fast differs from trimmed by less than a twentieth of
+# its standard error up to 3000 counts a pixel, at 2000 pixels a ring: see kernels/trimmed.py.
 ESTIMATORS = ("trimmed", "trimmed_fast", "clipped", "mean")
 FEW_COUNTS = 5.0  # a pixel, below which a trimmed mean is biased by more than a hundredth
 

@@ -16,8 +16,8 @@ class XrdctConfig:
     """How XRD-CT scans are analysed.
 
     q_min, q_max [1/Å], bins: the pattern's axis
-    estimator: of every ring, what makes the volume: "trimmed", "trimmed_fast" (within 0.06 standard
-        errors of it up to 1000 counts a pixel), "clipped" (without what Poisson statistics do not
+    estimator: of every ring, what makes the volume: "trimmed", "trimmed_fast" (within 0.05 standard
+        errors of it up to 3000 counts a pixel), "clipped" (without what Poisson statistics do not
         allow; not biased at few counts) or "mean"
     trim: share of a ring's width cut off in total; 0.1 is 5 % at either end
     polarisation: degree of horizontal polarisation of the beam, -1 to 1

@@ -23,11 +23,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .lanes import LANES, lanes_from, lowest_bit
-from .options import KERNEL
+from .options import kernel
 
 WIDTH_UNIT = 2.0**-22  # of the fixed-point widths; 1.2e-7 of a pixel that sees everything
 MAX_WIDTH = 4.0
@@ -38,7 +37,7 @@ Counts = NDArray[np.unsignedinteger[Any]]
 I64 = NDArray[np.int64]
 
 
-@njit(**KERNEL)
+@kernel
 def _add(
     counts: Counts, limit: Any, ring: NDArray[np.uint16], open: NDArray[np.uint64],
     width: NDArray[np.uint32], counted: I64, lost_width: I64, lost_pixels: I64,
@@ -65,7 +64,7 @@ def _add(
                     lost_pixels[rings[i]] += 1
 
 
-@njit(**KERNEL)
+@kernel
 def mean_patterns(
     counts: Counts,
     limit: int,

@@ -8,7 +8,7 @@ its ring, as a fixed-point share of that. So 8 bytes are read for a pixel of 32 
 Within a ring solid angle and polarisation differ by some per cent (spread). Below 1 / spread counts
 the pixels of v counts therefore all come before those of v + 1, and among equals dev is the order:
 counts themselves are the cells (classes), 30 of them for a detector of 30 degrees. Above, a cell is
-the upper bits of the corrected intensity as a float32, 32 an octave.
+the upper bits of the corrected intensity as a float32, 64 an octave.
 
 Each cell is one 64-bit number, pixels above and their dev below: one addition counts both, and sums
 are exact integers. Pixels without a count are not touched: they are what remains of the ring.
@@ -19,11 +19,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .lanes import LANES, lowest_bit, nonzero_lanes
-from .options import INLINED, KERNEL
+from .options import inlined, kernel
 
 Counts = NDArray[np.unsignedinteger[Any]]
 I64 = NDArray[np.int64]
@@ -35,8 +34,8 @@ DEV_MASK = ONE_PIXEL - 1
 MAX_RING_PIXELS = 1 << 18  # of them the sum of dev, below 2**24 each, stays below PIXEL_SHIFT
 MAX_CLASSES = 64
 _TOP_OCTAVE = 24  # corrected intensities from here on share the last cell: exact, but slower
-PER_OCTAVE = 32
-_SHIFT = 23 - 5  # of a float32's bits, for 32 cells an octave
+PER_OCTAVE = 64
+_SHIFT = 23 - 6  # of a float32's bits, for 64 cells an octave
 _MAX_DEV_BITS = 24
 
 
@@ -121,13 +120,13 @@ def tally_for(pixels: RingPixels) -> Tally:
     )
 
 
-@njit(**INLINED)
+@inlined
 def width_of(packed: int, unit: float) -> float:
     """Width of packed pixels, in that of the widest of their ring."""
     return np.float64(packed >> PIXEL_SHIFT) - unit * np.float64(packed & DEV_MASK)
 
 
-@njit(**INLINED)
+@inlined
 def key_of(v: Any, dev: int, unit: float) -> Any:
     """Bits of the corrected intensity as a float32, which are in its order."""
     one = np.float32(1.0)
@@ -135,19 +134,19 @@ def key_of(v: Any, dev: int, unit: float) -> Any:
     return key.view(np.uint32)
 
 
-@njit(**INLINED)
+@inlined
 def cell_of(key: Any, first: int, cells: int) -> Any:
     """Number of the cell of a corrected intensity, from the classes' end on."""
     return min(np.uint32(key >> np.uint32(_SHIFT)) - np.uint32(first), np.uint32(cells - 1))
 
 
-@njit(**KERNEL)
+@kernel
 def intensity_of(cell: int, first: int) -> float:
     """Smallest corrected intensity of a cell."""
     return np.float64(np.uint32((cell + first) << _SHIFT).view(np.float32))
 
 
-@njit(**KERNEL)
+@kernel
 def _count(
     counts: Counts, limit: Any, words: NDArray[np.uint32], open: NDArray[np.uint64], bits: int,
     unit: float, class_count: Any, first: int, classes: I64, cells: I64,
@@ -181,7 +180,7 @@ def _count(
                 octaves[ring, cell // np.uint32(PER_OCTAVE)] = 1
 
 
-@njit(**KERNEL)
+@kernel
 def count(counts: Counts, limit: int, pixels: RingPixels, tally: Tally) -> None:
     """Count the pixels of a frame; class 0 is not complete: see complete().
 
@@ -195,7 +194,7 @@ def count(counts: Counts, limit: int, pixels: RingPixels, tally: Tally) -> None:
     )  # fmt: skip
 
 
-@njit(**KERNEL)
+@kernel
 def complete(
     b: int,
     total: I64,
@@ -223,7 +222,7 @@ def complete(
     return int(valid), int(counted)
 
 
-@njit(**KERNEL)
+@kernel
 def clear(
     b: int, class_count: int, classes: I64, cells: I64, octaves: NDArray[np.uint8], lost: I64
 ) -> None:

@@ -23,7 +23,6 @@ which the mean itself varies, by texture, more than the scatter.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .cells import (
@@ -41,20 +40,20 @@ from .cells import (
     key_of,
     width_of,
 )
-from .options import KERNEL
+from .options import kernel
 
 _Z = 4.0
 _MOST_TURNS = 100
 
 
-@njit(**KERNEL)
+@kernel
 def bounds(mean: float) -> tuple[float, float]:
     """Least and most counts of a pixel that is kept in a ring of this mean."""
     half, skew = _Z * np.sqrt(mean), _Z * _Z / 6.0
     return mean - half + skew - 1.0, mean + half + skew + 1.0
 
 
-@njit(**KERNEL)
+@kernel
 def _cell_at(counts: float, class_count: int, first: int, cells: int) -> int:
     """The cell, numbered on from the classes, of a corrected intensity."""
     if counts < class_count:
@@ -63,7 +62,7 @@ def _cell_at(counts: float, class_count: int, first: int, cells: int) -> int:
     return class_count + int(cell_of(key, first, cells))
 
 
-@njit(**KERNEL)
+@kernel
 def _content(b: int, cell: int, class_count: int, classes: I64, cells: I64) -> tuple[int, int]:
     """Pixels of a cell, packed, and their counts."""
     if cell < class_count:
@@ -72,7 +71,7 @@ def _content(b: int, cell: int, class_count: int, classes: I64, cells: I64) -> t
     return int(cells[b, cell - class_count, 0]), int(cells[b, cell - class_count, 1])
 
 
-@njit(**KERNEL)
+@kernel
 def _median(b: int, valid: int, class_count: int, first: int, classes: I64, cells: I64) -> float:
     """Intensity of the cell in which half of a ring's pixels are reached."""
     below = np.int64(0)
@@ -85,7 +84,7 @@ def _median(b: int, valid: int, class_count: int, first: int, classes: I64, cell
     return float(cell) if cell < class_count else float(intensity_of(cell - class_count, first))
 
 
-@njit(**KERNEL)
+@kernel
 def _clip(
     total: I64, widest: F64, unit: float, class_count: int, first: int, classes: I64, cells: I64,
     octaves: NDArray[np.uint8], lost: I64, out: NDArray[np.float32],

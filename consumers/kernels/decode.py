@@ -22,12 +22,12 @@ import bitshuffle.ext
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .lanes import LANES
-from .options import KERNEL
+from .options import kernel
 
 _SYMBOL = "operando_LZ4_decompress_safe"
 _lz4_decompress_safe = types.ExternalFunction(
@@ -94,7 +94,7 @@ def _joiner(planes: int) -> Callable[..., Any]:
 _join4, _join8, _join12, _join16, _join32 = (_joiner(planes) for planes in (4, 8, 12, 16, 32))
 
 
-@njit(**KERNEL)
+@kernel
 def _used_planes(words: NDArray[np.uint64], per_plane: int, planes: int) -> int:
     """How many planes there are up to the last one that has a bit set."""
     while planes > 0:
@@ -107,7 +107,7 @@ def _used_planes(words: NDArray[np.uint64], per_plane: int, planes: int) -> int:
     return planes
 
 
-@njit(**KERNEL)
+@kernel
 def _join_by_bits(
     buffer: NDArray[np.uint8], elements: int, planes: int, out: NDArray[Any], start: int
 ) -> None:
@@ -121,7 +121,7 @@ def _join_by_bits(
         out[start + i] = value
 
 
-@njit(**KERNEL)
+@kernel
 def decode_bslz4(
     data: NDArray[np.uint8], per_block: int, buffer: NDArray[np.uint64], out: NDArray[Any]
 ) -> int:

@@ -12,11 +12,21 @@ Of fastmath only "contract" is used (FUSED), where sums of products are all ther
 the sum it goes into are rounded once instead of twice. The order of sums stays what is written.
 Fits add up dozens of products that lie side by side; there the compiler may choose one order for
 all vectors (SUMS): chosen when it compiles, so a machine's answers repeat, bit for bit.
+
+Numba keeps compiled code while the file of a function stays as it is. But what a kernel calls is
+compiled into it, from other files as well: after a change there the old code would run on without
+a word. fresh() lets what is kept depend on every file beside the function's.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypedDict
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from numba import njit
 
 
 class JitOptions(TypedDict):
@@ -27,12 +37,6 @@ class JitOptions(TypedDict):
     error_model: str
 
 
-class InlinedOptions(JitOptions):
-    """The same for what runs once a pixel."""
-
-    forceinline: bool
-
-
 class FusedOptions(JitOptions):
     """JitOptions, and what fastmath may do."""
 
@@ -41,8 +45,39 @@ class FusedOptions(JitOptions):
 
 KERNEL: Final = JitOptions(nogil=True, cache=True, error_model="numpy")
 FUSED: Final = FusedOptions(**KERNEL, fastmath={"contract"})
-
-# Small functions that run once a pixel: a call would cost more than they do, and LLVM does not
-# always see that; it also hides from Numba that arrays need not be counted as in use.
-INLINED: Final = InlinedOptions(nogil=True, cache=True, error_model="numpy", forceinline=True)
 SUMS: Final = FusedOptions(**KERNEL, fastmath={"contract", "reassoc", "nsz"})
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of arrays."""
+    return fresh(njit(**KERNEL)(function))
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function of numbers into those that call it.
+
+    For what runs once a pixel: a call would cost more than it does, and LLVM does not always see
+    that. Not for functions that take arrays: Numba would count these as in use at every call.
+    """
+    return fresh(njit(**KERNEL, forceinline=True)(function))
+
+
+def fresh(compiled: Any) -> Any:
+    """Let what is kept of a compiled function depend on all Python files beside its own."""
+    folder = Path(compiled.py_func.__code__.co_filename).parent
+    try:
+        kept = compiled._cache._cache_file
+        kept._source_stamp = (kept._source_stamp, _sources(folder))
+    except AttributeError:  # another Numba: compile in every process rather than run old code
+        options = {k: v for k, v in compiled.targetoptions.items() if k != "nopython"}
+        return njit(**options)(compiled.py_func)
+    return compiled
+
+
+@functools.cache
+def _sources(folder: Path) -> str:
+    """What all Python files of a folder hold, in short."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

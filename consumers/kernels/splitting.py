@@ -15,11 +15,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .lanes import LANES, lanes_from, lowest_bit, nonzero_lanes
-from .options import KERNEL
+from .options import kernel
 
 Counts = NDArray[np.unsignedinteger[Any]]
 F32 = NDArray[np.float32]
@@ -76,13 +75,13 @@ def share_out(lower: F64, upper: F64, width: F64, hidden: NDArray[np.bool_], rin
     return table
 
 
-@njit(**KERNEL)
+@kernel
 def _reach(lower: float, upper: float, rings: int) -> tuple[int, int]:
     """First ring that a pixel reaches, and the one after the last."""
     return max(int(np.floor(lower)), 0), min(int(np.ceil(upper)), rings)
 
 
-@njit(**KERNEL)
+@kernel
 def _add_up(
     lower: F32, upper: F32, width: F32, chosen: NDArray[np.bool_], rings: int, seen: F64, area: F64
 ) -> None:
@@ -98,7 +97,7 @@ def _add_up(
             area[ring + MARGIN] += share
 
 
-@njit(**KERNEL)
+@kernel
 def _lost(counts: Counts, limit: Any, open: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> int:
     """Choose the pixels that are open and saturated; returns how many there are."""
     found = 0
@@ -117,7 +116,7 @@ def _lost(counts: Counts, limit: Any, open: NDArray[np.uint64], chosen: NDArray[
     return found
 
 
-@njit(**KERNEL)
+@kernel
 def _share_few(
     counts: Counts, limit: Any, open: NDArray[np.uint64], first: NDArray[np.uint16], shares: F32,
     sums: F64,
@@ -146,7 +145,7 @@ def _share_few(
             sums[ring + np.uint64(2), 1] += c * c * v
 
 
-@njit(**KERNEL)
+@kernel
 def _share_many(
     counts: Counts, limit: Any, open: NDArray[np.uint64], lower: F32, upper: F32, rings: int,
     sums: F64,

@@ -10,8 +10,8 @@ these two matters. Exact: a second pass over the frame collects their pixels, so
 without a count add nothing and are not needed), and a quickselect finds the part inside. Fast: one
 pass, the part is what it would be if the density of pixels were linear over the cell (for a class:
 even in n). With 2000 pixels a ring and n within 3.4 % of each other that is off by 0.04 standard
-errors at most up to 400 counts a pixel and by 0.06 up to 1000; beyond, cells are wider than the
-scatter of the counts, and the exact one is the one to take.
+errors at most from 0.05 to 3000 counts a pixel, and it grows with the square root of the pixels;
+beyond, cells are wider than the scatter of the counts, and the exact one is the one to take.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .cells import (
@@ -40,12 +39,10 @@ from .cells import (
     width_of,
 )
 from .lanes import LANES, lowest_bit, nonzero_lanes
-from .options import INLINED, KERNEL
+from .options import kernel
+from .selection import DEV_BITS, lowest
 
 _CHUNK = 2048  # pixels looked at before the chosen ones are taken
-_DEV_BITS = 24
-_DEV_MASK = (1 << _DEV_BITS) - 1
-_SHORT = 24  # as many are sorted by insertion
 _NO_CELL = -1
 
 # What is known of a ring after counting.
@@ -93,7 +90,7 @@ def scratch_for(pixels: RingPixels) -> Scratch:
     )  # fmt: skip
 
 
-@njit(**KERNEL)
+@kernel
 def _part_of_class(packed: int, counts: float, part: float, unit: float) -> float:
     """Counts in the lowest part of a class's width, dev being evenly spread from 0 on."""
     pixels = np.float64(packed >> PIXEL_SHIFT)
@@ -104,7 +101,7 @@ def _part_of_class(packed: int, counts: float, part: float, unit: float) -> floa
     return float(counts * min(2.0 * wanted / (1.0 + root), 1.0))
 
 
-@njit(**KERNEL)
+@kernel
 def _part_of_cell(
     packed: int, counts: float, before: int, after: int, part: float, unit: float, breadth: float
 ) -> float:
@@ -124,7 +121,7 @@ def _part_of_cell(
     return float(counts * share + width * breadth * (moment - share * middle))
 
 
-@njit(**KERNEL)
+@kernel
 def _smooth_part(
     b: int, cell: int, part: float, class_count: int, first: int, unit: float, classes: I64,
     cells: I64,
@@ -141,7 +138,7 @@ def _smooth_part(
     return float(_part_of_cell(packed, counts, before, after, part, unit, breadth))
 
 
-@njit(**KERNEL)
+@kernel
 def _find_cuts(
     trim: float, exact: bool, total: I64, unit: float, class_count: int, first: int,
     spread: float, classes: I64, cells: I64, octaves: NDArray[np.uint8], lost: I64,
@@ -230,7 +227,7 @@ def _find_cuts(
     clear(rings, class_count, classes, cells, octaves, lost)
 
 
-@njit(**KERNEL)
+@kernel
 def _collect(
     counts: Counts, limit: int, words: NDArray[np.uint32], open: NDArray[np.uint64], bits: int,
     unit: float, classes: int, first: int, cells: int, cut_cell: I64, end: I64,
@@ -278,81 +275,11 @@ def _collect(
                 cell = classes + np.int64(cell_of(key, first, cells))
             side = np.uint32(cell != cut_cell[ring, 0])
             if cell == cut_cell[ring, side]:
-                keys[np.uint64(end[ring, side])] = order << _DEV_BITS | dev
+                keys[np.uint64(end[ring, side])] = order << DEV_BITS | dev
                 end[ring, side] += 1
 
 
-@njit(**INLINED)
-def _value(key: int, count_of_class: int, unit: float) -> float:
-    """Counts of the pixel behind a key."""
-    if count_of_class >= 0:
-        return np.float64(count_of_class)
-    corrected = np.float64(np.uint32(key >> _DEV_BITS).view(np.float32))
-    return float(np.rint(corrected * (1.0 - unit * np.float64(key & _DEV_MASK))))
-
-
-@njit(**KERNEL)
-def _lowest(keys: I64, start: int, stop: int, target: float, of_class: int, unit: float) -> float:
-    """Counts in the lowest target of width of the pixels keys[start:stop], which are reordered.
-
-    of_class: their counts if all have the same, else -1
-    """
-    total = 0.0
-    while stop - start > _SHORT:
-        a, b, c = keys[start], keys[(start + stop) >> 1], keys[stop - 1]
-        pivot = max(min(a, b), min(max(a, b), c))
-        low = start
-        missing = np.int64(0)
-        for i in range(start, stop):
-            key = keys[i]
-            keys[i] = keys[low]
-            keys[low] = key
-            inside = key <= pivot
-            low += inside
-            missing += (key & _DEV_MASK) * inside
-        if low == stop:  # all are equal, or the pivot is the largest
-            low = start
-            for i in range(start, stop):
-                key = keys[i]
-                keys[i] = keys[low]
-                keys[low] = key
-                low += key < pivot
-            missing = np.int64(0)
-            for i in range(start, low):
-                missing += keys[i] & _DEV_MASK
-            if low == start:
-                break  # all are equal
-        below = low - start
-        wide = np.float64(below) - unit * np.float64(missing)
-        if target < wide:
-            stop = low
-        else:
-            if of_class >= 0:
-                total += np.float64(of_class * below)
-            else:
-                for i in range(start, low):
-                    total += _value(keys[i], of_class, unit)
-            target -= wide
-            start = low
-    if stop - start <= _SHORT:
-        for i in range(start + 1, stop):
-            key = keys[i]
-            k = i
-            while k > start and keys[k - 1] > key:
-                keys[k] = keys[k - 1]
-                k -= 1
-            keys[k] = key
-    for i in range(start, stop):
-        wide = 1.0 - unit * np.float64(keys[i] & _DEV_MASK)
-        value = _value(keys[i], of_class, unit)
-        if target < wide:
-            return float(total + value * max(target, 0.0) / wide)
-        total += value
-        target -= wide
-    return total
-
-
-@njit(**KERNEL)
+@kernel
 def _finish(
     trim: float, exact: bool, unit: float, classes: int, widest: F64, cut: NDArray[np.void],
     cut_cell: I64, begins: I64, ends: I64, keys: I64, out: NDArray[np.float32],
@@ -372,13 +299,13 @@ def _finish(
             begin, end = begins[b, 0], ends[b, 0]
             kept = np.float64(row.content)
             if low == high:
-                kept = _lowest(keys, begin, end, row.high_part, of_class, unit)
+                kept = lowest(keys, begin, end, row.high_part, of_class, unit)
             if row.low_part > 0.0:
-                kept -= _lowest(keys, begin, end, row.low_part, of_class, unit)
+                kept -= lowest(keys, begin, end, row.low_part, of_class, unit)
             inside += kept
         if exact and high != low:
             of_class = high if high < classes else -1
-            inside += _lowest(keys, begins[b, 1], ends[b, 1], row.high_part, of_class, unit)
+            inside += lowest(keys, begins[b, 1], ends[b, 1], row.high_part, of_class, unit)
         wide = row.width * widest[b]
         wide_inside = (1.0 - trim) * wide
         out[0, b] = row.counted / wide
@@ -401,7 +328,7 @@ def trimmed_patterns(
     counts: (pixels,) unsigned, photons
     limit: counts at or above which a pixel is left out of this frame
     trim: share cut off in total, half at each end, 0 <= trim < 1
-    exact: order the pixels on the cuts; else take their cells as evenly mixed
+    exact: order the pixels in the cells that are cut; else take them as evenly spread
     scratch: from scratch_for(); belongs to one thread
     out: (ROWS, rings) float32; nan where a ring has no pixel left
     """

@@ -108,10 +108,10 @@ def deviations(seed: int, mean: float, spread: float) -> np.ndarray:
     return (fast[1] - exact[1]) / exact[3]
 
 
-@pytest.mark.parametrize("mean", [0.05, 0.1, 0.5, 1.0, 3.0, 9.0, 25.0, 40.0, 120.0, 400.0, 1000.0])
-def test_the_fast_variant_is_within_a_tenth_of_a_standard_error(mean: float) -> None:
+@pytest.mark.parametrize("mean", [0.05, 0.1, 0.5, 1.0, 3.0, 9.0, 25.0, 40.0, 120.0, 400.0, 3000.0])
+def test_the_fast_variant_is_within_a_twentieth_of_a_standard_error(mean: float) -> None:
     away = np.concatenate([deviations(seed, mean, 0.034) for seed in range(20)])
-    assert np.abs(away).max() < 0.1
+    assert np.abs(away).max() < 0.05
 
 
 @settings(max_examples=60, deadline=None)
