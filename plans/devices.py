@@ -39,9 +39,14 @@ class CellController(Movable[Any], Stoppable, Readable[Any], Protocol):
 
 
 class FlyStage(Preparable, Flyable, Stoppable, Readable[Any], Protocol):
-    """A stage: prepare(FlyScan) and fly; frames counts the pulses it gave in this flight."""
+    """A stage: prepare(FlyScan) and fly.
+
+    frames: counts the pulses it gave in this flight
+    hold: set to 1 it stands still before its next line, set to 0 it goes on
+    """
 
     frames: Signal
+    hold: Movable[Any]
 
 
 class FlyDetector(

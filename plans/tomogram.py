@@ -17,6 +17,7 @@ from ..detectors.stage import FlyScan
 from ..stream.description import GridAxis, ScanDescription
 from ..stream.messages import CellState, Scalar
 from .devices import CellController, FlyDetector, FlyStage
+from .hold import Hold
 from .pause_witness import PauseWitness
 from .safety import cause_of
 
@@ -116,10 +117,12 @@ def tomogram(
     notes: dict[str, Scalar],
     witness: PauseWitness,
     tell: Callable[[int], None],
+    hold: Hold,
 ) -> Plan:
     """Take one tomogram. Raises Incomplete where it was interrupted or frames are missing.
 
     run: uid of the outer run; number: of the scan in it; tell: is told the frames done
+    hold: asked between the lines whether there is room for the next. Raises HeldTooLong
     """
     md = {
         "plan_name": "tomogram",
@@ -146,11 +149,11 @@ def tomogram(
         yield from bps.prepare(detector, exposure, wait=True)
         _not_interrupted(witness, number)
         tell(0)
-        yield from _fly(stage, detector, scan, number, witness, tell)
+        yield from _fly(stage, detector, scan, number, witness, tell, hold)
         yield from bps.unstage(detector)
 
     def cleanly() -> Plan:
-        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(stage, detector))
+        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(hold, stage, detector))
 
     yield from bpp.contingency_wrapper(cleanly(), except_plan=_failed, else_plan=bps.close_run)
 
@@ -162,6 +165,7 @@ def _fly(
     number: int,
     witness: PauseWitness,
     tell: Callable[[int], None],
+    hold: Hold,
 ) -> Plan:
     group = f"flight-{number}"
     yield from bps.kickoff(detector, wait=True)
@@ -174,7 +178,8 @@ def _fly(
         done = yield from bps.wait(group=group, timeout=_POLL_S, error_on_timeout=False)
         _not_interrupted(witness, number)
         given = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
-        if given != pulses:
+        yield from hold.between_lines(stage, f"scan {number} at frame {given} of {scan.frames()}")
+        if given != pulses or hold.reason:
             pulses, moved = given, time.monotonic()
         tell(pulses)
         if done is not False:
@@ -195,7 +200,8 @@ def _not_interrupted(witness: PauseWitness, number: int) -> None:
         raise Incomplete(f"scan {number} was interrupted by a pause")
 
 
-def _at_rest(stage: FlyStage, detector: FlyDetector) -> Plan:
+def _at_rest(hold: Hold, stage: FlyStage, detector: FlyDetector) -> Plan:
+    hold.over()
     yield from bps.stop(stage)
     yield from bps.unstage(detector)
 

@@ -14,6 +14,7 @@ from operando.detectors.stage import FlyScan
 from operando.detectors.techniques import Galvanostatic, OpenCircuit
 from operando.plans.documents import DocumentPublisher
 from operando.plans.engine import make_engine, run_safely
+from operando.plans.hold import HeldTooLong
 from operando.plans.operando_tomography import operando_tomography
 from operando.plans.position_watch import PositionWatch
 from operando.plans.tomogram import Incomplete
@@ -349,3 +350,78 @@ def test_a_scan_waits_while_there_is_no_room_and_the_cell_stays_at_open_circuit(
     assert setup.phases[:4] == ["discharging", "relaxing", "holding", "scanning"]
     assert {v["reason"] for v in setup.values if v["phase"] == "holding"} == {"the spool is full"}
     assert setup.is_safe()
+
+
+def hold_from(setup: Setup, frame: int, asks: int) -> tuple[Callable[[], str], list[int]]:
+    """A reason from when that many pulses were given, for so many asks; what was given then."""
+    given: list[int] = []
+
+    def why_hold() -> str:
+        flight = setup.line.simulation._stage._flight
+        pulses = flight.pulses if flight is not None else 0
+        if pulses < frame or len(given) >= asks:
+            return ""
+        given.append(pulses)
+        return "the spool is nearly full"
+
+    return why_hold, given
+
+
+def test_a_scan_holds_between_its_lines_and_goes_on_in_the_same_flight(
+    slow: Setup, until: Until
+) -> None:
+    why_hold, given = hold_from(slow, 10, 8)
+    _, *scans = run_safely(
+        slow.engine, slow.plan(MARKS[:1], cutoff_v=4.0, why_hold=why_hold), slow.cell
+    )
+    assert len(scans) == 1
+    until(lambda: slow.line.of_stream("ScanStop"))
+    (stop,) = slow.line.of_stream("ScanStop")
+    assert (stop.reason, stop.frames, stop.lost) == ("complete", 64, {})
+    # it finished the line it was on, and not one pulse of the next was given while it was held
+    assert given[-1] % 8 == 0
+    assert given[-1] - given[0] < 8
+    assert given[-3:] == [given[-1]] * 3
+    assert [p for p in slow.phases if p in ("scanning", "holding")] == [
+        "scanning", "holding", "scanning",
+    ]  # fmt: skip
+    held = [v for v in slow.values if v["phase"] == "holding"]
+    assert {v["reason"] for v in held} == {"the spool is nearly full"}
+    assert held[-1]["frames_done"] == given[-1]
+    assert [d["exit_status"] for d in slow.documents("stop")] == ["success", "success"]
+    assert slow.is_safe()
+
+
+def test_a_hold_that_takes_too_long_ends_the_run_by_name_with_the_cell_open(slow: Setup) -> None:
+    why_hold, _ = hold_from(slow, 10, 10**9)
+    with pytest.raises(HeldTooLong, match=r"scan 1 at frame \d+ of 64: held for 0.4 s, the spool"):
+        run_safely(
+            slow.engine, slow.plan(MARKS[:1], why_hold=why_hold, hold_limit_s=0.4), slow.cell
+        )
+    assert len(slow.line.of_stream("ScanStart")) == 1  # it is not taken again: there is no room
+    assert slow.documents("stop")[0]["exit_status"] == "fail"
+    assert "held for 0.4 s" in slow.documents("stop")[0]["reason"]
+    assert slow.is_safe()
+
+
+def test_a_scan_for_which_there_is_never_room_is_not_begun(setup: Setup) -> None:
+    with pytest.raises(HeldTooLong, match=r"scan 1 was not begun: held for 0\.1 s, no disk"):
+        run_safely(
+            setup.engine,
+            setup.plan(MARKS[:1], why_hold=lambda: "no disk", hold_limit_s=0.1),
+            setup.cell,
+        )
+    assert setup.line.of_stream("ScanStart") == []
+    assert setup.is_safe()
+
+
+def test_a_pause_in_a_hold_takes_the_scan_again(slow: Setup) -> None:
+    why_hold, _ = hold_from(slow, 10, 40)
+    slow.pause_once(lambda phase, values: phase == "holding" and "frames_done" in values)
+    with pytest.raises(RunEngineInterrupted):
+        slow.engine(slow.plan(MARKS[:1], cutoff_v=4.0, why_hold=why_hold))
+    assert slow.is_safe()
+    slow.engine.resume()
+    one, two = slow.line.of_stream("ScanStart")
+    assert (one.notes["attempt"], two.notes["attempt"]) == (1, 2)
+    assert slow.is_safe()
