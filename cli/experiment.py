@@ -123,6 +123,10 @@ class Scan(Section):
         300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"
     )
 
+    hold_limit_s: float = Field(
+        1800.0, gt=0, description="longest wait for room, before a scan or a line; then it ends [s]"
+    )
+
     def frames(self) -> int:
         """Frames in one tomogram."""
         return self.translations.points * self.angles.count
@@ -213,6 +217,11 @@ class Network(Section):
     window_MB: int = Field(256, ge=8, description="memory for frames on their way [MB]")
     spool_MB: int = Field(
         4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
+    )
+    spool_age_s: float = Field(
+        600.0,
+        gt=0,
+        description="the plan holds while a frame has waited longer for record and analysis [s]",
     )
     spool_keep_s: float = Field(
         3600.0, gt=0, description="how long the spool keeps what nobody needs any more [s]"

@@ -25,6 +25,7 @@ from .hold import Hold
 from .marks import check_marks, parse_marks, seconds_left
 from .pause_witness import PauseWitness
 from .safety import cause_of, safe_end
+from .scan_account import AccountOf, nobody_counts
 from .tomogram import Incomplete, Tomogram, cell_state, tomogram
 
 Plan = Generator[Msg, Any, Any]
@@ -102,6 +103,7 @@ def operando_tomography(
     report: Report | None = None,
     why_hold: Callable[[], str] | None = None,
     hold_limit_s: float = math.inf,
+    account_of: AccountOf = nobody_counts,
 ) -> Plan:
     """Run the cell from mark to mark, with a tomogram at each, to the cut-off voltage.
 
@@ -119,6 +121,7 @@ def operando_tomography(
     why_hold: asked before each tomogram and between its lines: while it gives a reason the cell
         stays at open circuit and no frame is taken
     hold_limit_s: the run is given up, and says why, when it has waited so long for room
+    account_of: a scan's account by its uid, for the scan's stop document
     """
     wanted = parse_marks(marks)
     check_marks(wanted, current_a, cutoff_v)
@@ -178,7 +181,7 @@ def operando_tomography(
             progress.next_mark = stops[place]
             yield from _relax(potentiostat, relaxation_s, progress)
             yield from _scan_until_whole(
-                potentiostat, stage, detector, scan, str(run), attempts, progress
+                potentiostat, stage, detector, scan, str(run), attempts, progress, account_of
             )
             progress.marks_taken += 1
         else:
@@ -303,6 +306,7 @@ def _scan_until_whole(
     run: str,
     attempts: int,
     progress: _Progress,
+    account_of: AccountOf,
 ) -> Plan:
     """Take the tomogram; again, as a new run, where it was interrupted or frames are missing."""
     witness, hold = progress.witness, progress.hold
@@ -335,6 +339,7 @@ def _scan_until_whole(
                     witness,
                     tell,
                     hold,
+                    account_of,
                 ),
                 f"scan-{progress.number}",
             )

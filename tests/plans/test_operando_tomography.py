@@ -18,7 +18,7 @@ from operando.plans.hold import HeldTooLong
 from operando.plans.operando_tomography import operando_tomography
 from operando.plans.position_watch import PositionWatch
 from operando.plans.tomogram import Incomplete
-from operando.stream.messages import Document, Message
+from operando.stream.messages import Account, Document, GroupAccount, Message
 
 Make = Callable[..., Any]
 Until = Callable[..., None]
@@ -425,3 +425,49 @@ def test_a_pause_in_a_hold_takes_the_scan_again(slow: Setup) -> None:
     one, two = slow.line.of_stream("ScanStart")
     assert (one.notes["attempt"], two.notes["attempt"]) == (1, 2)
     assert slow.is_safe()
+
+
+def accounts(in_results: list[int], lost: dict[int, str]) -> Callable[[str], Account]:
+    """The account of a scan of 64 frames as the hub would tell it, ask by ask."""
+    left = list(in_results)
+
+    def account_of(scan: str) -> Account:
+        done = left.pop(0) if len(left) > 1 else left[0]
+        came = 64 - len(lost)
+        groups = (GroupAccount("record", came, {}), GroupAccount("process", done, {}))
+        return Account("r", scan, 1, 64, came, 0, lost, groups, done == came)
+
+    return account_of
+
+
+def account_events(setup: Setup) -> list[dict[str, Any]]:
+    streams = {d["uid"]: d["name"] for d in setup.documents("descriptor")}
+    events = setup.documents("event")
+    return [d["data"] for d in events if streams[d["descriptor"]] == "account"]
+
+
+def test_the_scans_stop_document_carries_the_closed_account_and_names_what_is_lost(
+    setup: Setup,
+) -> None:
+    why = "never arrived from the detector"
+    account_of = accounts([0, 40, 62], {7: why, 9: why})
+    run_safely(setup.engine, setup.plan(MARKS[:1], account_of=account_of), setup.cell)
+    scan, run = setup.documents("stop")
+    assert (scan["exit_status"], run["exit_status"]) == ("success", "success")
+    assert scan["reason"] == (
+        "announced 64 = recorded 62 + lost 2; recorded = in results 62 + failed 0 + pending 0; "
+        f"lost: 7, 9: {why}"
+    )
+    (counted,) = account_events(setup)
+    assert (counted["account_announced"], counted["account_in_results"]) == (64, 62)
+    assert orjson.loads(counted["account_reasons"])["lost"] == {"7": why, "9": why}
+
+
+def test_an_account_that_does_not_close_is_written_as_it_stands(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("operando.plans.scan_account.closed_account.__defaults__", (0.0,))
+    account_of = accounts([60], {})
+    run_safely(setup.engine, setup.plan(MARKS[:1], account_of=account_of), setup.cell)
+    assert "in results 60 + failed 0 + pending 4" in setup.documents("stop")[0]["reason"]
+    assert account_events(setup)[0]["account_closed"] is False
