@@ -2,7 +2,7 @@
 
 Runs in a process of its own, without Qt, on the main thread, so that Ctrl-C reaches the RunEngine.
 Exit codes: 0 the plan ended, 130 it was stopped by a signal, 1 it failed. In every case the cell is
-at open circuit and the detector disarmed when the process ends.
+in its safe state (open circuit, if the file says nothing else) and the detector disarmed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
     from ..detectors.stage import ScanStage
+    from ..detectors.techniques import OpenCircuit, Potentiostatic
     from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
     from ..plans.documents import DocumentPublisher
@@ -51,7 +52,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..plans.outbox import Outbox
     from ..plans.position_watch import PositionWatch
 
-    limits = experiment.cell.limits
+    limits, safe_v = experiment.cell.limits, experiment.potentiostat.safe_voltage_V
     accounts = Accounts(experiment)
     uri = f"file://localhost{record.resolve()}"
     potentiostat = Potentiostat(
@@ -59,6 +60,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         name="potentiostat",
         limits=Limits(*limits.voltage_V, limits.current_A, limits.charge_Ah, limits.temperature_C),
         lease_s=experiment.potentiostat.lease_s,
+        safe=OpenCircuit() if safe_v is None else Potentiostatic(safe_v),
     )
     stage = ScanStage(experiment.stage.prefix, name="stage")
     detector = DectrisDetector(

@@ -71,6 +71,8 @@ def cell(model: RunModel) -> Said:
     if at_rest and plan is not None and is_over(plan.state):
         word = next((w for w in ("FAILED", "STOPPED") if plan.state.upper().startswith(w)), "")
         return Said(f"AT OPEN CIRCUIT · RUN {word or 'FINISHED'}", "warning" if word else "good")
+    if upper == "HOLD_POTENTIAL":
+        return Said("HOLDING ITS SAFE POTENTIAL", "warning")
     if "OCV" in upper or "PAUSE" in upper:
         return Said("PAUSED AT OPEN CIRCUIT", "good")
     if at_rest:

@@ -22,7 +22,7 @@ Signal = Readable[Any]
 
 
 class CellController(Movable[Any], Stoppable, Readable[Any], Protocol):
-    """A potentiostat: set(technique) until its mark, stop() is open circuit.
+    """A potentiostat: set(technique) until its mark, stop() is its safe state.
 
     outcome: how the last program ended: REACHED, CUTOFF, STOPPED, ...
     zero_command: set to 1 to count charge from now

@@ -210,7 +210,7 @@ def operando_tomography(
 
 
 def _ready(potentiostat: CellController) -> Plan:
-    """Raises RuntimeError where the cell is not at rest, or something must be acknowledged."""
+    """The cell at open circuit. Raises RuntimeError where it is not at rest, or is latched."""
     state = yield from bps.rd(potentiostat.state)
     if state in _LATCHED:
         raise RuntimeError(
@@ -218,6 +218,8 @@ def _ready(potentiostat: CellController) -> Plan:
         )
     if state == "RUNNING":
         raise RuntimeError(f"{potentiostat.name} is running something else: stop it before a run")
+    if state == "HOLD_POTENTIAL":  # how a run before this one was told to leave it
+        yield from bps.abs_set(potentiostat, OpenCircuit(), wait=True)
 
 
 def _baseline(*devices: Any) -> Plan:

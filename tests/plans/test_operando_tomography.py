@@ -11,7 +11,7 @@ from bluesky import RunEngine
 from bluesky.simulators import RunEngineSimulator
 from bluesky.utils import RunEngineInterrupted
 from operando.detectors.stage import FlyScan
-from operando.detectors.techniques import Galvanostatic, OpenCircuit
+from operando.detectors.techniques import Galvanostatic, OpenCircuit, Potentiostatic
 from operando.plans.documents import DocumentPublisher
 from operando.plans.engine import make_engine, run_safely
 from operando.plans.hold import HeldTooLong
@@ -471,3 +471,15 @@ def test_an_account_that_does_not_close_is_written_as_it_stands(
     run_safely(setup.engine, setup.plan(MARKS[:1], account_of=account_of), setup.cell)
     assert "in results 60 + failed 0 + pending 4" in setup.documents("stop")[0]["reason"]
     assert account_events(setup)[0]["account_closed"] is False
+
+
+def test_a_run_can_leave_the_cell_at_a_held_potential_and_the_next_one_starts_from_there(
+    setup: Setup,
+) -> None:
+    setup.cell.safe = Potentiostatic(3.9)
+    for _ in range(2):
+        run_safely(setup.engine, setup.plan(MARKS[:1], cutoff_v=4.0), setup.cell)
+        assert setup.line.cell == "HOLD_POTENTIAL"
+    (_, second) = setup.line.of_stream("ScanStart")
+    assert second.cell.state == "HOLD_OCV"  # scans are taken at open circuit all the same
+    assert second.cell.charge_ah == pytest.approx(-2e-6, rel=1e-3)  # and charge counts anew
