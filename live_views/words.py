@@ -105,6 +105,10 @@ def trouble(model: RunModel) -> Said:
         if age > SILENT_AFTER_S and not is_over(heard.status.state) and not over:
             who = "the processor" if name.startswith(_PROCESSOR) else name
             return Said(f"no data from {who} for {_seconds(age)}", "fault")
+    for name, heard in model.components.items():
+        for key in ("held", "warning"):
+            if (said := str(heard.status.values.get(key, ""))) and not over:
+                return Said(f"{name}: {said}", "warning")
     return Said(ended if over else "connected", level)
 
 
