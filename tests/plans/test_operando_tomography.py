@@ -346,7 +346,8 @@ def test_a_scan_waits_while_there_is_no_room_and_the_cell_stays_at_open_circuit(
 
     _, *scans = run_safely(setup.engine, setup.plan(MARKS[:1], why_hold=why_hold), setup.cell)
     assert len(scans) == 1
-    assert asked == ["HOLD_OCV"] * 4
+    assert len(asked) > 4  # between the lines too
+    assert set(asked) == {"HOLD_OCV"}
     assert setup.phases[:4] == ["discharging", "relaxing", "holding", "scanning"]
     assert {v["reason"] for v in setup.values if v["phase"] == "holding"} == {"the spool is full"}
     assert setup.is_safe()
@@ -380,7 +381,7 @@ def test_a_scan_holds_between_its_lines_and_goes_on_in_the_same_flight(
     assert (stop.reason, stop.frames, stop.lost) == ("complete", 64, {})
     # it finished the line it was on, and not one pulse of the next was given while it was held
     assert given[-1] % 8 == 0
-    assert given[-1] - given[0] < 8
+    assert given[-1] - given[0] <= 8
     assert given[-3:] == [given[-1]] * 3
     assert [p for p in slow.phases if p in ("scanning", "holding")] == [
         "scanning", "holding", "scanning",
@@ -476,9 +477,9 @@ def test_an_account_that_does_not_close_is_written_as_it_stands(
 def test_a_run_can_leave_the_cell_at_a_held_potential_and_the_next_one_starts_from_there(
     setup: Setup,
 ) -> None:
-    setup.cell.safe = Potentiostatic(3.9)
+    setup.cell.safe = Potentiostatic(4.0)
     for _ in range(2):
-        run_safely(setup.engine, setup.plan(MARKS[:1], cutoff_v=4.0), setup.cell)
+        run_safely(setup.engine, setup.plan(MARKS[:1], cutoff_v=3.9), setup.cell)
         assert setup.line.cell == "HOLD_POTENTIAL"
     (_, second) = setup.line.of_stream("ScanStart")
     assert second.cell.state == "HOLD_OCV"  # scans are taken at open circuit all the same
