@@ -13,13 +13,14 @@ Why the trimmed mean is the default, and when it is not the right one: docs/expl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
+from .findings import Findings
 from .geometry import Binning, ring_table
 from .integration import MEAN, ROBUST, Integrator, bias_warning
 from .kernels.azimuthal import ROWS
@@ -78,6 +79,7 @@ class Xrdct:
         self._search: LatticeSearch | None = None
         self._search_frames = 0
         self._record: Reconstruction | None = None
+        self._earlier: tuple[Findings, ...] = ()
         self._labels = Labels(start, self.name)
 
     @property
@@ -146,6 +148,14 @@ class Xrdct:
             return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
         return list(self._voxel_results(pattern, focus, final=record is not None))
+
+    def follow(self, earlier: Sequence[Findings]) -> None:
+        """Know what earlier scans of the run have found."""
+        self._earlier = tuple(earlier)
+
+    def findings(self) -> Findings:
+        """What later scans of the run may build on."""
+        return Findings.of(self._start)
 
     # --- what goes into the fits
 
