@@ -41,6 +41,10 @@ def account_lines(account: Account, kept: int) -> list[str]:
         f"+ failed {len(process.failed)} + pending {_pending(account)}"
         + ("" if account.closed else "   NOT CLOSED")
     ]
+    if account.withdrawn:
+        lines.append(
+            f"  {account.withdrawn} more were planned and not taken: {account.why_withdrawn}"
+        )
     if kept != record.done:
         lines.append(f"  the file holds {kept} frames, the account says {record.done}")
     if account.duplicates:

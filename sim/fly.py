@@ -83,6 +83,7 @@ class Flight:
         self._wander_um = wander_um
         self._random = np.random.default_rng([seed, program.number])
         self._abort = threading.Event()
+        self._finish = threading.Event()
 
     @property
     def aborted(self) -> bool:
@@ -92,6 +93,10 @@ class Flight:
     def abort(self) -> None:
         """Stop at the next point."""
         self._abort.set()
+
+    def finish(self) -> None:
+        """Let the present line be the last one."""
+        self._finish.set()
 
     def run(self, line_done: Callable[[Line], None]) -> bool:
         """Fly; line_done gets every finished line. False where it was aborted."""
@@ -114,4 +119,6 @@ class Flight:
                 # never faster than the dwell time, but a wait is not caught up at once either
                 due = max(due + program.dwell_s, now - 4 * program.dwell_s)
             line_done(Line(program.number, first, translations, np.full(program.points, rotation)))
+            if self._finish.is_set():
+                break
         return not self._abort.wait(max(0.0, due - time.monotonic()))
