@@ -1,4 +1,4 @@
-"""Parameters and commands of a SIMPLON detector as ophyd signals; their parent has the connection."""
+"""A SIMPLON detector's parameters and commands as ophyd signals; the parent has the line."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 ROT [deg] and TRANS [um] are motor records as far as ophyd's EpicsMotor looks at them; so are CX and
 CY [um], the place of the sample that the centring stages on top have put on the rotation axis.
-FLY:RUN takes the client's number for the program that the FLY: settings describe. FLY:LINE carries the measured
-positions of each finished line, posted once a line, as one array so that they cannot be torn apart:
-[number, index of the line's first frame, translations …, rotations …].
+FLY:RUN takes the client's number for the program that the FLY: settings describe. FLY:LINE carries
+the measured positions of each finished line, posted once a line, as one array so that they cannot
+be torn apart: [number, index of the line's first frame, translations …, rotations …].
 """
 
 from __future__ import annotations
