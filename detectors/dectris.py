@@ -26,6 +26,7 @@ from ophyd.status import DeviceStatus
 
 from ..stream.description import ScanDescription
 from .simplon import Simplon, SimplonError
+from .simplon_signals import EndSignal, SimplonSignal
 
 _POLL_S = 0.05
 ARRIVAL_S = 30.0  # without a new frame at the other end of the stream
@@ -67,44 +68,6 @@ def no_file(description: ScanDescription) -> RunFile:
     return RunFile(f"file://localhost/{description.run}.nxs", "/entry/instrument/detector/data")
 
 
-class SimplonSignal(Signal):
-    """A parameter of the detector, asked for anew every time it is read."""
-
-    def __init__(self, *, where: str, unit: str = "", **kwargs: Any) -> None:
-        """where: "module/task/name", e.g. "detector/status/temperature"."""
-        super().__init__(**kwargs)
-        self._module, self._task, self._key = where.split("/", 2)
-        self._unit = unit
-
-    def get(self, **_: Any) -> Any:
-        """What the detector answers. Raises SimplonError."""
-        value = self.parent.simplon.get(self._module, self._task, self._key)
-        self._readback = value
-        self._metadata["timestamp"] = time.time()
-        return value
-
-    def read(self) -> dict[str, Any]:
-        """Value and the time it was asked for."""
-        return {self.name: {"value": self.get(), "timestamp": time.time()}}
-
-    def put(self, value: Any, **_: Any) -> None:
-        """Write a configuration parameter. Raises SimplonError."""
-        if self._task != "config":
-            raise SimplonError(f"{self.name} is a status: it can only be read")
-        self.parent.simplon.put(self._module, self._key, value)
-
-    def describe(self) -> dict[str, Any]:
-        """Type, unit and URL."""
-        value = self.get()
-        kind = "string" if isinstance(value, str) else "number"
-        if isinstance(value, bool):
-            kind = "boolean"
-        simplon = self.parent.simplon
-        source = f"{simplon.url}/{self._module}/api/{simplon.version}/{self._task}/{self._key}"
-        found = {"source": source, "dtype": kind, "shape": []}
-        return {self.name: {**found, "units": self._unit} if self._unit else found}
-
-
 class DectrisDetector(Device):
     """An EIGER2 or PILATUS4 with SIMPLON, on stream V2 or V1."""
 
@@ -125,6 +88,7 @@ class DectrisDetector(Device):
     serial_number = Cpt(SimplonSignal, where="detector/config/detector_number", kind=Kind.config)
     # frames of the last series that reached their end; what a plan compares with what it announced
     frames = Cpt(Signal, value=0, kind=Kind.omitted)
+    end_early = Cpt(EndSignal, value=0, kind=Kind.omitted)
 
     def __init__(
         self,
@@ -151,6 +115,7 @@ class DectrisDetector(Device):
         self._run_file = run_file
         self._exposure: Exposure | None = None
         self._flying = False
+        self._expected = 0  # frames of the series, fewer once it was ended early
         self._ended_by_us = threading.Event()
         self._arming = threading.Lock()  # an end that comes while arming ends what it armed
         self._resource = ""
@@ -194,9 +159,13 @@ class DectrisDetector(Device):
         """End the series at once."""
         self._end("abort")
 
-    def cancel(self) -> None:
-        """End the series after the frame that is being taken."""
-        self._end("cancel")
+    def end_after(self, frames: int) -> None:
+        """End the series with the frames taken so far, which is how many came before the pulses
+        stopped; complete() ends well once they have arrived. Raises SimplonError.
+        """
+        self._expected = frames
+        with self._arming:
+            self.simplon.command("cancel")
 
     def _end(self, command: str) -> None:
         self._ended_by_us.set()
@@ -210,6 +179,7 @@ class DectrisDetector(Device):
         """Configure and arm; armed when the status is done."""
         self._exposure = value
         self._resource, self._collected = "", 0
+        self._expected = value.description.frames()
         self.frames.put(0)
         status = DeviceStatus(self, call_stop_on_failure=False)
         self._ended_by_us.clear()
@@ -287,9 +257,7 @@ class DectrisDetector(Device):
                 if state == "error":
                     raise DetectorError(f"{self.name}: the detector reports an error")
                 if state in _IDLE:
-                    self.frames.put(
-                        exposure.description.frames() - int(self.dropped.get()) + dropped_before
-                    )
+                    self.frames.put(self._expected - int(self.dropped.get()) + dropped_before)
                     self._see_arrive(exposure.description)
                     break
                 self._ended_by_us.wait(_POLL_S)
@@ -310,13 +278,13 @@ class DectrisDetector(Device):
         came, moved = 0, time.monotonic()
         while not self._ended_by_us.is_set():
             now = self._arrived(scan.scan)
-            if now >= scan.frames():
+            if now >= self._expected:
                 return
             if now != came:
                 came, moved = now, time.monotonic()
             elif time.monotonic() - moved > ARRIVAL_S:
                 raise DetectorError(
-                    f"{self.name} took {scan.frames()} frames of scan {scan.number}, {came} "
+                    f"{self.name} took {self._expected} frames of scan {scan.number}, {came} "
                     "arrived: see whether its stream is heard, and by nobody else"
                 )
             self._ended_by_us.wait(_POLL_S)

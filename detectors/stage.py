@@ -77,6 +77,8 @@ class ScanStage(Device):
     fly_abort = Cpt(EpicsSignal, "FLY:ABORT", kind=Kind.omitted)
     hold = Cpt(EpicsSignal, "FLY:HOLD", kind=Kind.omitted)
     held = Cpt(EpicsSignalRO, "FLY:HELD", kind=Kind.omitted)
+    # set to 1: the line that is being flown is the last; frames tells how many pulses there were
+    finish = Cpt(EpicsSignal, "FLY:FINISH", kind=Kind.omitted)
     fly_state = Cpt(EpicsSignalRO, "FLY:STATE", string=True, auto_monitor=True, kind=Kind.omitted)
     fly_program = Cpt(EpicsSignalRO, "FLY:PROGRAM", auto_monitor=True, kind=Kind.omitted)
     frames = Cpt(EpicsSignalRO, "FLY:FRAMES", kind=Kind.omitted)
@@ -182,3 +184,13 @@ class ScanStage(Device):
             return
         word = "was aborted by somebody else" if state == _ABORTED else "failed"
         status.set_exception(StageError(f"{self.name}: flight {number} {word}"))
+
+
+class CentringStage(ScanStage):
+    """A scan stage with centring stages on top of its rotation.
+
+    centre_x, centre_y: which place of the slice lies on the rotation axis [um]
+    """
+
+    centre_x = Cpt(EpicsMotor, "CX", kind=Kind.normal)
+    centre_y = Cpt(EpicsMotor, "CY", kind=Kind.normal)
