@@ -66,6 +66,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         stream_format="legacy" if experiment.detector.format == "v1" else "cbor",
         run_file=lambda scan: FileOfScan(uri, frames_dataset(scan.number)),
         arrived=arrivals.of,
+        lost=arrivals.lost,
     )
     for section, device in (("potentiostat", potentiostat), ("stage", stage)):
         try:
@@ -125,14 +126,20 @@ class Arrivals:
     """How many frames of a scan the hub has, or knows to be lost; from its accounts."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self._counts: dict[str, int] = {}
+        self._accounts: dict[str, Account] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, args=(experiment,), daemon=True)
         self._thread.start()
 
     def of(self, scan: str) -> int:
         """Frames that are accounted for; 0 for a scan that the hub has not heard of."""
-        return self._counts.get(scan, 0)
+        account = self._accounts.get(scan)
+        return account.received + len(account.lost) if account is not None else 0
+
+    def lost(self, scan: str) -> int:
+        """Frames that are known to be lost."""
+        account = self._accounts.get(scan)
+        return len(account.lost) if account is not None else 0
 
     def close(self) -> None:
         """Stop listening."""
@@ -144,7 +151,7 @@ class Arrivals:
             while not self._stop.is_set():
                 for message in subscriber.poll(0.2):
                     if isinstance(message, Account):
-                        self._counts[message.scan] = message.received + len(message.lost)
+                        self._accounts[message.scan] = message
 
 
 def _last_samples(watch: Any, potentiostat: Any) -> None:

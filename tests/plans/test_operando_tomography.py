@@ -349,3 +349,30 @@ def test_a_scan_waits_while_there_is_no_room_and_the_cell_stays_at_open_circuit(
     assert setup.phases[:4] == ["discharging", "relaxing", "holding", "scanning"]
     assert {v["reason"] for v in setup.values if v["phase"] == "holding"} == {"the spool is full"}
     assert setup.is_safe()
+
+
+def test_a_scan_that_somebody_aborts_at_the_detector_is_taken_again(slow: Setup) -> None:
+    """Its frames are lost by name; the detector itself looks as if it had done its work."""
+    came = slow.line.of_stream
+    aborted = threading.Event()
+
+    def lost(scan: str) -> int:
+        return sum(len(stop.lost) for stop in came("ScanStop") if stop.scan == scan)
+
+    def arrived(scan: str) -> int:
+        return lost(scan) + sum(frame.scan == scan for frame in came("Frame"))
+
+    def abort(phase: str, values: dict[str, Any]) -> None:
+        if in_scan(phase, values) and not aborted.is_set():
+            aborted.set()
+            slow.line.simulation.detector.end_series("abort")
+
+    slow.detector._arrived, slow.detector._lost = arrived, lost
+    slow.on_report = abort
+    run_safely(slow.engine, slow.plan(MARKS[:1]), slow.cell)
+    first, second = slow.line.of_stream("ScanStart")
+    assert (first.notes["attempt"], second.notes["attempt"]) == (1, 2)
+    assert lost(first.scan) > 0
+    assert lost(second.scan) == 0
+    assert "scan is taken again" in slow.phases
+    assert slow.is_safe()
