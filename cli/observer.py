@@ -127,6 +127,11 @@ class Observer:
             "failed": sum(len(g.failed) for g in process),
         }
 
+    def not_recorded(self) -> int:
+        """Frames that came and could not be written to the file."""
+        accounts = [s.account for s in self.scans.values() if s.account is not None]
+        return sum(len(a.group("record").failed) for a in accounts)
+
     def first_map_s(self) -> float:
         """From the run's first frame to its first map [s]; nan where there was none."""
         for scan in self.scans.values():

@@ -70,6 +70,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         stream_format="legacy" if experiment.detector.format == "v1" else "cbor",
         run_file=lambda scan: FileOfScan(uri, frames_dataset(scan.number)),
         arrived=accounts.arrived,
+        lost=accounts.lost,
     )
     for section, device in (("potentiostat", potentiostat), ("stage", stage)):
         try:
@@ -149,6 +150,11 @@ class Accounts:
         """Frames of a scan that the hub has, or knows to be lost."""
         account = self.of(scan)
         return account.received + len(account.lost) if account is not None else 0
+
+    def lost(self, scan: str) -> int:
+        """Frames of a scan that are known to be lost."""
+        account = self.of(scan)
+        return len(account.lost) if account is not None else 0
 
     def close(self) -> None:
         """Stop listening."""

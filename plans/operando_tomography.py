@@ -17,6 +17,7 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, RunEngineControlException
 
+from ..detectors.dectris import FramesMissing
 from ..detectors.techniques import Galvanostatic, Mark, OpenCircuit, Technique
 from ..stream.messages import CellState, Scalar
 from .angles import Order, scan_angles
@@ -349,7 +350,8 @@ def _scan_until_whole(
         except RunEngineControlException:
             raise
         except Exception as error:
-            if not (witness.interrupted or isinstance(error, Incomplete)) or attempt == attempts:
+            short = isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
+            if not (witness.interrupted or short) or attempt == attempts:
                 raise
             progress.tell("scan is taken again", reason=str(cause_of(error)))
         finally:
