@@ -35,6 +35,7 @@ I64 = NDArray[np.int64]
 FORWARD = 0.005  # by which F(0,0,0) may differ from the electrons in the cell
 CONTENT = 0.02  # by which the cell's mass may differ from that of its formula units
 SAME_LINE = 1e-6  # relative distance below which reflections of an unknown cell are one line
+ABSENT = 1e-9  # of the strongest line's strength, below which a line is none
 GRAM_PER_CM3 = 1.66053906892  # of 1 u / Å3; CODATA 2022
 
 
@@ -80,6 +81,7 @@ class Crystal:
         hkl = _indices(cell, q_max * 1.08)
         self._line_of, self._hkl, self._key = self._gather(hkl)
         self._geometry = _geometry(atoms, self._kinds, hkl)
+        self._drop_absent()
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -106,6 +108,15 @@ class Crystal:
         power = np.bincount(self._line_of, np.abs(amplitude) ** 2, q.size)
         strength = 2 * math.pi**2 * power / (self.volume(a, c) * q) ** 2
         return Lines(q, strength, self._hkl)
+
+    def _drop_absent(self) -> None:
+        """Forget lines that the structure extinguishes."""
+        strength = self.lines().strength
+        there = strength > ABSENT * strength.max()
+        place = np.cumsum(there) - 1
+        kept = there[self._line_of]
+        self._line_of, self._geometry = place[self._line_of[kept]], self._geometry[kept]
+        self._hkl, self._key = self._hkl[there], self._key[there]
 
     def _edges(self, a: float | None, c: float | None) -> tuple[float, float, float]:
         if self.family == "fixed":

@@ -11,18 +11,20 @@ cannot be told from another phase.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Result, Scalar
-from .labels import Labels
+from .lattice import LatticeFits
 from .phases import Phase, ProfileConfig
 from .profile_fit import settled
 from .refinement import Refined, Refinement
 from .regions import Region, RegionTable, refine_regions
 from .templates import Profile, Templates
+from .xrdct_results import XrdctResults
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -80,15 +82,12 @@ class PhaseMaps:
             raise RuntimeError("phase maps were asked for a refinement before they had weights")
         return self._refinement
 
-    def weigh(self, variance: F64, patterns: Patterns | None = None, anew: bool = False) -> None:
+    def weigh(self, variance: F64, patterns: Patterns | None = None) -> None:
         """Make templates for channels of these variances, (channels,).
 
         patterns: of the voxels, to fit the profile to; None: it stays as it is
-        anew: begin with the configured profile, as final maps do
         """
-        profile = self._begin
-        if self._refinement is not None and not anew:
-            profile = self._refinement.templates.profile
+        profile = self._refinement.templates.profile if self._refinement else self._begin
 
         def make(changed: Profile) -> Templates:
             return Templates(self._q, variance, self._phases, changed, self._terms)
@@ -144,12 +143,16 @@ class PhaseMaps:
             regions.append(Region("bulk", total / number, np.nan, part.a, part.scale[:, -1]))
         return refine_regions(regions, self.refinement)
 
+    def refine_one(self, pattern: NDArray[np.floating]) -> tuple[LatticeFits, F64]:
+        """The refinement of one voxel's pattern: its lattice parameter, and the curve."""
+        found = self.refinement.refine(pattern.astype(np.float32)[None], tolerance=1e-4)
+        fits = dataclasses.replace(LatticeFits.none(1), a=found.a, a_sigma=found.a_sigma)
+        if not np.isfinite(found.a[0]):
+            return fits, np.full(self._q.size, np.nan)
+        return fits, self.refinement.curve(found, pattern.astype(np.float64))[0]
+
     def results(
-        self,
-        labels: Labels,
-        inside: NDArray[np.bool_],
-        coords: Mapping[str, F64],
-        counted: Mapping[str, Scalar],
+        self, labelled: XrdctResults, inside: NDArray[np.bool_], counted: Mapping[str, Scalar]
     ) -> Iterable[Result]:
         """The maps but that of a, which has its own window; inside: (rows, cols) the circle."""
         refined, shown = self.refined, self.shown()
@@ -163,12 +166,6 @@ class PhaseMaps:
             "profile_strain": profile.strain,
             "profile_mixing": profile.mixing,
         }
-
-        def spread(values: F64) -> F32:
-            shown_there = np.full(inside.shape, np.nan, np.float32)
-            shown_there[inside] = values
-            return shown_there
-
         maps: list[tuple[str, str, F64, F64 | None, Mapping[str, Scalar]]] = [
             ("phase_scale", "photons/(pixel um)", refined.scale[:, -1],
              refined.scale_sigma[:, -1], about),
@@ -185,7 +182,4 @@ class PhaseMaps:
             )
             maps.append((f"mass_fraction_{phase.key}", "", value, sigma, attrs))
         for name, unit, values, uncertainty, attrs in maps:
-            yield labels.result(
-                name, unit, ("y", "x"), coords, {"y": "um", "x": "um"}, spread(values), attrs=attrs,
-                uncertainty=None if uncertainty is None else spread(uncertainty),
-            )  # fmt: skip
+            yield labelled.map_of(name, unit, inside, values, uncertainty, attrs)
