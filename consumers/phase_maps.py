@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Result, Scalar
+from .coexistence import Coexistence, Pairs
 from .lattice import LatticeFits
 from .phases import Phase, ProfileConfig
 from .profile_fit import settled
@@ -62,6 +63,7 @@ class PhaseMaps:
     def start(self, voxels: int) -> None:
         """Forget all answers; so many voxels are inside the circle from now on."""
         self.refined = Refined.none(voxels, len(self._phases))
+        self.pairs = Pairs.none(voxels)
         count = max(1, -(-voxels // HAND))
         self._hands = [slice(start, None, count) for start in range(count)]
         self._next = 0
@@ -108,9 +110,17 @@ class PhaseMaps:
             self._old -= 1
 
     def refine_all(self, patterns: Patterns) -> None:
-        """Refine every voxel from nothing, to the final tolerance."""
+        """Refine every voxel from nothing, to the final tolerance, and look for pairs."""
         for chosen in self._hands:
             self.refined.put(chosen, self.refinement.refine(patterns(chosen)))
+        if self.refinement.templates.shape[1] == 1:
+            shown, search = self.shown(), Coexistence(self.refinement)
+            for chosen in self._hands:
+                found = Pairs.none(len(shown[chosen]))
+                there = np.flatnonzero(shown[chosen])
+                part = self.refined.part(chosen).part(there)
+                found.put(there, search.find(patterns(chosen)[there], part))
+                self.pairs.put(chosen, found)
         self._old = 0
 
     def shown(self) -> NDArray[np.bool_]:
@@ -123,25 +133,39 @@ class PhaseMaps:
         return above
 
     def lattice_parameter(self) -> tuple[F64, F64]:
-        """a and its standard uncertainty of every voxel [Å], nan where not shown."""
+        """a and its standard uncertainty of every voxel [Å], nan where not shown.
+
+        Of two working phases in a voxel, that of which there is more.
+        """
         told = self.shown() & ~self.refined.alike()
-        return (
-            np.where(told, self.refined.a, np.nan),
-            np.where(told, self.refined.a_sigma, np.nan),
-        )
+        pairs, two = self.pairs, self.pairs.found()
+        high = pairs.high_share > 0.5
+        a = np.where(two, np.where(high, pairs.high, pairs.low), self.refined.a)
+        sigma = np.where(two, np.where(high, pairs.high_sigma, pairs.low_sigma),
+                         self.refined.a_sigma)  # fmt: skip
+        return np.where(told, a, np.nan), np.where(told, sigma, np.nan)
 
     def bulk(self, patterns: Patterns) -> RegionTable:
-        """The refinement of all voxels shown as one region."""
+        """The refinement of all voxels shown as one region; of none where there are none."""
         shown = self.shown()
         total = np.zeros(self._q.size)
         for chosen in self._hands:
             total += patterns(chosen)[shown[chosen]].sum(axis=0, dtype=np.float64)
         number = int(shown.sum())
-        regions = []
-        if number:
-            part = self.refined.part(shown)
-            regions.append(Region("bulk", total / number, np.nan, part.a, part.scale[:, -1]))
-        return refine_regions(regions, self.refinement)
+        if not number:
+            return refine_regions([], self.refinement)
+        return refine_regions([self.region("bulk", shown, total / number)], self.refinement)
+
+    def region(self, name: str, voxels: NDArray[np.bool_], pattern: F64) -> Region:
+        """Some voxels, (n,) of those inside the circle, with their mean pattern, (channels,)."""
+        part, pairs, two = self.refined.part(voxels), self.pairs, self.pairs.found()[voxels]
+        share = np.where(two, pairs.high_share[voxels], 0.0)
+        scale = part.scale[:, -1]
+        a = [np.where(two, pairs.low[voxels], part.a), pairs.high[voxels]]
+        weights = [scale * (1 - share), scale * share]
+        return Region(
+            name, int(voxels.sum()), pattern, np.nan, np.concatenate(a), np.concatenate(weights)
+        )
 
     def refine_one(self, pattern: NDArray[np.floating]) -> tuple[LatticeFits, F64]:
         """The refinement of one voxel's pattern: its lattice parameter, and the curve."""
@@ -172,13 +196,23 @@ class PhaseMaps:
             ("rwp", "%", np.where(shown, refined.rwp, np.nan), None, about),
             ("ambiguous", "", np.where(alike, 1.0, 0.0), None, about),
         ]  # fmt: skip
+        pairs, two = self.pairs, told & self.pairs.found()
+        if pairs.found().any():
+            high = pairs.high_share > 0.5
+            second = np.where(high, pairs.low, pairs.high)
+            sigma = np.where(high, pairs.low_sigma, pairs.high_sigma)
+            maps.append(("lattice_parameter_second", "Å", np.where(two, second, np.nan),
+                         np.where(two, sigma, np.nan), about))  # fmt: skip
+            share = np.where(two, np.where(high, 1 - pairs.high_share, pairs.high_share), 0.0)
+            maps.append(("second_share", "", np.where(told, share, np.nan),
+                         np.where(two, pairs.high_share_sigma, np.nan), about))  # fmt: skip
         if self.refinement.templates.shape[1] > 1:
             c, sigma = (np.where(told, x, np.nan) for x in (refined.c, refined.c_sigma))
             maps.append(("lattice_parameter_c", "Å", c, sigma, about))
         for n, phase in enumerate(self._phases):
             attrs = {**about, "phase": phase.key, "formula": phase.crystal.formula, "hint": True}
             value, sigma = (
-                np.where(told, x[:, n], np.nan) for x in (refined.fraction, refined.fraction_sigma)
+                np.where(told & ~two, x[:, n], np.nan) for x in (refined.fraction, refined.fraction_sigma)
             )
             maps.append((f"mass_fraction_{phase.key}", "", value, sigma, attrs))
         for name, unit, values, uncertainty, attrs in maps:

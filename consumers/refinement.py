@@ -38,6 +38,21 @@ LIKE_LIMIT = 0.9
 
 
 @dataclass(frozen=True, slots=True)
+class Products:
+    """What a chunk of patterns has in common with the templates.
+
+    weighted: (n, channels) the patterns; square: (n,) their squares; rest: (n,) beyond the background
+    fixed: (n, phases) products with the phases of fixed cell; searched: (n, nodes) with the searched
+    """
+
+    weighted: F32
+    square: F64
+    rest: F64
+    fixed: F64
+    searched: F64
+
+
+@dataclass(frozen=True, slots=True)
 class Refined:
     """Refinements of n patterns; every array float64, nan where there is none.
 
@@ -142,22 +157,36 @@ class Refinement:
             background = np.where(t.root_weight > 0, smooth / t.root_weight, np.nan)
         return background + parts.sum(axis=0), parts
 
-    def _refine_chunk(self, patterns: F32, level: F64 | None, tolerance: float) -> Refined:
-        t, n, phases = self.templates, len(patterns), self._phases
+    @property
+    def free_points(self) -> int:
+        """Channels less parameters."""
+        return max(self.templates.channels - self.templates.parameters, 1)
+
+    def products(self, patterns: F32) -> Products:
+        """Patterns (n, channels), weighted, and their products with templates."""
+        t, phases = self.templates, self._phases
         weighted = patterns * t.root_weight.astype(np.float32)
         weighted[:, t.root_weight == 0] = 0.0
         square = np.einsum("ij,ij->i", weighted, weighted).astype(np.float64)
-        products = (weighted @ self._columns).astype(np.float64)
+        all_products = (weighted @ self._columns).astype(np.float64)
         terms = t.background.shape[1]
-        rest = square - np.einsum("ij,ij->i", products[:, :terms], products[:, :terms])
-        rest = np.maximum(rest, 0.0)
-        fixed = np.ascontiguousarray(products[:, terms : terms + phases])
-        free_points = max(t.channels - t.parameters, 1)
+        smooth = all_products[:, :terms]
+        return Products(
+            weighted,
+            square,
+            np.maximum(square - np.einsum("ij,ij->i", smooth, smooth), 0.0),
+            np.ascontiguousarray(all_products[:, terms : terms + phases]),
+            all_products[:, terms + phases :],
+        )
+
+    def _refine_chunk(self, patterns: F32, level: F64 | None, tolerance: float) -> Refined:
+        t, n, phases = self.templates, len(patterns), self._phases
+        made, free_points = self.products(patterns), self.free_points
         out = np.empty((n, kernel.OUTPUTS))
         scales, fractions = np.empty((n, 2, phases + 1)), np.empty((n, 2, phases + 1))
         kernel.refine_patterns(
-            weighted, t.nodes, t.table, t.gram, t.densities, fixed, rest,
-            self._starts(fixed, products[:, terms + phases :]), t.limits(), tolerance, MOST_STEPS,
+            made.weighted, t.nodes, t.table, t.gram, t.densities, made.fixed, made.rest,
+            self._starts(made.fixed, made.searched), t.limits(), tolerance, MOST_STEPS,
             free_points, out, scales, fractions,
         )  # fmt: skip
         chi2 = out[:, kernel.CHI2] / free_points
@@ -166,7 +195,7 @@ class Refinement:
         two = t.shape[1] > 1
         step_c = t.c_axis[1] - t.c_axis[0] if two else np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
-            rwp = 100 * np.sqrt(out[:, kernel.CHI2] / square)
+            rwp = 100 * np.sqrt(out[:, kernel.CHI2] / made.square)
         return Refined(
             a=t.a_axis[0] + step_a * out[:, kernel.A],
             a_sigma=step_a * np.sqrt(out[:, kernel.VAR_A]) * spread,

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stream.messages import Result
 from .labels import Labels
 from .refinement import Refined, Refinement
-
-from ..stream.messages import Result
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -28,12 +27,14 @@ F64 = NDArray[np.float64]
 class Region:
     """Voxels to be refined as one.
 
-    name: e.g. "bulk"; pattern: (channels,) their mean
+    name: e.g. "bulk"; voxels: how many; pattern: (channels,) their mean
     level: factor of its variance to that of the templates; nan: not known
-    a: (voxels,) their lattice parameters [Å]; weights: (voxels,) how much of the phase they have
+    a: (n,) lattice parameters in them [Å], nan where there is none; weights: (n,) how much of the
+        phase has each
     """
 
     name: str
+    voxels: int
     pattern: F64
     level: float
     a: F64
@@ -77,7 +78,7 @@ def refine_regions(regions: Sequence[Region], refinement: Refinement) -> RegionT
         columns += [f"mass_fraction_{key}", f"mass_fraction_{key}_sigma"]
     for key in keys:
         columns += [f"scale_{key}", f"scale_{key}_sigma"]
-    columns += ["rwp_percent", "chi2", "ambiguous"]
+    columns += ["rwp_percent", "ambiguous"]
     rows = [_row(region, refinement, two) for region in regions]
     return RegionTable(
         tuple(region.name for region in regions),
@@ -116,10 +117,10 @@ def _row(region: Region, refinement: Refinement, two: bool) -> list[float]:
     found, spread = refine_region(region, refinement)
     one = found.part(np.array([0]))
     alike = bool(one.alike()[0])
-    row = [float(np.isfinite(region.a).sum()), one.a[0], one.a_sigma[0], spread]
+    row = [float(region.voxels), one.a[0], one.a_sigma[0], spread]
     row += [one.c[0], one.c_sigma[0]] if two else []
     for value, sigma in zip(one.fraction[0], one.fraction_sigma[0], strict=True):
         row += [np.nan, np.nan] if alike else [value, sigma]
     for value, sigma in zip(one.scale[0], one.scale_sigma[0], strict=True):
         row += [value, sigma]
-    return [*map(float, row), float(one.rwp[0]), float(one.chi2[0]), float(alike)]
+    return [*map(float, row), float(one.rwp[0]), float(alike)]

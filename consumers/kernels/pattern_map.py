@@ -39,7 +39,8 @@ OUTPUTS = 7
 
 
 @njit(**SUMS)
-def _product(x: F32, y: F32) -> float:
+def product(x: F32, y: F32) -> float:
+    """Sum of products, in single precision."""
     total = np.float32(0.0)
     for i in range(x.size):
         total += x[i] * y[i]
@@ -47,7 +48,7 @@ def _product(x: F32, y: F32) -> float:
 
 
 @njit(**KERNEL)
-def _lagrange(t: float, values: F64, slopes: F64) -> None:
+def lagrange(t: float, values: F64, slopes: F64) -> None:
     """Weights of nodes -2 to 3 for the polynomial's value and slope at t, both (6,)."""
     n = values.size
     if n == 1:
@@ -64,7 +65,7 @@ def _lagrange(t: float, values: F64, slopes: F64) -> None:
 
 
 @njit(**KERNEL)
-def _base(x: float, nodes: int) -> int:
+def stencil_base(x: float, nodes: int) -> int:
     """First node of the stencil around x."""
     if nodes == 1:
         return 0
@@ -83,8 +84,8 @@ def _interpolate(
     local: (3, columns) the same of the table
     """
     size_a, size_c = stencil.shape
-    _lagrange(at[0] - base[0] - 2, weights[0, :size_a], weights[1, :size_a])
-    _lagrange(at[1] - base[1] - 2, weights[2, :size_c], weights[3, :size_c])
+    lagrange(at[0] - base[0] - 2, weights[0, :size_a], weights[1, :size_a])
+    lagrange(at[1] - base[1] - 2, weights[2, :size_c], weights[3, :size_c])
     near[:] = 0.0
     local[:] = 0.0
     for i in range(size_a):
@@ -103,7 +104,7 @@ def _interpolate(
 
 
 @njit(**KERNEL)
-def _projected(factor: F64, slopes: F64, scratch: F64) -> float:
+def projected(factor: F64, slopes: F64, scratch: F64) -> float:
     """The part of a product of slopes that the linear columns can make.
 
     slopes: (2, n): two slopes' products with the columns
@@ -172,7 +173,7 @@ def refine_patterns(
             if start < 0 or start == node:
                 continue
             i, j = start // count_c, start % count_c
-            right[last] = _product(patterns[n], nodes[start])
+            right[last] = product(patterns[n], nodes[start])
             for k in range(fixed):
                 normal[last, k] = normal[k, last] = table[i, j, FIXED + k]
             normal[last, last] = table[i, j, SQUARE]
@@ -191,12 +192,12 @@ def refine_patterns(
         base[:] = -1
         explained, damping, converged, small, steps = -1.0, 1e-3, False, False, 0
         while True:
-            first, second = _base(trial[0], count_a), _base(trial[1], count_c)
+            first, second = stencil_base(trial[0], count_a), stencil_base(trial[1], count_c)
             if first != base[0] or second != base[1]:
                 base[0], base[1] = first, second
                 for i in range(stencil.shape[0]):
                     for j in range(stencil.shape[1]):
-                        stencil[i, j] = _product(
+                        stencil[i, j] = product(
                             patterns[n], nodes[(first + i) * count_c + second + j]
                         )
             _interpolate(table, trial, base, weights, stencil, near, local)
@@ -275,7 +276,7 @@ def _curvatures(
     squared = s[last] * s[last]
     for place, first, second in ((0, 0, 0), (1, 0, 1), (2, 1, 1)):
         both[0], both[1] = slopes[first], slopes[second]
-        part = local[0, SLOPE_AA + place] - _projected(factor, both, scratch)
+        part = local[0, SLOPE_AA + place] - projected(factor, both, scratch)
         curvature[place] = squared * (part if first != second else max(part, 0.0))
 
 
