@@ -77,7 +77,7 @@ class XrdctConfig:
     histogram_bins: int = 70
     volume: bool = True
     phases: dict[str, PhaseConfig] = field(default_factory=dict)
-    profile: ProfileConfig = ProfileConfig()
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
     background_terms: int = 6
 
     def __post_init__(self) -> None:

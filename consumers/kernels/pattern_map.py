@@ -69,7 +69,7 @@ def stencil_base(x: float, nodes: int) -> int:
     """First node of the stencil around x."""
     if nodes == 1:
         return 0
-    return min(max(int(math.floor(x)) - 2, 0), nodes - STENCIL)
+    return min(max(math.floor(x) - 2, 0), nodes - STENCIL)
 
 
 @njit(**KERNEL)
