@@ -97,7 +97,8 @@ def test_the_refinement_agrees_with_the_twins_truth() -> None:
     assert np.nanmax(found["ambiguous"].values) == 0.0
     assert found["phase_scale"].unit == "photons/(pixel um)"
     outside = np.isnan(found["ambiguous"].values)
-    assert outside[0, 0] and not outside[11, 11]
+    assert outside[0, 0]
+    assert not outside[11, 11]
     table = found["region_table"]
     row = dict(zip(table.attrs["columns"].split(","), table.values[0], strict=True))
     assert table.attrs["regions"] == "bulk"
