@@ -24,8 +24,8 @@ from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
 from .findings import Findings
 from .geometry import Binning, ring_table
-from .integration import MEAN, ROBUST, Integrator, bias_warning
-from .kernels.azimuthal import ROWS
+from .integration import MEAN, ROBUST, SIGMA_MEAN, SIGMA_ROBUST, Integrator, bias_warning
+from .kernels.azimuthal import ROWS, WIDTH_UNIT
 from .kernels.fbp import GROUP
 from .labels import Labels
 from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
@@ -62,7 +62,8 @@ class Xrdct:
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
         self._integrate = Integrator(start, self._table, config.trim, config.estimator)
-        self._row = MEAN if config.estimator == "mean" else ROBUST
+        plain = config.estimator == "mean"
+        self._rows = (MEAN, SIGMA_MEAN) if plain else (ROBUST, SIGMA_ROBUST)
         self._model = config.lattice_model()
         self._phases = self._phase_maps()
         self._used = (
@@ -78,6 +79,7 @@ class Xrdct:
             config.edge_padding,
             self._used,
             peak_sum_weights(self._model, self._table.centres),
+            np.asarray(self._table.ring_width * WIDTH_UNIT, np.float64),
         )
         voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
         most = round(LIVE_WORK / (voxels * max(self._used.size, 1)))
@@ -111,11 +113,12 @@ class Xrdct:
                 f"reduction {index} of scan {self._start.scan} is {array.shape}, "
                 f"{(ROWS, self._config.bins)} and index below {self._start.frames} were expected"
             )
-        pattern = self._without_gaps(np.asarray(array[self._row], np.float32))
+        pattern = self._without_gaps(np.asarray(array[self._rows[0]], np.float32))
+        excess = self._excess(pattern, np.asarray(array[self._rows[1]], np.float32))
         row, column = self._tomogram.grid.slots[index]
         if self._seen[index]:
             self._sum -= self._tomogram.sinogram[row, column]
-        self._tomogram.absorb(index, pattern)
+        self._tomogram.absorb(index, pattern, excess)
         self._sum += pattern
         self._seen[index] = True
         self._record = None
@@ -155,23 +158,30 @@ class Xrdct:
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
-        record = self._record
+        record, where = self._record, (np.array([focus.row]), np.array([focus.column]))
         inside = self._inside if record is None else self._circle(record.columns)
         if not self._has_voxel(inside, focus):
             return []
+        variance: F32 | None = None
         if record is not None and self._config.volume:
             pattern = record.volume[focus.row, focus.column]
+            variance = record.variances(*where)[0]
         elif self._tomogram.complete():
             pattern = self._tomogram.live_voxel(focus.row, focus.column)
+            if self._tomogram.projections():
+                variance = self._tomogram.live_variances(*where)[0]
         else:
             return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
         phases = self._phases if record is None else self._record_phases
         if phases:
-            fits, curve = phases.refine_one(pattern)
+            fits, curve = phases.refine_one(pattern, variance)
         else:
-            fits, curve = self._fit_one(self._searcher(final=record is not None), pattern)
-        return list(self._shown.voxel(pattern, fits, curve, focus))
+            fits, curve = self._fit_one(self._searcher(record is not None), pattern, variance)
+        sigma = np.full(self._config.bins, np.nan)
+        if variance is not None:
+            sigma[self._used] = np.sqrt(variance)
+        return list(self._shown.voxel(pattern, sigma, fits, curve, focus))
 
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Know what earlier scans of the run have found."""
@@ -183,9 +193,10 @@ class Xrdct:
 
     # --- what goes into the fits
 
-    def _live_patterns(self, chosen: slice) -> F32:
+    def _live_patterns(self, chosen: slice) -> tuple[F32, F32]:
         rows, columns = np.nonzero(self._inside)
-        return self._tomogram.live_voxels(rows[chosen], columns[chosen])
+        where = rows[chosen], columns[chosen]
+        return self._tomogram.live_voxels(*where), self._tomogram.live_variances(*where)
 
     def _take_circle(self) -> None:
         """Take the circle of a rotation centre that has moved."""
@@ -218,7 +229,9 @@ class Xrdct:
 
     def _final_results(self) -> Iterable[Result]:
         if self._record is None:
-            self._record = rebuild(self._tomogram, None if self._config.volume else self._used)
+            self._record = rebuild(
+                self._tomogram, None if self._config.volume else self._used, self._used
+            )
         record = self._record
         used = self._used if self._config.volume else np.arange(self._used.size)
         inside = self._circle(record.columns)
@@ -227,14 +240,15 @@ class Xrdct:
         final_map = LatticeMap(rows.size, self._config.threshold)
         phases = self._record_phases = self._phase_maps()
 
-        def patterns(chosen: slice) -> F32:
-            return record.volume[rows[chosen][:, None], columns[chosen][:, None], used]
+        def patterns(chosen: slice) -> tuple[F32, F32]:
+            row, column = rows[chosen], columns[chosen]
+            return record.volume[row[:, None], column[:, None], used], record.variances(row, column)
 
         if record.projections:
             final_map.fit_all(patterns, search)
         if phases:
             phases.start(rows.size)
-            phases.weigh(_variance(search.weight), patterns if record.projections else None)
+            phases.weigh(_variance(search.weight), patterns, record.projections > 0)
             if record.projections:
                 phases.refine_all(patterns)
         counted: dict[str, Scalar] = {
@@ -264,6 +278,17 @@ class Xrdct:
                 0.0,
             ).astype(np.float32)
         return pattern
+
+    def _excess(self, pattern: F32, sigma: F32) -> float:
+        """A frame's variance over that of a plain mean of Poisson counts; 1 where it says none.
+
+        The same for all rings but for saturated pixels and spots, so one number a frame is kept.
+        """
+        width = self._table.ring_width[self._used] * WIDTH_UNIT
+        counts = np.maximum(pattern[self._used] * width, 1.0)
+        ratio = (sigma[self._used] * width) ** 2 / counts
+        known = ratio[ratio > 0]
+        return float(np.median(known)) if known.size else 1.0
 
     def _mean_pattern(self, final: bool) -> F64:
         """Mean over the frames absorbed; final: summed in the sinogram's order."""
@@ -309,7 +334,7 @@ class Xrdct:
             self._search_frames = frames
             if self._phases and not final:
                 tells = 4 * frames >= self._start.frames  # early volumes are streaks
-                self._phases.weigh(_variance(weight), self._live_patterns if tells else None)
+                self._phases.weigh(_variance(weight), self._live_patterns, tells)
         return self._search
 
     def _has_voxel(self, inside: NDArray[np.bool_], focus: Focus) -> bool:
@@ -318,10 +343,10 @@ class Xrdct:
         return within and bool(inside[focus.row, focus.column])
 
     def _fit_one(
-        self, search: LatticeSearch, pattern: NDArray[np.floating]
+        self, search: LatticeSearch, pattern: NDArray[np.floating], variance: F32 | None = None
     ) -> tuple[LatticeFits, F64]:
         """The fit of one pattern and its curve over the whole axis, nan between windows."""
-        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32))
+        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32), variance)
         curve = np.full(self._config.bins, np.nan)
         curve[self._used] = drawn
         return fits, curve
