@@ -2,11 +2,11 @@
 
 Policy. Two questions, each answered with a probability, none by a colour:
 
-- the rule: pure spinel passes the forbidden window in a two-phase step, so no voxel of it can have a
-  lattice parameter inside. A particle breaks the rule where most of its voxels' probability lies
+- the rule: pure spinel passes the forbidden window in a two-phase step, so no voxel of it can have
+  a lattice parameter inside. A particle breaks the rule where most of its voxels' probability lies
   inside (each voxel a normal distribution of its own uncertainty) and its mean lies inside by more
   than chance allows. A voxel that holds two phases has a mean that may lie inside although neither
-  phase does: such voxels are told by their width (`mixed_voxels`) and bear no witness; where they
+  phase does: such voxels are told by their width (mixed_voxels) and bear no witness; where they
   would have decided, the answer is "cannot tell".
 - the population: how far a particle's mean stands from the median of all the others, in units of
   their median absolute deviation, the steps of the material taken out first: particles of one
@@ -17,8 +17,9 @@ False alarms are counted family-wise: `alarm` is the probability that any partic
 ordinary slice is accused, half of it for each question (Holm, Scand. J. Statist. 1979, 6, 65).
 
 The tail of the population's statistic is Student's t. The median absolute deviation of m normal
-values knows their standard deviation as well as 0.37 m squares would (asymptotic efficiency 0.3675),
-and the median adds pi / (2 m) to the variance: Rousseeuw & Croux, J. Am. Stat. Assoc. 1993, 88, 1273.
+values knows their standard deviation as well as 0.37 m squares would (its asymptotic efficiency is
+0.3675, and m / (m - 0.8) takes its bias off: Croux & Rousseeuw, Compstat 1992, 411), and the median
+adds pi / (2 m) to the variance.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def classify(
 def mixed_voxels(
     width: F64, width_sigma: F64, told: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """Voxels of two phases by their peaks' width, (n,) each; told: those known to be from elsewhere.
+    """Voxels of two phases by their peaks' width, (n,) each; told: those that are known anyway.
 
     Usual is the median of the narrower half: a two-phase voxel is only ever wider.
     """

@@ -18,29 +18,13 @@ from .labels import Labels
 from .particle_config import ParticlesConfig
 from .particle_statistics import ParticleTable, Profiles, in_shells, particle_table, profiles_of
 from .particles import I32, Segmentation, find_particles
-from .tracking import Atlas, Place, Tracks, begin_atlas, follow_atlas
+from .tracking import ParticleFindings, Place, Tracks, begin_atlas, follow_atlas
 
 F64 = NDArray[np.float64]
 
 # region of every voxel (rows * cols,), how many -> phase -> mass fraction and sigma, (regions,)
 Fractions = Callable[[I32, int], Mapping[str, tuple[F64, F64]]]
 SCALES = ("phase_scale", "peak_intensity")  # what particles are found in, the better first
-
-
-@dataclass(frozen=True, slots=True)
-class ParticleFindings:
-    """What later scans of the run may build on.
-
-    atlas: where which identity is
-    scans: numbers of the scans so far
-    a, a_sigma: (identities, scans) mean lattice parameter [Å], by the atlas's names; nan where a
-        scan has not seen it
-    """
-
-    atlas: Atlas
-    scans: tuple[int, ...]
-    a: F64
-    a_sigma: F64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +38,7 @@ class _Maps:
 
 def mixed_of(found: Mapping[str, Result]) -> NDArray[np.bool_]:
     """Voxels that hold two phases by a scan's results, (rows, cols)."""
-    a, width, told = (
-        found.get(name) for name in ("lattice_parameter", "peak_width", "ambiguous")
-    )
+    a, width, told = (found.get(name) for name in ("lattice_parameter", "peak_width", "ambiguous"))
     shape = a.values.shape if a is not None else (0, 0)
     flagged = np.zeros(shape, np.bool_) if told is None else np.asarray(told.values == 1)
     if width is None or width.uncertainty is None:
@@ -91,9 +73,7 @@ def particle_results(
         else follow_atlas(earlier.atlas, slice_, maps.place, config.reach_um)
     )
     profiles = profiles_of(slice_, maps.a, maps.a_sigma, config.shells)
-    table = particle_table(
-        slice_, maps.a, maps.a_sigma, maps.place.x_um, maps.place.y_um, profiles
-    )
+    table = particle_table(slice_, maps.a, maps.a_sigma, maps.place.x_um, maps.place.y_um, profiles)
     verdicts = classify(
         slice_.label.ravel(), slice_.count, maps.a.ravel(), maps.a_sigma.ravel(),
         maps.mixed.ravel(), rule,

@@ -1,14 +1,15 @@
 """What the voxels of a particle say together: area, mean, spread, profile and shells.
 
 Formulas. A particle's voxels differ by their measurement's noise and by themselves. The mean is
-weighted with 1 / (sigma^2 + spread^2), the spread being what the observed differences leave once the
-noise is taken off: the moment estimate of DerSimonian and Laird (Control. Clin. Trials 1986, 7, 177),
+weighted with 1 / (sigma^2 + spread^2), the spread being what the observed differences leave once
+the noise is taken off: the moment estimate of DerSimonian and Laird (Control. Clin. Trials 1986, 7,
+177),
 
     Q = sum w (a - mean)^2 with w = 1 / sigma^2,
     spread^2 = max(0, (Q - (n - 1)) / (sum w - sum w^2 / sum w)).
 
-Voxels whose neighbours' shares of the beam leak into them (the surface) count like others: who wants
-them apart looks at the shells. Depth is in um from the surface, a shell is one part of equal depth.
+Voxels at the surface, into which their neighbours leak, count like others: who wants them apart
+looks at the shells. Depth is in um from the surface, a shell is one part of equal depth.
 """
 
 from __future__ import annotations

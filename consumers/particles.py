@@ -1,4 +1,4 @@
-"""The particles of a slice: found in its scale map, with their identity-free labels, fill and depth.
+"""The particles of a slice, found in its scale map: labels, filling, depth.
 
 Policy. A voxel's scale (photons of the working phase) is proportional to how much of it is that
 phase. So the scale map over the scale of a full voxel is the filling, and its line at one half is
@@ -110,9 +110,7 @@ def equal_shells(found: Segmentation, shells: int) -> I32:
 
 def areas_um2(found: Segmentation) -> F64:
     """Area of every particle by its filling, (particles,) [um^2]."""
-    filled = np.bincount(
-        found.skirt.ravel(), np.nan_to_num(found.filling).ravel(), found.count + 1
-    )
+    filled = np.bincount(found.skirt.ravel(), np.nan_to_num(found.filling).ravel(), found.count + 1)
     area: F64 = filled[1:] * found.voxel_um**2
     return area
 

@@ -1,10 +1,10 @@
 """Voxels sorted into a few segments by lattice parameter, as an aged electrode falls into.
 
-Policy. Lattice parameters are taken as a mixture of normal distributions. How many is decided by the
-Bayesian information criterion (Schwarz, Ann. Stat. 1978, 6, 461) among one to `most`; a further one
-must improve it by DECIDED (Kass & Raftery, J. Am. Stat. Assoc. 1995, 90, 773: above 10 is very strong)
-and hold at least LEAST_SHARE of the voxels, because neighbouring voxels are not independent and
-skewed distributions tempt. Segments are numbered by ascending lattice parameter.
+Policy. Lattice parameters are taken as a mixture of normal distributions. How many is decided by
+the Bayesian information criterion (Schwarz, Ann. Stat. 1978, 6, 461) among one to `most`; a further
+one must improve it by DECIDED (above 10 is very strong: Kass & Raftery, J. Am. Stat. Assoc. 1995,
+90, 773) and hold at least LEAST_SHARE of the voxels, because neighbouring voxels are not
+independent and skewed distributions tempt. Segments are numbered by ascending lattice parameter.
 """
 
 from __future__ import annotations

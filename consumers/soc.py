@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,7 +198,7 @@ def _stretches(segment: Segment) -> list[_Stretch]:
     turns = np.flatnonzero(np.diff(direction) != 0) + 1
     edges = [0, *turns.tolist(), parameter.size - 1]
     found = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         part = slice(first, last + 1)
         order = np.argsort(parameter[part], kind="stable")
         found.append(_Stretch(parameter[part][order], quantity[part][order], sigma[part][order]))
@@ -232,9 +233,7 @@ def _largest(values: F64) -> F64:
 def _step_around(curve: Calibration, a: F64) -> tuple[F64, F64]:
     """The quantity at both ends of the two-phase step that a lies in, nan where in none."""
     low, high = np.full(a.size, np.nan), np.full(a.size, np.nan)
-    for (first, then), (below, above) in zip(
-        zip(curve.segments, curve.segments[1:], strict=False), curve.steps(), strict=True
-    ):
+    for (first, then), (below, above) in zip(pairwise(curve.segments), curve.steps(), strict=True):
         inside = (a > below) & (a < above)
         low[inside], high[inside] = first.quantity[-1], then.quantity[0]
     return low, high

@@ -19,7 +19,7 @@ RESULT_OF = {"a": "lattice_parameter", "c": "lattice_parameter_c"}
 def soc_results(
     config: CalibrationConfig, labels: Labels, found: Mapping[str, Result], start: ScanStart
 ) -> list[Result]:
-    """Map, ranges and balance; nothing without a table or without the lattice parameter it needs."""
+    """Map, ranges and balance; nothing without a table or the lattice parameter it is for."""
     curve = config.curve()
     measured = found.get(RESULT_OF[curve.parameter]) if curve else None
     if curve is None or measured is None or measured.uncertainty is None:
@@ -35,19 +35,19 @@ def soc_results(
     charge = start.cell.charge_ah if start.cell else math.nan
     balance = balance_of(soc, weight, config.by_coulombs(charge))
     about = _about(curve, soc)
-    made = []
-    for name, unit, values, sigma in (
+    maps = (
         ("soc", curve.unit, soc.value, soc.sigma),
         ("soc_low", curve.unit, soc.low, None),
         ("soc_high", curve.unit, soc.high, None),
         ("soc_ambiguous", "", soc.code, None),
-    ):
-        made.append(
-            labels.result(
-                name, unit, ("y", "x"), measured.coords, measured.units, values,
-                uncertainty=sigma, attrs=about,
-            )  # fmt: skip
+    )
+    made = [
+        labels.result(
+            name, unit, ("y", "x"), measured.coords, measured.units, values, uncertainty=sigma,
+            attrs=about,
         )
+        for name, unit, values, sigma in maps
+    ]  # fmt: skip
     return [*made, _balance(labels, curve, balance, charge)]
 
 
@@ -63,9 +63,7 @@ def _about(curve: Calibration, soc: SocMap) -> dict[str, Scalar]:
     }
 
 
-def _balance(
-    labels: Labels, curve: Calibration, balance: SocBalance, charge_ah: float
-) -> Result:
+def _balance(labels: Labels, curve: Calibration, balance: SocBalance, charge_ah: float) -> Result:
     columns = {
         "mean": (balance.mean, balance.mean_sigma),
         "coulomb": (balance.coulomb, math.nan),

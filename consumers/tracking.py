@@ -4,12 +4,13 @@ Policy. The atlas holds the label map of all identities known so far, in the coo
 first scan. A new scan's slice may have drifted as a whole: the shift is found first, as the one
 within `reach_um` at which the two filling maps are most alike (correlation over the voxels that
 both know). Then particles are paired so that the sum of their overlaps is largest (Kuhn's
-assignment, Nav. Res. Logist. 1955, 2, 83; overlap is intersection over union), pairs whose overlap is
-below LEAST_OVERLAP being none. What is left is new; identities that nobody took are lost, but stay in
-the atlas, so that a particle that was missed once is known again.
+assignment, Nav. Res. Logist. 1955, 2, 83; overlap is intersection over union), pairs whose overlap
+is below LEAST_OVERLAP being none. What is left is new; identities that nobody took are lost, but
+stay in the atlas, so that a particle that was missed once is known again.
 
 Everything goes by position, so scans of other voxel sizes and smaller fields land on the same
-identities. Only scans as coarse as the atlas or finer that show a whole particle add to it.
+identities. Scans with voxels like the atlas's bring it up to date, finer ones add particles to it,
+coarser ones add names only.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Place:
         return float(self.x_um[1] - self.x_um[0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Atlas:
     """All identities known so far, where they were last seen; maps (rows, cols).
 
@@ -75,6 +76,22 @@ class Tracks:
     atlas: Atlas
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ParticleFindings:
+    """What later scans of the run may build on.
+
+    atlas: where which identity is
+    scans: numbers of the scans so far
+    a, a_sigma: (identities, scans) mean lattice parameter [Å], by the atlas's names; nan where a
+        scan has not seen it
+    """
+
+    atlas: Atlas
+    scans: tuple[int, ...]
+    a: F64
+    a_sigma: F64
+
+
 def begin_atlas(found: Segmentation, place: Place) -> Tracks:
     """The first scan: every particle is a new identity."""
     identity = np.arange(found.count + 1, dtype=np.int32)
@@ -83,9 +100,7 @@ def begin_atlas(found: Segmentation, place: Place) -> Tracks:
     return Tracks(identity, (0.0, 0.0), names, (), atlas)
 
 
-def follow_atlas(
-    atlas: Atlas, found: Segmentation, place: Place, reach_um: float = 5.0
-) -> Tracks:
+def follow_atlas(atlas: Atlas, found: Segmentation, place: Place, reach_um: float = 5.0) -> Tracks:
     """Give the particles of a later scan their identities.
 
     reach_um: farthest that the slice may have moved along x or y
@@ -145,9 +160,9 @@ def _drift(
 
     Whole steps first, then the top of a parabola along each axis.
     """
-    away = int(np.floor(reach_um / step))
+    away = int(np.ceil(reach_um / step)) + 1  # one more: the top of a parabola needs both sides
     common = _common(atlas.place, place, step)
-    if min(common.x_um.size, common.y_um.size) < 4 or away < 1:
+    if min(common.x_um.size, common.y_um.size) < 4 or reach_um <= 0:
         return 0.0, 0.0
     old = np.clip(_interpolated(atlas.filling, atlas.place, common), 0.0, 1.2)
     margin = np.arange(-away, away + 1) * step
@@ -161,10 +176,13 @@ def _drift(
         for column in range(margin.size):
             moved = new[row : row + old.shape[0], column : column + old.shape[1]]
             likeness[row, column] = _correlation(old, moved)
+    if not likeness.max() > 0:
+        return 0.0, 0.0
     row, column = (int(i) for i in np.unravel_index(likeness.argmax(), likeness.shape))
     dy = row - away + _top(likeness[:, column], row)
     dx = column - away + _top(likeness[row, :], column)
-    return dx * step, dy * step
+    x_um, y_um = (float(np.clip(d * step, -reach_um, reach_um)) for d in (dx, dy))
+    return x_um, y_um
 
 
 def _correlation(first: F64, second: F64) -> float:

@@ -14,6 +14,7 @@ Why the trimmed mean is the default, and when it is not the right one: docs/expl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from .labels import Labels
 from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
 from .rebuild import Reconstruction, rebuild
+from .sample_results import SampleResults
 from .sinogram_grid import sinogram_grid
 from .tomogram import Tomogram
 from .xrdct_config import XrdctConfig
@@ -84,6 +86,7 @@ class Xrdct:
         self._record: Reconstruction | None = None
         self._earlier: tuple[Findings, ...] = ()
         self._labels = Labels(start, self.name)
+        self._sample = SampleResults(config, start, self._labels)
         self._shown = XrdctResults(self._labels, config, grid, self._table)
 
     @property
@@ -133,10 +136,8 @@ class Xrdct:
             "unfinished": self._tomogram.waiting() + self._map.unfinished(),
             "rotation_centre_um": self._tomogram.centre_um(),
         }
-        return [
-            *self._pattern_results(search, final),
-            *self._shown.maps(self._map.shown(), self._inside, counted),
-        ]
+        maps = list(self._shown.maps(self._map.shown(), self._inside, counted))
+        return [*self._pattern_results(search, final), *maps, *self._sample.live(maps)]
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
@@ -157,10 +158,11 @@ class Xrdct:
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Know what earlier scans of the run have found."""
         self._earlier = tuple(earlier)
+        self._sample.follow(self._earlier)
 
     def findings(self) -> Findings:
         """What later scans of the run may build on."""
-        return Findings.of(self._start)
+        return replace(Findings.of(self._start), particles=self._sample.particles)
 
     # --- what goes into the fits
 
@@ -204,7 +206,9 @@ class Xrdct:
             "rotation_centre_um": record.centre_um,
         }
         yield from self._pattern_results(search, final=True)
-        yield from self._shown.maps(final_map.shown(), inside, counted)
+        maps = list(self._shown.maps(final_map.shown(), inside, counted))
+        yield from maps
+        yield from self._sample.final(maps)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from .integration import ESTIMATORS
 from .lattice import ALUMINIUM_A, ALUMINIUM_HKL, Hkl, LatticeModel, roots_of
+from .particle_config import ParticlesConfig
+from .soc import CalibrationConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class XrdctConfig:
     threshold: voxels with less than this share of the strong ones' intensity are pores
     histogram_bins: of the lattice parameter, from a_min to a_max
     volume: put the q-resolved volume into the final results
+    particles: how particles are found, followed and judged
+    calibration: how lattice parameters become states of charge
     """
 
     q_min: float = 1.1
@@ -71,6 +75,8 @@ class XrdctConfig:
     threshold: float = 0.2
     histogram_bins: int = 70
     volume: bool = True
+    particles: ParticlesConfig = field(default_factory=ParticlesConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
     def __post_init__(self) -> None:
         problems = {

@@ -16,6 +16,7 @@ import csv
 import math
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 SHIPPED = {"limn2o4": "limn2o4_calibration.csv"}
@@ -52,7 +53,7 @@ class Calibration:
 
     def steps(self) -> tuple[tuple[float, float], ...]:
         """Lattice parameters on either side of every two-phase step [Å], the smaller first."""
-        ends = zip(self.segments, self.segments[1:], strict=False)
+        ends = pairwise(self.segments)
         pairs = [(first.parameter[-1], then.parameter[0]) for first, then in ends]
         return tuple((min(pair), max(pair)) for pair in pairs)
 
@@ -118,7 +119,7 @@ def _check(name: str, segments: tuple[Segment, ...]) -> None:
     path = [value for segment in segments for value in segment.quantity]
     if any(len(segment.quantity) < 2 for segment in segments):
         raise ValueError(f"calibration table {name}: a segment of one row, two are needed")
-    if any(later <= earlier for earlier, later in zip(path, path[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(path)):
         raise ValueError(
             f"calibration table {name}: the quantity does not ascend from row to row and from "
             "segment to segment"
