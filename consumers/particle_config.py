@@ -22,7 +22,7 @@ class ParticlesConfig:
 
     find: bool = True
     threshold: float = 0.0
-    waist: float = 0.12
+    waist: float = 0.07
     least_um2: float = 6.0
     shells: int = 4
     reach_um: float = 5.0

@@ -82,7 +82,7 @@ def particle_results(
     made = [
         _map(labels, found["lattice_parameter"], slice_, tracks),
         _table(labels, table, verdicts, tracks, rule),
-        *_profiles(labels, profiles, slice_.count, config.shells, tracks),
+        *_profiles(labels, profiles, config.shells, tracks),
         _history(labels, findings),
     ]
     if fractions is not None and slice_.count:
@@ -175,9 +175,7 @@ def _table(
     )  # fmt: skip
 
 
-def _profiles(
-    labels: Labels, profiles: Profiles, count: int, shells: int, tracks: Tracks
-) -> Iterable[Result]:
+def _profiles(labels: Labels, profiles: Profiles, shells: int, tracks: Tracks) -> Iterable[Result]:
     particle: dict[str, Array] = {"particle": tracks.identity[1:]}
     for name, axis, unit, middles, means in (
         ("particle_shells", "shell", "", np.arange(shells), profiles.shells),
@@ -185,8 +183,8 @@ def _profiles(
     ):
         yield labels.result(
             name, "Å", ("particle", axis), {**particle, axis: middles},
-            {"particle": "", axis: unit}, means.mean.reshape(count, -1),
-            uncertainty=means.sigma.reshape(count, -1),
+            {"particle": "", axis: unit}, means.mean,
+            uncertainty=means.sigma,
         )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ I32 = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class GroupMeans:
-    """Weighted means of groups of voxels; every array (groups,), nan for groups of none.
+    """Weighted means of groups of voxels; arrays of one shape, nan for groups of none.
 
     mean, sigma: the mean and its standard uncertainty; spread: intrinsic standard deviation
     voxels: that took part
@@ -37,6 +37,14 @@ class GroupMeans:
     sigma: F64
     spread: F64
     voxels: F64
+
+    def by(self, rows: int, columns: int) -> GroupMeans:
+        """The same in another shape."""
+        shape = rows, columns
+        return GroupMeans(
+            self.mean.reshape(shape), self.sigma.reshape(shape), self.spread.reshape(shape),
+            self.voxels.reshape(shape),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,9 @@ class ParticleTable:
 class Profiles:
     """How the lattice parameter goes with depth.
 
-    shells: means (particles * shells,) of equal parts of depth, 0 at the surface
+    shells: means (particles, shells) of equal parts of depth, 0 at the surface
     shell_voxels: (rows, cols) which shell a voxel is in, -1 outside
-    depth_um: (bins,) middles of the profile's bins [um]; profile: (particles * bins,)
+    depth_um: (bins,) middles of the profile's bins [um]; profile: means (particles, bins)
     """
 
     shells: GroupMeans
@@ -124,8 +132,7 @@ def particle_table(
     )
     deepest = np.zeros(found.count + 1)
     np.maximum.at(deepest, label, np.nan_to_num(found.depth_um.ravel()))
-    shells = profiles.shells.mean.reshape(found.count, -1)
-    errors = profiles.shells.sigma.reshape(found.count, -1)
+    shells, errors = profiles.shells.mean, profiles.shells.sigma
     return ParticleTable(
         x_um=x,
         y_um=y,
@@ -151,10 +158,10 @@ def profiles_of(found: Segmentation, a: F64, a_sigma: F64, shells: int) -> Profi
     at = np.minimum(np.floor(np.nan_to_num(found.depth_um) / found.voxel_um), bins - 1)
     in_bin = np.where(inside, label * bins + at, -1).ravel().astype(np.int32)
     return Profiles(
-        shells=shell_means,
+        shells=shell_means.by(found.count, shells),
         shell_voxels=shell,
         depth_um=(np.arange(bins) + 0.5) * found.voxel_um,
-        profile=group_means(in_bin, found.count * bins, values, sigmas),
+        profile=group_means(in_bin, found.count * bins, values, sigmas).by(found.count, bins),
     )
 
 

@@ -59,7 +59,7 @@ class Segmentation:
 
 
 def find_particles(
-    scale: F64, voxel_um: float, threshold: float = 0.0, waist: float = 0.12, least_um2: float = 6.0
+    scale: F64, voxel_um: float, threshold: float = 0.0, waist: float = 0.07, least_um2: float = 6.0
 ) -> Segmentation:
     """The particles in a map of scales, (rows, cols), nan where nothing is known.
 

@@ -62,11 +62,11 @@ def test_a_core_that_is_richer_shows_in_profile_shells_and_table(disc) -> None:
     sigma = np.full(away.shape, 5e-4)
     a = 8.10 + 0.001 * (10 - away) + random.normal(0, 5e-4, away.shape)
     profiles = profiles_of(found, a, sigma, 4)
-    shells = profiles.shells.mean
+    shells = profiles.shells.mean[0]
     assert np.all(np.diff(shells) > 0.001)
     mean_depth = [(10 - away)[profiles.shell_voxels == n].mean() for n in range(4)]
     np.testing.assert_allclose(shells, 8.10 + 0.001 * np.array(mean_depth), atol=4e-4)
-    profile = profiles.profile.mean
+    profile = profiles.profile.mean[0]
     np.testing.assert_allclose(np.diff(profile), 0.001, atol=5 * 5e-4 / np.sqrt(4))
     axis = np.arange(41) - 20.0
     table = particle_table(found, a, sigma, axis + 100, axis - 50, profiles)
