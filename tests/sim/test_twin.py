@@ -172,7 +172,8 @@ def test_spots_turn_up_in_some_frames_and_a_plain_mean_does_not_survive_them(twi
 def test_truth_agrees_with_the_cell_and_with_itself(twin, tmp_path):
     truth = twin.truth()
     inside = truth.filling > 0
-    mean = np.average(truth.lithiation[inside], weights=truth.filling[inside])
+    spinel = (truth.filling * truth.phase_share[:2].sum(axis=0))[inside]
+    mean = np.average(truth.lithiation[inside], weights=spinel)
     assert mean == pytest.approx(twin.cell.lithiation, abs=1e-9)
     assert truth.mean_lithiation == pytest.approx(mean, abs=1e-9)
     assert truth.charge_ah == twin.cell.charge_ah
