@@ -2,8 +2,9 @@
 
 reduce: azimuthal integration of a frame, mean and trimmed mean of every ring.
 absorb: one slot of the sinogram; a finished projection goes into the q-resolved volume.
-results: in every voxel that scatters, one lattice parameter for all reflections chosen. Live, a
-    bounded share of what waits is worked through each time; "unfinished" says whether more waits.
+results: in every voxel that scatters, one lattice parameter for all reflections chosen; where
+    phases are configured, that of a whole-pattern refinement, and these phases. Live, a bounded
+    share of what waits is worked through each time; "unfinished" says whether more waits.
 
 Units: a pattern is in photons per pixel of full solid angle, a voxel's pattern in that per um, and
 a peak's area in the latter per Å.
@@ -13,8 +14,8 @@ Why the trimmed mean is the default, and when it is not the right one: docs/expl
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from .kernels.fbp import GROUP
 from .labels import Labels
 from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
+from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
 from .sample_results import SampleResults
 from .sinogram_grid import sinogram_grid
@@ -63,7 +65,12 @@ class Xrdct:
         self._integrate = Integrator(start, self._table, config.trim, config.estimator)
         self._row = MEAN if config.estimator == "mean" else ROBUST
         self._model = config.lattice_model()
-        self._used = channels_used(self._model, self._table.centres)
+        self._phases = self._phase_maps()
+        self._used = (
+            np.arange(config.bins)  # a whole pattern has no windows
+            if self._phases
+            else channels_used(self._model, self._table.centres)
+        )
         fixed = config.rotation_centre_um
         self._tomogram = Tomogram(
             grid,
@@ -78,12 +85,13 @@ class Xrdct:
         # one more than whole groups would cost a pass through the volume of its own
         self._most = most - most % GROUP if most > GROUP else max(1, most)
         self._inside = self._circle(self._tomogram.columns)
-        self._map = self._new_map()
+        self._new_map()
         self._seen = np.zeros(start.frames, np.bool_)
         self._sum = np.zeros(config.bins)
         self._search: LatticeSearch | None = None
         self._search_frames = 0
         self._record: Reconstruction | None = None
+        self._record_phases: PhaseMaps | None = None
         self._earlier: tuple[Findings, ...] = ()
         self._labels = Labels(start, self.name)
         self._sample = SampleResults(config, start, self._labels)
@@ -129,14 +137,20 @@ class Xrdct:
         if self._tomogram.advance(self._most):
             self._take_circle()
             self._map.renew()
+            if self._phases:
+                self._phases.renew()
         search = self._searcher(final)
         self._map.advance(self._live_patterns, search)
+        waiting = self._tomogram.waiting() + self._map.unfinished()
+        if self._phases:
+            self._phases.advance(self._live_patterns)
+            waiting += self._phases.unfinished()
         counted: dict[str, Scalar] = {
             "projections": self._tomogram.projections(),
-            "unfinished": self._tomogram.waiting() + self._map.unfinished(),
+            "unfinished": waiting,
             "rotation_centre_um": self._tomogram.centre_um(),
         }
-        maps = list(self._shown.maps(self._map.shown(), self._inside, counted))
+        maps = list(self._map_results(self._map.shown(), self._phases, self._inside, counted))
         return [*self._pattern_results(search, final), *maps, *self._sample.live(maps)]
 
     def details(self, focus: Focus) -> Iterable[Result]:
@@ -152,7 +166,11 @@ class Xrdct:
         else:
             return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
-        fits, curve = self._fit_one(self._searcher(final=record is not None), pattern)
+        phases = self._phases if record is None else self._record_phases
+        if phases:
+            fits, curve = phases.refine_one(pattern)
+        else:
+            fits, curve = self._fit_one(self._searcher(final=record is not None), pattern)
         return list(self._shown.voxel(pattern, fits, curve, focus))
 
     def follow(self, earlier: Sequence[Findings]) -> None:
@@ -162,7 +180,7 @@ class Xrdct:
 
     def findings(self) -> Findings:
         """What later scans of the run may build on."""
-        return replace(Findings.of(self._start), particles=self._sample.particles)
+        return dataclasses.replace(Findings.of(self._start), particles=self._sample.particles)
 
     # --- what goes into the fits
 
@@ -175,10 +193,23 @@ class Xrdct:
         inside = self._circle(self._tomogram.columns)
         if not np.array_equal(inside, self._inside):
             self._inside = inside
-            self._map = self._new_map()
+            self._new_map()
 
-    def _new_map(self) -> LatticeMap:
-        return LatticeMap(int(self._inside.sum()), self._config.threshold)
+    def _new_map(self) -> None:
+        voxels = int(self._inside.sum())
+        self._map = LatticeMap(voxels, self._config.threshold)
+        if self._phases:
+            self._phases.start(voxels)
+
+    def _phase_maps(self) -> PhaseMaps | None:
+        """A whole-pattern refinement without answers yet; None where no phases are configured."""
+        config = self._config
+        phases = config.read_phases()
+        if not phases:
+            return None
+        return PhaseMaps(
+            self._table.centres, phases, config.profile, config.background_terms, config.threshold
+        )
 
     def _circle(self, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which voxels every angle sees, (rows, columns)."""
@@ -195,20 +226,29 @@ class Xrdct:
         rows, columns = np.nonzero(inside)
         search = self._searcher(final=True)
         final_map = LatticeMap(rows.size, self._config.threshold)
+        phases = self._record_phases = self._phase_maps()
+
+        def patterns(chosen: slice) -> F32:
+            return record.volume[rows[chosen][:, None], columns[chosen][:, None], used]
+
         if record.projections:
-            final_map.fit_all(
-                lambda chosen: record.volume[rows[chosen][:, None], columns[chosen][:, None], used],
-                search,
-            )
+            final_map.fit_all(patterns, search)
+        if phases:
+            phases.start(rows.size)
+            phases.weigh(_variance(search.weight), patterns if record.projections else None)
+            if record.projections:
+                phases.refine_all(patterns)
         counted: dict[str, Scalar] = {
             "projections": record.projections,
             "unfinished": 0,
             "rotation_centre_um": record.centre_um,
         }
         yield from self._pattern_results(search, final=True)
-        maps = list(self._shown.maps(final_map.shown(), inside, counted))
+        maps = list(self._map_results(final_map.shown(), phases, inside, counted))
         yield from maps
         yield from self._sample.final(maps)
+        if phases:
+            yield phases.bulk(patterns).result(self._labels)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 
@@ -270,6 +310,9 @@ class Xrdct:
             used = self._used
             self._search = LatticeSearch(self._model, self._table.centres[used], weight[used])
             self._search_frames = frames
+            if self._phases and not final:
+                tells = 4 * frames >= self._start.frames  # early volumes are streaks
+                self._phases.weigh(_variance(weight), self._live_patterns if tells else None)
         return self._search
 
     def _has_voxel(self, inside: NDArray[np.bool_], focus: Focus) -> bool:
@@ -286,8 +329,27 @@ class Xrdct:
         curve[self._used] = drawn
         return fits, curve
 
+    def _map_results(
+        self,
+        fits: LatticeFits,
+        phases: PhaseMaps | None,
+        inside: NDArray[np.bool_],
+        counted: dict[str, Scalar],
+    ) -> Iterable[Result]:
+        if phases:
+            a, a_sigma = phases.lattice_parameter()
+            fits = dataclasses.replace(fits, a=a, a_sigma=a_sigma)
+        yield from self._shown.maps(fits, inside, counted)
+        if phases:
+            yield from phases.results(self._shown, inside, counted)
+
     def _pattern_results(self, search: LatticeSearch, final: bool) -> Iterable[Result]:
         mean = self._mean_pattern(final)
         fits, curve = self._fit_one(search, mean)
         yield from self._shown.pattern(mean, fits, curve, self._counting(mean))
         yield self._shown.sinogram(self._tomogram.mass.copy())
+
+
+def _variance(weight: F64) -> F64:
+    """Of the channels, relative; nan for those that are left out."""
+    return np.where(weight > 0, 1 / np.where(weight > 0, weight, 1.0), np.nan)
