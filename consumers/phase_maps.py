@@ -212,8 +212,7 @@ class PhaseMaps:
         for n, phase in enumerate(self._phases):
             attrs = {**about, "phase": phase.key, "formula": phase.crystal.formula, "hint": True}
             value, sigma = (
-                np.where(told & ~two, x[:, n], np.nan)
-                for x in (refined.fraction, refined.fraction_sigma)
+                np.where(told & ~two, x[:, n], np.nan) for x in (refined.fraction, refined.fraction_sigma)
             )
             maps.append((f"mass_fraction_{phase.key}", "", value, sigma, attrs))
         for name, unit, values, uncertainty, attrs in maps:

@@ -81,7 +81,10 @@ class Refined:
         """No refinement of so many patterns yet."""
         wide = ("scale", "scale_sigma", "fraction", "fraction_sigma")
         return cls(
-            *[np.full((number, phases) if f.name in wide else number, np.nan) for f in fields(cls)]
+            *[
+                np.full((number, phases) if f.name in wide else number, np.nan)
+                for f in fields(cls)
+            ]
         )
 
     def part(self, chosen: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Refined:

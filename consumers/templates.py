@@ -193,7 +193,9 @@ class Templates:
             lines = [self._lines(a, c) for c in self.c_axis]
             q = np.array([each.q for each in lines])
             strength = np.array([each.strength for each in lines])
-            line_patterns(self.q, q, strength, self.profile.widths(q), self.profile.mixing, drawn)
+            line_patterns(
+                self.q, q, strength, self.profile.widths(q), self.profile.mixing, drawn
+            )
             nodes[i * count_c : (i + 1) * count_c] = self._weighted(drawn)
         return nodes
 

@@ -10,8 +10,8 @@ import numpy as np
 from .integration import ESTIMATORS
 from .lattice import ALUMINIUM_A, ALUMINIUM_HKL, Hkl, LatticeModel, roots_of
 from .particle_config import ParticlesConfig
-from .soc import CalibrationConfig
 from .phases import Phase, PhaseConfig, ProfileConfig, read_phases
+from .soc import CalibrationConfig
 
 
 @dataclass(frozen=True, slots=True)
