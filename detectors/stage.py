@@ -1,8 +1,9 @@
 """The scan stage as an ophyd device: two motors, and a flight over both that pulses the detector.
 
 Flyable: prepare(FlyScan), kickoff, complete. A pause or a stop aborts the flight; it is never
-taken up again in the middle, a plan repeats the scan. The simulated stage and a real IOC with the
-same process variables differ in the prefix only.
+taken up again in the middle, a plan repeats the scan. A hold is something else: the stage finishes
+its line, stands still before the next one, and goes on in the same flight. The simulated stage and
+a real IOC with the same process variables differ in the prefix only.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class ScanStage(Device):
     fly_beam = Cpt(EpicsSignal, "FLY:BEAM", kind=Kind.config)
     fly_run = Cpt(EpicsSignal, "FLY:RUN", kind=Kind.omitted)
     fly_abort = Cpt(EpicsSignal, "FLY:ABORT", kind=Kind.omitted)
+    hold = Cpt(EpicsSignal, "FLY:HOLD", kind=Kind.omitted)
+    held = Cpt(EpicsSignalRO, "FLY:HELD", kind=Kind.omitted)
+    # set to 1: the line that is being flown is the last; frames tells how many pulses there were
+    finish = Cpt(EpicsSignal, "FLY:FINISH", kind=Kind.omitted)
     fly_state = Cpt(EpicsSignalRO, "FLY:STATE", string=True, auto_monitor=True, kind=Kind.omitted)
     fly_program = Cpt(EpicsSignalRO, "FLY:PROGRAM", auto_monitor=True, kind=Kind.omitted)
     frames = Cpt(EpicsSignalRO, "FLY:FRAMES", kind=Kind.omitted)
@@ -103,6 +108,7 @@ class ScanStage(Device):
             (self.fly_points, value.points),
             (self.fly_dwell, value.dwell_s),
             (self.fly_snake, int(value.snake)),
+            (self.hold, 0),
         ):
             put_and_wait(signal, setting)
         if value.beam_um > 0:
@@ -183,3 +189,13 @@ class ScanStage(Device):
             return
         word = "was aborted by somebody else" if state == _ABORTED else "failed"
         status.set_exception(StageError(f"{self.name}: flight {number} {word}"))
+
+
+class CentringStage(ScanStage):
+    """A scan stage with centring stages on top of its rotation.
+
+    centre_x, centre_y: which place of the slice lies on the rotation axis [um]
+    """
+
+    centre_x = Cpt(EpicsMotor, "CX", kind=Kind.normal)
+    centre_y = Cpt(EpicsMotor, "CY", kind=Kind.normal)

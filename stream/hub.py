@@ -31,6 +31,7 @@ from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
 from .messages import ScanStart, Status
 from .packing import PackingError, peek, unpack
+from .permissions import refusal
 from .router import Refusal, Router
 from .spool import Spool, SpoolConfig, SpoolFull
 from .wire_ops import (
@@ -319,6 +320,8 @@ class Hub:
             if not parts:
                 raise PackingError("a put without a message")
             kind, fields = peek(parts[0])
+            if forbidden := refusal(kind, identity.partition(b"/")[0].decode(errors="replace")):
+                raise Refusal(forbidden)
             keepable = _keepable(parts)
             stored = None
             if self._spool is not None:
