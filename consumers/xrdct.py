@@ -32,6 +32,7 @@ from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
 from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
+from .sample_results import SampleResults
 from .sinogram_grid import sinogram_grid
 from .tomogram import Tomogram
 from .xrdct_config import XrdctConfig
@@ -95,6 +96,7 @@ class Xrdct:
         self._record_phases: PhaseMaps | None = None
         self._earlier: tuple[Findings, ...] = ()
         self._labels = Labels(start, self.name)
+        self._sample = SampleResults(config, start, self._labels)
         self._shown = XrdctResults(self._labels, config, grid, self._table)
 
     @property
@@ -151,10 +153,8 @@ class Xrdct:
             "unfinished": waiting,
             "rotation_centre_um": self._tomogram.centre_um(),
         }
-        return [
-            *self._pattern_results(search, final),
-            *self._map_results(self._map.shown(), self._phases, self._inside, counted),
-        ]
+        maps = list(self._map_results(self._map.shown(), self._phases, self._inside, counted))
+        return [*self._pattern_results(search, final), *maps, *self._sample.live(maps)]
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
@@ -186,10 +186,11 @@ class Xrdct:
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Know what earlier scans of the run have found."""
         self._earlier = tuple(earlier)
+        self._sample.follow(self._earlier)
 
     def findings(self) -> Findings:
         """What later scans of the run may build on."""
-        return Findings.of(self._start)
+        return dataclasses.replace(Findings.of(self._start), particles=self._sample.particles)
 
     # --- what goes into the fits
 
@@ -257,7 +258,9 @@ class Xrdct:
             "rotation_centre_um": record.centre_um,
         }
         yield from self._pattern_results(search, final=True)
-        yield from self._map_results(final_map.shown(), phases, inside, counted)
+        maps = list(self._map_results(final_map.shown(), phases, inside, counted))
+        yield from maps
+        yield from self._sample.final(maps)
         if phases:
             yield phases.bulk(patterns).result(self._labels)
         if self._config.volume:
