@@ -38,6 +38,10 @@ def account_lines(account: Account, kept: int) -> list[str]:
         f"scan {account.number}: {account_sums(account)}"
         + ("" if account.closed else "   NOT CLOSED")
     ]
+    if account.withdrawn:
+        lines.append(
+            f"  {account.withdrawn} more were planned and not taken: {account.why_withdrawn}"
+        )
     recorded = account.group("record").done
     if kept != recorded:
         lines.append(f"  the file holds {kept} frames, the account says {recorded}")

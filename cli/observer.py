@@ -31,8 +31,12 @@ class ScanSeen:
     first_map: float = float("nan")
 
     def complete(self) -> bool:
-        """Whether every announced frame came."""
-        return self.account is not None and self.account.received == self.start.frames
+        """Whether every announced frame came that was not withdrawn."""
+        return self.account is not None and self.account.received == self.account.announced
+
+    def announced(self) -> int:
+        """Frames that were to come, less those withdrawn."""
+        return self.account.announced if self.account is not None else self.start.frames
 
     def frames_per_s(self) -> float:
         """Mean rate of frames from the first to the last; nan where there were none."""
@@ -115,13 +119,18 @@ class Observer:
         accounts = [s.account for s in self.scans.values() if s.account is not None]
         process = [a.group("process") for a in accounts]
         return {
-            "announced": sum(s.start.frames for s in self.scans.values()),
+            "announced": sum(s.announced() for s in self.scans.values()),
             "received": sum(a.received for a in accounts),
             "recorded": sum(a.group("record").done for a in accounts),
             "in_results": sum(g.done for g in process),
             "lost": sum(len(a.lost) + len(a.group("record").failed) for a in accounts),
             "failed": sum(len(g.failed) for g in process),
         }
+
+    def not_recorded(self) -> int:
+        """Frames that came and could not be written to the file."""
+        accounts = [s.account for s in self.scans.values() if s.account is not None]
+        return sum(len(a.group("record").failed) for a in accounts)
 
     def first_map_s(self) -> float:
         """From the run's first frame to its first map [s]; nan where there was none."""

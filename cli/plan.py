@@ -70,6 +70,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         stream_format="legacy" if experiment.detector.format == "v1" else "cbor",
         run_file=lambda scan: FileOfScan(uri, frames_dataset(scan.number)),
         arrived=accounts.arrived,
+        lost=accounts.lost,
     )
     for section, device in (("potentiostat", potentiostat), ("stage", stage)):
         try:
@@ -150,6 +151,11 @@ class Accounts:
         account = self.of(scan)
         return account.received + len(account.lost) if account is not None else 0
 
+    def lost(self, scan: str) -> int:
+        """Frames of a scan that are known to be lost."""
+        account = self.of(scan)
+        return len(account.lost) if account is not None else 0
+
     def close(self) -> None:
         """Stop listening."""
         self._stop.set()
@@ -190,6 +196,7 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
         "step_um": (lines.stop_um - lines.start_um) / (lines.points - 1),
         "centre_um": 0.5 * (lines.start_um + lines.stop_um),
         "snake": scan.snake,
+        "beam_um": scan.beam_um,
         "exposure_s": scan.exposure_s,
         "dwell_s": scan.exposure_s,
         "relaxation_s": scan.relaxation_s,

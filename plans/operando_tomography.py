@@ -17,6 +17,7 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, RunEngineControlException
 
+from ..detectors.dectris import FramesMissing
 from ..detectors.techniques import Galvanostatic, Mark, OpenCircuit, Technique
 from ..stream.messages import CellState, Scalar
 from .angles import Order, scan_angles
@@ -91,6 +92,7 @@ def operando_tomography(
     step_um: float = 1.0,
     centre_um: float = 0.0,
     snake: bool = False,
+    beam_um: float = 0.0,
     exposure_s: float = 0.01,
     dwell_s: float = 0.0,
     relaxation_s: float = 600.0,
@@ -113,6 +115,7 @@ def operando_tomography(
     cutoff_v: the discharge ends here, before a mark or after the last one [V]
     angles, order, span_deg, sweeps: see scan_angles()
     translations, step_um, centre_um: points of a line, their distance, their middle [um]
+    beam_um: width of the beam; 0 leaves it as it is
     exposure_s: [s] a frame; dwell_s: time at a point, 0 for exposure plus readout [s]
     relaxation_s: at open circuit before each tomogram [s of the potentiostat's clock]
     attempts: how often a tomogram is begun before the run is given up
@@ -144,6 +147,7 @@ def operando_tomography(
         poni=poni,
         technique=technique,
         notes={"angle_order": order, **(notes or {})},
+        beam_um=beam_um,
     )
     progress = _Progress(report or _nobody, len(wanted), Hold(why_hold or str, hold_limit_s))
     about = {
@@ -349,7 +353,8 @@ def _scan_until_whole(
         except RunEngineControlException:
             raise
         except Exception as error:
-            if not (witness.interrupted or isinstance(error, Incomplete)) or attempt == attempts:
+            short = isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
+            if not (witness.interrupted or short) or attempt == attempts:
                 raise
             progress.tell("scan is taken again", reason=str(cause_of(error)))
         finally:

@@ -42,6 +42,7 @@ class Tomogram:
     exposure_s, dwell_s: count time, and time at a point [s]
     energy_ev: 0 leaves the detector's as it is [eV]
     poni: text of the geometry
+    beam_um: width of the beam; 0 leaves it as it is
     """
 
     angles_deg: tuple[float, ...]
@@ -55,6 +56,7 @@ class Tomogram:
     poni: str
     technique: str
     notes: dict[str, Scalar] = field(default_factory=dict)
+    beam_um: float = 0.0
 
     def frames(self) -> int:
         """Frames of one tomogram."""
@@ -91,6 +93,7 @@ class Tomogram:
             points=self.points,
             dwell_s=self.dwell_s,
             snake=self.snake,
+            beam_um=self.beam_um,
         )
 
 

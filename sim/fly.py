@@ -88,6 +88,7 @@ class Flight:
         self._abort = threading.Event()
         self._go = threading.Event()
         self._go.set()
+        self._finish = threading.Event()
 
     @property
     def aborted(self) -> bool:
@@ -105,6 +106,11 @@ class Flight:
         else:
             self._go.set()
 
+    def finish(self) -> None:
+        """Let the present line be the last one, also where the stage stands still after it."""
+        self._finish.set()
+        self._go.set()
+
     def run(self, line_done: Callable[[Line], None]) -> bool:
         """Fly; line_done gets every finished line. False where it was aborted."""
         program = self.program
@@ -113,6 +119,8 @@ class Flight:
             if not self._go.is_set():
                 self._stand_still()
                 due = time.monotonic()
+            if line and self._finish.is_set():
+                break
             planned = program.line_um(line)
             wander = self._random.normal(0.0, self._wander_um, program.points)
             translations = np.round((planned + wander) / ENCODER_UM) * ENCODER_UM

@@ -18,7 +18,7 @@ import zmq
 from zmq.utils import z85
 
 from .curve_keys import ClientKeys, KeysError, ServerKeys
-from .speakers import PART
+from .permissions import PART
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import zmq
 
-from .speakers import MAY_PUT, PART
+from .permissions import PART, ROLES
 
 SERVER, CLIENT, ALLOWED = "server", "client", "allowed"
 _SECRET, _PUBLIC = ".key_secret", ".key"
@@ -40,7 +40,7 @@ class ServerKeys:
     """The hub's pair, Z85 text as bytes.
 
     allowed: public keys of those who may connect
-    roles: key -> what it was made for, see speakers.py; a key without one is a part of the run
+    roles: key -> what it was made for, see permissions.py; a key without one is a part of the run
     """
 
     public: bytes
@@ -75,10 +75,10 @@ def make_keys(folder: Path) -> list[Path]:
 def add_client(folder: Path, name: str, role: str = PART) -> list[Path]:
     """New keys for another host in folder/name, and its entry in the list of those allowed.
 
-    role: what may be said with it, a key of speakers.MAY_PUT. Raises KeysError.
+    role: what may be said with it, one of permissions.ROLES. Raises KeysError.
     """
-    if role not in MAY_PUT:
-        raise KeysError(f"role {role[:60]!r} is none of {', '.join(MAY_PUT)}")
+    if role not in ROLES:
+        raise KeysError(f"role {role[:60]!r} is none of {', '.join(ROLES)}")
     if not _NAME.fullmatch(name) or name in (SERVER, CLIENT, ALLOWED):
         raise KeysError(f"client {name[:60]!r}: a name of letters, digits, - and _ is needed")
     server, _ = _read(folder / (SERVER + _PUBLIC), secret=False)
@@ -159,8 +159,8 @@ def _role(path: Path) -> str:
     found = _ROLE.findall(path.read_bytes()[:_MAX_FILE_BYTES].decode("ascii", "replace"))
     if not found:
         return PART
-    if len(found) > 1 or found[0] not in MAY_PUT:
-        raise KeysError(f"{path}: role {found[0][:60]!r} is none of {', '.join(MAY_PUT)}")
+    if len(found) > 1 or found[0] not in ROLES:
+        raise KeysError(f"{path}: role {found[0][:60]!r} is none of {', '.join(ROLES)}")
     return found[0]
 
 

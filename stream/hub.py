@@ -29,8 +29,8 @@ from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
 from .messages import ScanStart, Status
 from .packing import unpack
+from .permissions import PART, why_not_join, why_not_put
 from .router import Router
-from .speakers import PART, why_not_join, why_not_put
 from .spool import Spool, SpoolConfig
 from .wire_ops import (
     MAX_PARTS,
@@ -268,7 +268,7 @@ class Hub:
         return why_not_put(kind, identity, role, group, joined.role if joined is not None else "")
 
     def _hello(self, identity: bytes, op: Hello, now: float, role: str) -> None:
-        if why := why_not_join(identity, role):
+        if why := why_not_join(role):
             self._send(identity, Refused(why), ())
             return
         group = self._router.groups.get(op.group)

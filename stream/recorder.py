@@ -34,10 +34,12 @@ from .map_stack import stack_map
 from .members import Delivery, Member
 from .messages import (
     Account,
+    Decision,
     Document,
     Frame,
     Message,
     Positions,
+    Proposal,
     Result,
     Samples,
     ScanStart,
@@ -55,6 +57,7 @@ from .nexus import (
     write_result,
     write_start,
 )
+from .requests import Request, append_request, read_requests
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class Recorder:
             for document in read_documents(self._entry["documents"]):
                 known = (document.run, document.name, checksum(document.text.encode()))
                 self._documents.add(known)
+        self._requests: set[Request] = set(read_requests(self._entry))
         for group in self._entry.values():
             if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
                 self._adopt(read_start(group), group)
@@ -232,6 +236,10 @@ class Recorder:
             self._document(message)
         elif isinstance(message, Result):
             self._result(message)
+        elif isinstance(message, (Proposal, Decision)):
+            if message not in self._requests:  # as with documents
+                append_request(self._entry, message)
+                self._requests.add(message)
         elif isinstance(message, Account):
             self._replace_text(self._scan(message.scan), "account", account_text(message))
             self._unsynced = True

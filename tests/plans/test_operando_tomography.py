@@ -486,3 +486,30 @@ def test_a_run_can_leave_the_cell_at_a_held_potential_and_the_next_one_starts_fr
     (_, second) = setup.line.of_stream("ScanStart")
     assert second.cell.state == "HOLD_OCV"  # scans are taken at open circuit all the same
     assert second.cell.charge_ah == pytest.approx(-1e-6, rel=1e-3)  # and charge counts anew
+
+
+def test_a_scan_that_somebody_aborts_at_the_detector_is_taken_again(slow: Setup) -> None:
+    """Its frames are lost by name; the detector itself looks as if it had done its work."""
+    came = slow.line.of_stream
+    aborted = threading.Event()
+
+    def lost(scan: str) -> int:
+        return sum(len(stop.lost) for stop in came("ScanStop") if stop.scan == scan)
+
+    def arrived(scan: str) -> int:
+        return lost(scan) + sum(frame.scan == scan for frame in came("Frame"))
+
+    def abort(phase: str, values: dict[str, Any]) -> None:
+        if in_scan(phase, values) and not aborted.is_set():
+            aborted.set()
+            slow.line.simulation.detector.end_series("abort")
+
+    slow.detector._arrived, slow.detector._lost = arrived, lost
+    slow.on_report = abort
+    run_safely(slow.engine, slow.plan(MARKS[:1]), slow.cell)
+    first, second = slow.line.of_stream("ScanStart")
+    assert (first.notes["attempt"], second.notes["attempt"]) == (1, 2)
+    assert lost(first.scan) > 0
+    assert lost(second.scan) == 0
+    assert "scan is taken again" in slow.phases
+    assert slow.is_safe()
