@@ -207,6 +207,10 @@ class Twin:
         seen: NDArray[np.float32] = sample + (self._air + around)
         return seen * np.float32(exposure_s / config.exposure_s)
 
+    def fluence(self) -> NDArray[np.float64]:
+        """Photons that each voxel has seen up to now, (rows, cols) [1/um2]."""
+        return self._beam.fluence()
+
     def truth(self) -> Truth:
         """The truth of the current scan. Raises RuntimeError before the first begin_scan()."""
         scan = self._current()
