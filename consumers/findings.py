@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..stream.messages import ScanStart
+from .tracking import ParticleFindings
 
 # What a scan is for, by its note "role": a slice of the sample that stands for itself; the whole
 # cell, wide and coarse, for what holds the sample; the whole sample, coarse; a part of it, fine
@@ -31,12 +32,14 @@ class Findings:
     """What one consumer found in one scan, for later scans; each subject has a field of its own.
 
     scan, number: of the scan; role: one of ROLES; sample: its note "sample", "" where it has none
+    particles: identities and their history up to this scan
     """
 
     scan: str
     number: int
     role: str
     sample: str
+    particles: ParticleFindings | None = None
 
     @classmethod
     def of(cls, start: ScanStart) -> Findings:
