@@ -173,7 +173,7 @@ class Twin:
         )[0]
         shift = translation_um - self.config.centre_um
         scale = exposure_s / self.config.exposure_s
-        seen = [grain.seen(rotation_deg, shift, scale) for grain in self._grains]
+        seen = [grain.seen(rotation_deg, shift, scale, scan.beam_um) for grain in self._grains]
         spots = [spot for spot in seen if spot is not None]
         return self._painter.paint(mean, int(seed), self.config.zingers, spots)
 
