@@ -23,8 +23,9 @@ from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
 from .marks import check_marks, parse_marks, seconds_left
 from .pause_witness import PauseWitness
+from .rescans import Adaptive
 from .safety import cause_of, safe_end
-from .tomogram import Incomplete, Tomogram, cell_state, tomogram
+from .tomogram import EarlyEnd, Incomplete, Tomogram, cell_state, centred, tomogram
 
 Plan = Generator[Msg, Any, Any]
 Report = Callable[[str, dict[str, Scalar]], None]
@@ -50,6 +51,7 @@ class _Progress:
     report: Report
     marks: int
     why_hold: Callable[[], str]
+    adaptive: Adaptive | None = None
     mark: int = 0
     mark_at: str = ""
     marks_taken: int = 0
@@ -66,6 +68,8 @@ class _Progress:
             "scan": self.number,
             "next_mark": self.next_mark,
         }
+        if self.adaptive is not None:
+            shown |= self.adaptive.values()
         self.report(phase, {**shown, **values})
 
 
@@ -100,6 +104,7 @@ def operando_tomography(
     md: Mapping[str, Any] | None = None,
     report: Report | None = None,
     why_hold: Callable[[], str] | None = None,
+    adaptive: Adaptive | None = None,
 ) -> Plan:
     """Run the cell from mark to mark, with a tomogram at each, to the cut-off voltage.
 
@@ -116,6 +121,7 @@ def operando_tomography(
     report: called with the phase in words and numbers, about twice a second
     why_hold: asked before each tomogram: while it gives a reason the cell stays at open circuit
         and no frame is taken
+    adaptive: proposals that may end a tomogram early or add others to a pause; None: nobody asks
     """
     wanted = parse_marks(marks)
     check_marks(wanted, current_a, cutoff_v)
@@ -134,9 +140,9 @@ def operando_tomography(
         energy_ev=energy_ev,
         poni=poni,
         technique=technique,
-        notes={"angle_order": order, **(notes or {})},
+        notes={"angle_order": order, "role": "slice", **(notes or {})},
     )
-    progress = _Progress(report or _nobody, len(wanted), why_hold or str)
+    progress = _Progress(report or _nobody, len(wanted), why_hold or str, adaptive)
     about = {
         "plan_name": "operando_tomography",
         "operando": "run",
@@ -171,9 +177,7 @@ def operando_tomography(
             progress.mark, progress.mark_at = place, mark.words()
             progress.next_mark = stops[place]
             yield from _relax(potentiostat, relaxation_s, progress)
-            yield from _scan_until_whole(
-                potentiostat, stage, detector, scan, str(run), attempts, progress
-            )
+            yield from _pause(potentiostat, stage, detector, scan, str(run), attempts, progress)
             progress.marks_taken += 1
         else:
             yield from bps.checkpoint()
@@ -297,7 +301,7 @@ def _hold(progress: _Progress) -> Plan:
         yield from bps.checkpoint()
 
 
-def _scan_until_whole(
+def _pause(
     potentiostat: CellController,
     stage: FlyStage,
     detector: FlyDetector,
@@ -306,7 +310,55 @@ def _scan_until_whole(
     attempts: int,
     progress: _Progress,
 ) -> Plan:
-    """Take the tomogram; again, as a new run, where it was interrupted or frames are missing."""
+    """All scans of one pause: the tomogram, and the rescans that may be taken."""
+    devices = (potentiostat, stage, detector)
+    adaptive = progress.adaptive
+    if adaptive is None:
+        yield from _scan_until_whole(*devices, scan, run, attempts, progress, None)
+        return
+    adaptive.pause_begins()
+    early = adaptive.early_end()
+    taken = yield from _scan_until_whole(*devices, scan, run, attempts, progress, early)
+    number = progress.number
+    adaptive.count(run, number, scan, taken)
+    progress.tell("rescans are weighed")
+    while asked := (yield from adaptive.rescans(scan, taken, number)):
+        proposal, finer = asked
+        early, again, why = adaptive.rescan_end(proposal), None, ""
+        try:
+            again = yield from centred(
+                stage,
+                finer,
+                _scan_until_whole(*devices, finer, run, 1, progress, early, proposal.reason),
+            )
+            adaptive.count(run, progress.number, finer, again)
+        except RunEngineControlException:
+            raise
+        except Exception as error:
+            if not (progress.witness.interrupted or isinstance(error, Incomplete)):
+                raise
+            why = str(cause_of(error))
+        adaptive.rescanned(proposal, again, progress.number, why)
+        progress.tell("rescans are weighed")
+
+
+def _scan_until_whole(
+    potentiostat: CellController,
+    stage: FlyStage,
+    detector: FlyDetector,
+    scan: Tomogram,
+    run: str,
+    attempts: int,
+    progress: _Progress,
+    early: EarlyEnd | None,
+    reason: str = "",
+) -> Plan:
+    """Take the tomogram; again, as a new run, where it was interrupted or frames are missing.
+
+    early: may end it between two lines; reason: why it is taken, where it is a rescan
+    Returns a Taken.
+    """
+    phase = "scanning again" if reason else "scanning"
     witness = progress.witness
     for attempt in range(1, attempts + 1):
         progress.number += 1
@@ -315,19 +367,21 @@ def _scan_until_whole(
             notes["mark_at"] = progress.mark_at
 
         def tell(done: int) -> None:
-            progress.tell("scanning", frames_done=done, frames=scan.frames())
+            why: dict[str, Scalar] = {"reason": reason} if reason else {}
+            progress.tell(phase, frames_done=done, frames=scan.frames(), **why)
 
         yield from bps.checkpoint()
         yield from _hold(progress)
         witness.begin()
         try:
-            yield from bpp.set_run_key_wrapper(
+            taken = yield from bpp.set_run_key_wrapper(
                 tomogram(
-                    potentiostat, stage, detector, scan, run, progress.number, notes, witness, tell
+                    potentiostat, stage, detector, scan, run, progress.number, notes, witness, tell,
+                    early,
                 ),
                 f"scan-{progress.number}",
-            )
-            return
+            )  # fmt: skip
+            return taken
         except RunEngineControlException:
             raise
         except Exception as error:
