@@ -128,6 +128,72 @@ class Scan(Section):
         return self.translations.points * self.angles.count
 
 
+class Beam(Section):
+    """The beam on the sample, for the dose."""
+
+    flux_per_s: float = Field(gt=0, description="photons a second on the sample")
+    height_um: float = Field(1.0, gt=0, description="of the beam along the rotation axis [um]")
+    energy_eV: float = Field(0.0, ge=0, description="photon energy [eV]; needed for MGy")
+    absorption_cm2_g: float = Field(
+        0.0,
+        ge=0,
+        description="mass energy-absorption coefficient of the sample; 0: photons/um2, not MGy",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Beam:
+        if self.absorption_cm2_g > 0 and not self.energy_eV > 0:
+            raise ValueError("absorption_cm2_g needs energy_eV: a dose in MGy rests on both")
+        return self
+
+
+class Budgets(Section):
+    """What rescans may cost."""
+
+    pause_s: float = Field(
+        300.0, ge=0, description="from a pause's first frame to the end of its last rescan [s]"
+    )
+    rescans: int = Field(3, ge=0, le=1000, description="in a pause")
+    dose: float | None = Field(
+        None, ge=0, description="of any voxel over the run, in the unit of the dose map"
+    )
+
+
+class FinerScan(Section):
+    """A rescan of a region: its field is points x step_um wide, its middle the region's."""
+
+    points: int = Field(15, ge=4, le=4096)
+    step_um: float = Field(0.5, gt=0)
+    angles: int = Field(24, ge=2, le=4096)
+    exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+
+
+class Adaptive(Section):
+    """What a recommender may have done in the pauses; without this section nothing."""
+
+    kinds: tuple[Literal["stop", "roi", "exposure"], ...] = Field(
+        ("stop", "roi", "exposure"),
+        description="stop a tomogram early, a finer scan of a region, a longer exposure",
+    )
+    target_sigma_A: float = Field(
+        0.001, gt=0, description="wanted median uncertainty of a voxel's lattice parameter [Å]"
+    )
+    settled: float = Field(
+        1.0, gt=0, description="times target_sigma_A: how far a map may move in its last halvings"
+    )
+    least_angles: int = Field(8, ge=4, description="no tomogram ends before these")
+    deviation_sigmas: float = Field(
+        4.0, gt=0, description="by which a voxel lies in the window that the material cannot have"
+    )
+    approval: Literal["automatic", "by_hand"] = Field(
+        "automatic", description="taken unless vetoed in time, or only if approved in time"
+    )
+    approval_timeout_s: float = Field(3.0, ge=0, description="that time [s]")
+    wait_s: float = Field(20.0, ge=0, description="longest wait for the recommender's word [s]")
+    budgets: Budgets = Field(default_factory=lambda: Budgets())
+    roi: FinerScan = Field(default_factory=lambda: FinerScan())
+
+
 class Potentiostat(Section):
     """The EPICS names of the potentiostat."""
 
@@ -243,6 +309,8 @@ class Experiment(Section):
     detector: AreaDetector = Field(default_factory=lambda: AreaDetector())
     geometry: str = Field("", description="a pyFAI .poni file; empty in a dry run: the twin knows")
     analysis: Analysis = Field(default_factory=lambda: Analysis())
+    beam: Beam | None = None
+    adaptive: Adaptive | None = None
     simulation: Simulation | None = None
     frames: Files | None = None
     network: Network = Field(default_factory=lambda: Network())
@@ -253,6 +321,9 @@ class Experiment(Section):
             if self.marks or self.simulation is not None:
                 raise ValueError("frames: comes from files: marks and simulation have no place")
             return self
+        limited = self.adaptive is not None and self.adaptive.budgets.dose is not None
+        if limited and self.beam is None:
+            raise ValueError("adaptive.budgets.dose: a limit on the dose needs a `beam:` section")
         if not self.marks:
             raise ValueError("marks: at least 1 mark is needed, e.g. `- capacity_mAh: 0.002`")
         if self.simulation is None:
@@ -276,6 +347,8 @@ class Experiment(Section):
 def duration_s(experiment: Experiment) -> dict[str, float]:
     """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
 
+    rescans_wall_s: the most that rescans may add to one pause; not in wall_s
+
     The discharge is bounded from above by the largest capacity mark or time mark; voltage marks
     say nothing of the time, with them alone it is 0.
     """
@@ -285,10 +358,13 @@ def duration_s(experiment: Experiment) -> dict[str, float]:
     scan = experiment.scan.frames() * experiment.scan.exposure_s
     clock = experiment.simulation.clock if experiment.simulation else 1.0
     pauses = len(experiment.marks)
+    budgets = experiment.adaptive.budgets if experiment.adaptive is not None else None
+    rescans = max(0.0, budgets.pause_s - scan) if budgets is not None and budgets.rescans else 0.0
     relaxing = pauses * experiment.scan.relaxation_s
     return {
         "discharge_cell_s": discharge,
         "relaxation_cell_s": relaxing,
         "scan_wall_s": scan,
+        "rescans_wall_s": rescans,
         "wall_s": (discharge + relaxing) / clock + pauses * scan,
     }

@@ -21,6 +21,7 @@ from .experiment import Experiment, Mark
 from .experiment_file import check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone
+from .recommend import adaptive_of
 from .serve import configure_logging, producer_of, subscriber_of
 
 CONNECT_S = 20.0
@@ -40,7 +41,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..detectors.dectris import DectrisDetector
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
-    from ..detectors.stage import ScanStage
+    from ..detectors.stage import CentringStage, ScanStage
     from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
     from ..plans.documents import DocumentPublisher
@@ -58,7 +59,9 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         limits=Limits(*limits.voltage_V, limits.current_A, limits.charge_Ah, limits.temperature_C),
         lease_s=experiment.potentiostat.lease_s,
     )
-    stage = ScanStage(experiment.stage.prefix, name="stage")
+    moves_sample = experiment.adaptive is not None and "roi" in experiment.adaptive.kinds
+    stage_type = CentringStage if moves_sample else ScanStage
+    stage = stage_type(experiment.stage.prefix, name="stage")
     detector = DectrisDetector(
         experiment.detector.rest,
         name="detector",
@@ -87,11 +90,14 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         watch = CellWatch(potentiostat, outbox.put)
         places = PositionWatch(stage, outbox.put)
         backlog = Backlog(lambda: subscriber_of(experiment, ("status/hub",)))
+        weighed = adaptive_of(experiment, outbox)
         engine = make_engine([DocumentPublisher(outbox.put), watch])
         on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGINT))
         watch.start()
         places.start()
         backlog.start()
+        if weighed is not None:
+            weighed.listener.start()
         try:
             plan = operando_tomography(
                 potentiostat,
@@ -100,6 +106,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
                 **arguments(experiment),
                 report=report,
                 why_hold=backlog.why,
+                adaptive=None if weighed is None else weighed.adaptive,
             )
             run_safely(engine, plan, potentiostat)
             code = 0
@@ -115,6 +122,8 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             _last_samples(watch, potentiostat)
             places.stop()
             backlog.stop()
+            if weighed is not None:
+                weighed.listener.stop()
             outbox.close(FLUSH_S)
             arrivals.close()
             potentiostat.destroy()
