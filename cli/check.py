@@ -259,7 +259,8 @@ def _measure(experiment: Experiment, load: Load, say: Callable[[str], None]) -> 
     faults = []
     try:
         disk = disk_mb_s(Path(experiment.output))
-        faults += _verdict("disk", disk, load.bandwidth_mb_s, "MB/s", say)
+        needs = max(load.bandwidth_mb_s, experiment.network.record_MB_s)
+        faults += _verdict("disk", disk, needs, "MB/s", say)
     except OSError as error:
         faults.append(f"output: {error}")
     wire = socket_mb_s(int(load.frame_bytes * COMPRESSED_SHARE))

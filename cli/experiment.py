@@ -123,6 +123,10 @@ class Scan(Section):
         300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"
     )
 
+    hold_limit_s: float = Field(
+        1800.0, gt=0, description="longest wait for room, before a scan or a line; then it ends [s]"
+    )
+
     def frames(self) -> int:
         """Frames in one tomogram."""
         return self.translations.points * self.angles.count
@@ -199,8 +203,22 @@ class Potentiostat(Section):
 
     prefix: str = "SIM:POT:"
     lease_s: float = Field(
-        5.0, ge=0, description="the cell opens when its client is silent this long [s]; 0 = off"
+        5.0, ge=0, description="a client silent this long leads to the safe state [s]; 0 = off"
     )
+    safe_state: Literal["open_circuit", "hold_potential"] = Field(
+        "open_circuit",
+        description="how the cell is left, at the end and when its client is lost; a passed limit "
+        "or a fault always opens it",
+    )
+    safe_voltage_V: float | None = Field(None, description="of hold_potential [V]")
+
+    @model_validator(mode="after")
+    def _held(self) -> Potentiostat:
+        if (self.safe_state == "hold_potential") != (self.safe_voltage_V is not None):
+            raise ValueError(
+                "safe_state hold_potential and safe_voltage_V belong together: give both, or none"
+            )
+        return self
 
 
 class Stage(Section):
@@ -280,6 +298,14 @@ class Network(Section):
     spool_MB: int = Field(
         4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
     )
+    record_MB_s: float = Field(
+        20.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"
+    )
+    spool_age_s: float = Field(
+        600.0,
+        gt=0,
+        description="the plan holds while a frame has waited longer for record and analysis [s]",
+    )
     spool_keep_s: float = Field(
         3600.0, gt=0, description="how long the spool keeps what nobody needs any more [s]"
     )
@@ -324,6 +350,12 @@ class Experiment(Section):
         limited = self.adaptive is not None and self.adaptive.budgets.dose is not None
         if limited and self.beam is None:
             raise ValueError("adaptive.budgets.dose: a limit on the dose needs a `beam:` section")
+        low, high = self.cell.limits.voltage_V
+        safe = self.potentiostat.safe_voltage_V
+        if safe is not None and not low <= safe <= high:
+            raise ValueError(
+                f"potentiostat.safe_voltage_V {safe} lies outside limits.voltage_V [{low}, {high}]"
+            )
         if not self.marks:
             raise ValueError("marks: at least 1 mark is needed, e.g. `- capacity_mAh: 0.002`")
         if self.simulation is None:

@@ -346,6 +346,50 @@ def recover(
 
 
 @app.command()
+def soak(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A dry run's experiment file; by default the demo.", show_default=False
+        ),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="How long to disturb runs; one undisturbed comes first.")
+    ] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="The order of the faults follows from it.")] = 1,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two faults.")] = 10.0,
+    quick: Annotated[bool, typer.Option("--quick", help="The small demo instead.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="A new folder: soak.json, and a folder for each run.")
+    ] = Path("soak"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the frames of runs that went well, too.")
+    ] = False,
+) -> None:
+    """Try what a run survives: dry runs with parts killed and frozen, cables cut, disks full.
+
+    Nothing real is touched: hardware is simulated, and faults go to processes that this command
+    has started itself. At the end a table says what was done, where every frame went, whether the
+    maps are those of an undisturbed analysis bit for bit, and what memory, lag and rate were. The
+    exit code is 0 where every promise was kept. Linux only. Ctrl-C ends it in order.
+    """
+    from .experiment_file import load
+    from .soak import Soak, SoakChoices
+
+    small = Path(__file__).with_name("quick.yaml" if quick else "demo.yaml")
+    experiment = load(small) if file is None else _experiment(file)
+    if experiment.simulation is None:
+        fail(f"{file}: there is no `simulation:` section: only dry runs are disturbed", 2)
+    if not sys.platform.startswith("linux"):
+        fail("soak needs Linux: it reads /proc and sets limits of running processes", 2)
+    if out.exists() and any(out.iterdir()):
+        fail(f"--out {out}: is not empty, give another", 2)
+    out.mkdir(parents=True, exist_ok=True)
+    choices = SoakChoices(minutes, seed, every, keep)
+    raise typer.Exit(Soak(experiment, out.resolve(), choices, say).execute())
+
+
+@app.command()
 def keys(
     folder: Annotated[Path, typer.Argument(help="Where the keys are kept.", show_default=False)],
     client: Annotated[

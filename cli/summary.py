@@ -56,7 +56,7 @@ def write_summary(
     summary = {
         "account": totals,
         "closed": totals["announced"] == totals["recorded"] + totals["lost"]
-        and totals["recorded"] == totals["in_results"] + totals["failed"],
+        and totals["received"] == totals["in_results"] + totals["failed"],
         "scans": [
             {
                 "number": s.start.number,

@@ -9,6 +9,12 @@ once more, so that the record never rests on planned positions where measured on
 Final results of a large scan take seconds. They are made in a thread of their own, in which the
 kernels run without the interpreter's lock, so that the next scan's frames are absorbed meanwhile.
 Nothing else touches that scan's consumers until they are done.
+
+What a scan hands down (findings.py) is taken in the same thread, after its final results, and given
+to the later scans of its run: to those that have begun as soon as it is there, to the others before
+their first frame. Final results are made in the order of the scans in their run, so those of a
+later scan rest on the same findings however fast the scans came. A process that was started in
+the middle of a run knows no findings of what was finished before; it says so and goes on without.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ from ..stream.messages import (
     Status,
 )
 from .contract import Consumer
+from .findings import EarlierScans, Findings
 from .reducer import consumers_of
 
 SCANS_KEPT = 12  # whose details can still be asked for
@@ -51,7 +58,9 @@ class OpenScan:
     stopped: the scan's stop has come
     owed: deliveries to be acknowledged after the next final results
     due: when these are to be made [s, monotonic]
-    final: final results that are being made; paid: what is acknowledged when they have been sent
+    final: final results that are being made, and findings by consumer
+    paid: what is acknowledged when they have been sent
+    followed: the findings that each consumer was given last
     """
 
     start: ScanStart
@@ -61,8 +70,9 @@ class OpenScan:
     stopped: bool = False
     owed: list[Delivery] = field(default_factory=list)
     due: float = 0.0
-    final: Future[list[Result]] | None = None
+    final: Future[tuple[list[Result], dict[str, Findings]]] | None = None
     paid: list[Delivery] = field(default_factory=list)
+    followed: dict[str, tuple[Findings, ...]] = field(default_factory=dict)
 
 
 class Absorber:
@@ -79,6 +89,7 @@ class Absorber:
         self._newest = ""
         self._absorb_s = 0.0
         self._results_s = 0.0
+        self._earlier = EarlierScans()
         self._finals = ThreadPoolExecutor(1, "final-results")
 
     def run(self, member: Member, stop: threading.Event) -> None:
@@ -133,10 +144,35 @@ class Absorber:
     def _open(self, start: ScanStart) -> None:
         if start.scan in self._scans:
             return
-        self._scans[start.scan] = OpenScan(start, consumers_of(start, self._configs))
+        scan = self._scans[start.scan] = OpenScan(start, consumers_of(start, self._configs))
+        if self._earlier.unknown(start) and not self._before(scan):
+            log.warning(
+                "scan %d (%s): nothing is known here of the run's earlier scans: it goes without",
+                start.number,
+                start.scan,
+            )
+        self._follow(scan)
         self._newest = start.scan
         while len(self._scans) > SCANS_KEPT:
             self._scans.popitem(last=False)
+
+    def _before(self, scan: OpenScan) -> list[OpenScan]:
+        """Earlier scans of the same run, as far as they are still here."""
+        run, number = scan.start.run, scan.start.number
+        return [
+            other
+            for other in self._scans.values()
+            if other.start.run == run and other.start.number < number
+        ]
+
+    def _follow(self, scan: OpenScan) -> None:
+        """Give a scan's consumers the findings of earlier scans, where there are new ones."""
+        for name, consumer in scan.consumers.items():
+            earlier = self._earlier.before(scan.start, name)
+            if earlier != scan.followed.get(name, ()):
+                consumer.follow(earlier)
+                scan.followed[name] = earlier
+                scan.changed = True
 
     def _absorb(self, member: Member, reduction: Reduction) -> None:
         scan = self._scans.get(reduction.scan)
@@ -177,14 +213,21 @@ class Absorber:
         for scan in self._scans.values():
             if scan.final is not None and scan.final.done():
                 self._conclude(member, scan)
-            if scan.final is None and scan.owed and time.monotonic() >= scan.due:
-                scan.final = self._finals.submit(self._results, scan, final=True)
+            if scan.final is not None or not scan.owed or time.monotonic() < scan.due:
+                continue
+            if not any(other.owed or other.final for other in self._before(scan)):
+                self._follow(scan)
+                scan.final = self._finals.submit(self._final_results, scan)
                 scan.paid, scan.owed = scan.owed, []
 
     def _conclude(self, member: Member, scan: OpenScan) -> None:
         """Send final results that are being made, waiting for them; nothing if there are none."""
         if scan.final is not None:
-            results, scan.final = scan.final.result(), None
+            (results, found), scan.final = scan.final.result(), None
+            self._earlier.keep(scan.start, found)
+            for other in self._scans.values():
+                if other.start.run == scan.start.run and not other.stopped:
+                    self._follow(other)
             self._send(member, scan, results)
             member.acknowledge(scan.paid)
             scan.paid = []
@@ -194,6 +237,11 @@ class Absorber:
         results = self._results(scan, final=False)
         self._send(member, scan, results)
         return any(result.attrs.get("unfinished", 0) for result in results)
+
+    def _final_results(self, scan: OpenScan) -> tuple[list[Result], dict[str, Findings]]:
+        results = self._results(scan, final=True)
+        found = {name: consumer.findings() for name, consumer in scan.consumers.items()}
+        return results, {name: each for name, each in found.items() if each is not None}
 
     def _results(self, scan: OpenScan, final: bool) -> list[Result]:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The contract of a consumer: three verbs, and a question.
+"""The contract of a consumer: three verbs, a question, and what passes from scan to scan.
 
 The whole system scales by this contract:
 
@@ -8,18 +8,20 @@ The whole system scales by this contract:
 
 At-least-once delivery plus idempotent absorb is exactly-once in the results.
 A consumer knows no socket, thread, clock, file or window: the same class runs live, in a replay,
-on a cluster and in a test. One object serves one scan.
+on a cluster and in a test. One object serves one scan; what it found may serve later ones of the
+same run (findings, follow).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result
+from .findings import Findings
 
 
 class FrameError(ValueError):
@@ -70,5 +72,21 @@ class Consumer(Protocol):
         """What somebody who looks at one place wants besides, never final; may be nothing.
 
         A question, not a fourth verb: the answer rests on what results() knows already.
+        """
+        ...
+
+    def follow(self, earlier: Sequence[Findings]) -> None:
+        """Know what this consumer found in earlier scans of the run, oldest first.
+
+        Called before the first frame, and again with all there is when an earlier scan is finished
+        later than that. Quick; what was followed before no longer counts. Final results rest on
+        the last call, and are made after those of the earlier scans.
+        """
+        ...
+
+    def findings(self) -> Findings | None:
+        """What later scans may build on, asked for after final results; None for nothing.
+
+        What it holds belongs to the asker and does not change any more.
         """
         ...

@@ -6,13 +6,14 @@ sample and the detector are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, ScanStart
+from .findings import Findings
 from .geometry import saturation_of
 from .integration import check_frame
 from .kernels.statistics import frame_statistics
@@ -72,6 +73,12 @@ class Intensity:
     def details(self, focus: Focus) -> Iterable[Result]:
         """The maps show all there is: nothing."""
         return ()
+
+    def follow(self, earlier: Sequence[Findings]) -> None:
+        """Every scan stands for itself: nothing changes."""
+
+    def findings(self) -> None:
+        """Nothing that a later scan builds on."""
 
     def results(self, final: bool = False) -> Iterable[Result]:
         """The three maps; nan where no frame has been absorbed."""

@@ -5,7 +5,7 @@ The same integration as XRD-CT's, for calibrants, single images and series that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
+from .findings import Findings
 from .geometry import UNITS, Binning, ring_table, split_table
 from .integration import (
     ESTIMATORS,
@@ -120,6 +121,12 @@ class Powder:
     def details(self, focus: Focus) -> Iterable[Result]:
         """Patterns have no place to look at: nothing."""
         return ()
+
+    def follow(self, earlier: Sequence[Findings]) -> None:
+        """Every scan stands for itself: nothing changes."""
+
+    def findings(self) -> None:
+        """Nothing that a later scan builds on."""
 
     def results(self, final: bool = False) -> Iterable[Result]:
         """All patterns, their mean with its uncertainty, and the mean's peaks."""

@@ -16,92 +16,25 @@ Policy:
   positions of a whole scan, another rotation centre) the volume is begun again.
 - A tracked rotation centre comes from the sinogram's centre of mass (rotation_centre.py); the live
   volume is begun again when it has moved by more than a quarter of a voxel.
-- The final volume is rebuilt from the sinogram in ascending order of angle with the ramp filter, so
-  it does not know in which order anything came. Frames that never came are interpolated
-  along the translation where at least half of a projection is there; other projections are left
-  out, and every projection weighs by its share of the half turn.
+- The final volume is rebuilt from the sinogram, see rebuild.py.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stream.messages import Positions, Trajectory
+from ..stream.messages import Positions
 from .contract import ScanNotForThis
 from .kernels import fbp
 from .rotation_centre import centre_of_rotation
+from .sinogram_grid import SinogramGrid
 
 LEVELS = 8  # of the live filter's cut-off
 MOVED = 0.25  # voxels by which a tracked rotation centre has to move to begin the volume again
 LEAST_MEASURED = 0.5  # of a projection's frames, to use it in the final volume
-
-
-@dataclass(frozen=True, slots=True)
-class SinogramGrid:
-    """Where each frame of a scan belongs.
-
-    rotations_deg: (rotations,) ascending; translations_um: (translations,) ascending, even
-    slots: (frames, 2) int64, rotation and translation index of every frame
-    """
-
-    rotations_deg: NDArray[np.float64]
-    translations_um: NDArray[np.float64]
-    slots: NDArray[np.int64]
-
-    def step_um(self) -> float:
-        """Distance between translations, which is the size of a voxel."""
-        ends = self.translations_um[[0, -1]]
-        return float((ends[1] - ends[0]) / (self.translations_um.size - 1))
-
-
-def sinogram_grid(trajectory: Trajectory, rotation: str, translation: str) -> SinogramGrid:
-    """The sinogram of a trajectory. Raises ScanNotForThis where it has none."""
-    try:
-        angles, places = trajectory.axis(rotation), trajectory.axis(translation)
-    except KeyError as error:
-        raise ScanNotForThis(str(error.args[0])) from None
-    if angles.unit != "deg" or places.unit != "um":
-        raise ScanNotForThis(
-            f"{rotation} is in {angles.unit!r}, {translation} in {places.unit!r}: "
-            "deg and um are needed"
-        )
-    for axis in (angles, places):
-        if not np.isfinite(axis.values).all():
-            raise ScanNotForThis(
-                f"{axis.name} of frame {int(np.argmin(np.isfinite(axis.values)))} is no number"
-            )
-    rotations, row = np.unique(np.round(angles.values, 6), return_inverse=True)
-    translations, column = np.unique(np.round(places.values, 6), return_inverse=True)
-    if rotations.size < 2 or translations.size < 4:
-        raise ScanNotForThis(f"{rotations.size} rotations of {translations.size} translations")
-    steps = np.diff(translations)
-    if np.ptp(steps) > 0.01 * steps.mean():
-        raise ScanNotForThis(f"{translation} has steps of {steps.min():g} to {steps.max():g} um")
-    slots = np.stack([row, column], axis=1).astype(np.int64)
-    taken, first = np.unique(row * translations.size + column, return_index=True)
-    if taken.size < row.size:
-        twice = int(np.setdiff1d(np.arange(row.size), first)[0])
-        raise ScanNotForThis(f"frame {twice} is planned where another one already is")
-    return SinogramGrid(rotations, translations, slots)
-
-
-@dataclass(frozen=True, slots=True)
-class Reconstruction:
-    """A volume and what it rests on.
-
-    volume: (translations, translations, channels) [spectrum / um]
-    columns: (translations, 2), first and one past last column inside the circle of each row
-    projections: in it; centre_um: translation at which the ray goes through the rotation axis
-    """
-
-    volume: NDArray[np.float32]
-    columns: NDArray[np.int64]
-    projections: int
-    centre_um: float
 
 
 class Tomogram:
@@ -138,7 +71,7 @@ class Tomogram:
         self._centre = self._index(
             float(grid.translations_um.mean()) if axis_um is None else axis_um
         )
-        self.columns = self._circle(self._centre)
+        self.columns = self.circle(self._centre)
         depth = fbp.padded(self._shown.size)
         self._volume = fbp.channel_array(translations, translations, depth)
         self._group = fbp.channel_array(fbp.GROUP, translations, depth)
@@ -220,11 +153,11 @@ class Tomogram:
         rows = np.flatnonzero(self._complete).tolist()
         matrix = self._matrix(self._level(), 0)
         for each in rows:
-            angle = math.radians(self._angle(each))
+            angle = math.radians(self.angle_deg(each))
             ray = (column - middle) * math.cos(angle) + (row - middle) * math.sin(angle)
             left = min(max(math.floor(ray + self._centre), 0), points - 2)
             part = np.float32(ray + self._centre - left)
-            voxel += ((1 - part) * matrix[left] + part * matrix[left + 1]) @ self._even(each)
+            voxel += ((1 - part) * matrix[left] + part * matrix[left + 1]) @ self.even(each)
         return voxel * np.float32(math.pi / max(len(rows), 1))
 
     def _live_scale(self) -> np.float32:
@@ -264,9 +197,9 @@ class Tomogram:
     ) -> None:
         """Filter and back-project at most GROUP projections into the live volume."""
         for n, (row, matrix) in enumerate(zip(rows, matrices, strict=True)):
-            self._even_shown[:, : self._shown.size] = self._even(row)[:, self._shown]
+            self._even_shown[:, : self._shown.size] = self.even(row)[:, self._shown]
             fbp.filtered(matrix, self._even_shown, self._group[n])
-        angles = np.radians([self._angle(row) for row in rows])
+        angles = np.radians([self.angle_deg(row) for row in rows])
         fbp.back_project(
             self._group[: len(rows)], np.cos(angles), np.sin(angles), self._centre, self.columns,
             weights, self._volume,
@@ -283,12 +216,12 @@ class Tomogram:
             found = self._tracked(np.flatnonzero(self._complete))
             if found is not None and abs(found - self._centre) > MOVED:
                 self._centre = found
-                self.columns = self._circle(found)
+                self.columns = self.circle(found)
                 self._begin_again()
 
     def _tracked(self, rows: NDArray[np.intp]) -> float | None:
         """Where these projections' centres of mass put the axis; None: they do not say."""
-        angles = np.radians([self._angle(row) for row in rows.tolist()])
+        angles = np.radians([self.angle_deg(row) for row in rows.tolist()])
         mass = np.array([self._even_mass(row) for row in rows.tolist()])
         found = centre_of_rotation(angles, mass)
         inside = found is not None and 2 <= found <= self.grid.translations_um.size - 3
@@ -297,7 +230,11 @@ class Tomogram:
     def _index(self, axis_um: float) -> float:
         return float((axis_um - self.grid.translations_um[0]) / self.grid.step_um())
 
-    def _circle(self, centre: float) -> NDArray[np.int64]:
+    def circle(self, centre: float) -> NDArray[np.int64]:
+        """Columns of each row that every angle sees, see kernels.fbp.circle().
+
+        Raises ScanNotForThis where the axis, centre as a translation index, leaves no circle.
+        """
         points = self.grid.translations_um.size
         radius = min(centre, points - 1 - centre)
         if radius < 2:
@@ -308,41 +245,30 @@ class Tomogram:
             )
         return fbp.circle(points, radius)
 
-    # --- the record
+    # --- what a rebuild reads
 
-    def final_volume(self, channels: NDArray[np.intp] | None = None) -> Reconstruction:
-        """The volume in canonical order, of some channels or all."""
-        wanted = np.arange(self.sinogram.shape[2]) if channels is None else channels
-        usable = np.flatnonzero(self.measured.mean(axis=1) >= LEAST_MEASURED)
-        centre = self._index(self._axis_um) if self._axis_um is not None else None
-        if centre is None:
-            centre = self._tracked(usable)
-        if centre is None:
-            centre = 0.5 * (self.grid.translations_um.size - 1)
-        columns = self._circle(centre)
-        angles_deg = np.array([self._angle(row) for row in usable.tolist()])
-        weights, angles = half_turn_shares(angles_deg), np.radians(angles_deg)
-        points, depth = self.grid.translations_um.size, fbp.padded(wanted.size)
-        volume = fbp.channel_array(points, points, depth)
-        group, even = fbp.channel_array(fbp.GROUP, points, depth), fbp.channel_array(points, depth)
-        for first in range(0, usable.size, fbp.GROUP):
-            part = slice(first, first + fbp.GROUP)
-            for n, row in enumerate(usable[part].tolist()):
-                even[:, : wanted.size] = self._even(row)[:, wanted]
-                fbp.filtered(self._matrix(0, 0), even, group[n])
-            fbp.back_project(
-                group[: usable[part].size], np.cos(angles[part]), np.sin(angles[part]), centre,
-                columns, weights[part], volume,
-            )  # fmt: skip
-        at = float(self.grid.translations_um[0] + centre * self.grid.step_um())
-        return Reconstruction(volume[:, :, : wanted.size], columns, usable.size, at)
+    def usable(self) -> NDArray[np.intp]:
+        """Projections with enough of their frames for the final volume, in ascending order."""
+        return np.flatnonzero(self.measured.mean(axis=1) >= LEAST_MEASURED)
+
+    def final_centre(self, rows: NDArray[np.intp]) -> float:
+        """Translation index of the rotation axis as these projections have it."""
+        if self._axis_um is not None:
+            return self._index(self._axis_um)
+        found = self._tracked(rows)
+        return 0.5 * (self.grid.translations_um.size - 1) if found is None else found
+
+    def ramp(self) -> NDArray[np.float32]:
+        """The filter of the final volume."""
+        return self._matrix(0, 0)
 
     # --- one projection
 
-    def _angle(self, row: int) -> float:
+    def angle_deg(self, row: int) -> float:
+        """Rotation of projection row, the mean of its frames'."""
         return float(self._angle_deg[row][self.measured[row]].mean())
 
-    def _even(self, row: int) -> NDArray[np.float32]:
+    def even(self, row: int) -> NDArray[np.float32]:
         """Projection row on the even grid of translations, gaps filled."""
         if self._as_planned(row):
             whole: NDArray[np.float32] = self.sinogram[row]
@@ -386,18 +312,3 @@ class Tomogram:
                 matrix = matrix - self._matrix(instead_of, 0)
             self._matrices[key] = matrix
         return self._matrices[key]
-
-
-def half_turn_shares(angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of the half turn each angle stands for [rad]; they sum to pi.
-
-    Half the distance to the neighbours on either side, angles taken modulo 180 deg.
-    """
-    if angles_deg.size < 2:
-        return np.full(angles_deg.size, math.pi)
-    turned = np.radians(angles_deg % 180.0)
-    order = np.argsort(turned, kind="stable")
-    ahead = np.diff(turned[order], append=turned[order[0]] + math.pi)
-    shares = np.empty_like(turned)
-    shares[order] = 0.5 * (ahead + np.roll(ahead, 1))
-    return shares

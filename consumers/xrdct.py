@@ -13,22 +13,26 @@ Why the trimmed mean is the default, and when it is not the right one: docs/expl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
+from .findings import Findings
 from .geometry import Binning, ring_table
 from .integration import MEAN, ROBUST, Integrator, bias_warning
 from .kernels.azimuthal import ROWS
 from .kernels.fbp import GROUP
 from .labels import Labels
-from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights, roots_of
+from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
-from .tomogram import Reconstruction, Tomogram, sinogram_grid
+from .rebuild import Reconstruction, rebuild
+from .sinogram_grid import sinogram_grid
+from .tomogram import Tomogram
 from .xrdct_config import XrdctConfig
+from .xrdct_results import XrdctResults
 
 LIVE_WORK = (
     1.2e9  # voxels times channels times projections for one live answer; a tenth of a second
@@ -78,7 +82,9 @@ class Xrdct:
         self._search: LatticeSearch | None = None
         self._search_frames = 0
         self._record: Reconstruction | None = None
+        self._earlier: tuple[Findings, ...] = ()
         self._labels = Labels(start, self.name)
+        self._shown = XrdctResults(self._labels, config, grid, self._table)
 
     @property
     def q(self) -> F64:
@@ -118,7 +124,7 @@ class Xrdct:
         if final:
             return list(self._final_results())
         if self._tomogram.advance(self._most):
-            self._follow()
+            self._take_circle()
             self._map.renew()
         search = self._searcher(final)
         self._map.advance(self._live_patterns, search)
@@ -129,7 +135,7 @@ class Xrdct:
         }
         return [
             *self._pattern_results(search, final),
-            *self._map_results(self._map, self._inside, counted),
+            *self._shown.maps(self._map.shown(), self._inside, counted),
         ]
 
     def details(self, focus: Focus) -> Iterable[Result]:
@@ -145,7 +151,16 @@ class Xrdct:
         else:
             return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
-        return list(self._voxel_results(pattern, focus, final=record is not None))
+        fits, curve = self._fit_one(self._searcher(final=record is not None), pattern)
+        return list(self._shown.voxel(pattern, fits, curve, focus))
+
+    def follow(self, earlier: Sequence[Findings]) -> None:
+        """Know what earlier scans of the run have found."""
+        self._earlier = tuple(earlier)
+
+    def findings(self) -> Findings:
+        """What later scans of the run may build on."""
+        return Findings.of(self._start)
 
     # --- what goes into the fits
 
@@ -153,7 +168,7 @@ class Xrdct:
         rows, columns = np.nonzero(self._inside)
         return self._tomogram.live_voxels(rows[chosen], columns[chosen])
 
-    def _follow(self) -> None:
+    def _take_circle(self) -> None:
         """Take the circle of a rotation centre that has moved."""
         inside = self._circle(self._tomogram.columns)
         if not np.array_equal(inside, self._inside):
@@ -171,7 +186,7 @@ class Xrdct:
 
     def _final_results(self) -> Iterable[Result]:
         if self._record is None:
-            self._record = self._tomogram.final_volume(None if self._config.volume else self._used)
+            self._record = rebuild(self._tomogram, None if self._config.volume else self._used)
         record = self._record
         used = self._used if self._config.volume else np.arange(self._used.size)
         inside = self._circle(record.columns)
@@ -189,9 +204,9 @@ class Xrdct:
             "rotation_centre_um": record.centre_um,
         }
         yield from self._pattern_results(search, final=True)
-        yield from self._map_results(final_map, inside, counted)
+        yield from self._shown.maps(final_map.shown(), inside, counted)
         if self._config.volume:
-            yield self._volume_result(record.volume, inside)
+            yield self._shown.volume(record.volume, inside)
 
     def _without_gaps(self, pattern: F32) -> F32:
         """The pattern with rings that this frame has no pixel for filled from their neighbours.
@@ -267,90 +282,8 @@ class Xrdct:
         curve[self._used] = drawn
         return fits, curve
 
-    # --- what comes out
-
-    def _map_results(
-        self, fitted: LatticeMap, inside: NDArray[np.bool_], counted: Mapping[str, Scalar]
-    ) -> Iterable[Result]:
-        config, fits = self._config, fitted.shown()
-        window = {"forbidden_low": config.forbidden_low, "forbidden_high": config.forbidden_high}
-
-        def spread(values: F64) -> F32:
-            shown = np.full(inside.shape, np.nan, np.float32)
-            shown[inside] = values
-            return shown
-
-        maps: list[tuple[str, str, F64, F64 | None, Mapping[str, Scalar]]] = [
-            ("lattice_parameter", "Å", fits.a, fits.a_sigma, {**window, **counted}),
-            ("peak_intensity", "photons/(pixel um Å)", fits.area, fits.area_sigma, counted),
-            ("peak_width", "1/Å", fits.width, fits.width_sigma, counted),
-            ("fit_status", "", fits.fitted, None, counted),
-        ]
-        for name, unit, values, sigma, attrs in maps:
-            yield self._labels.result(
-                name, unit, ("y", "x"), self._map_coords(), {"y": "um", "x": "um"},
-                spread(values), attrs=attrs,
-                uncertainty=None if sigma is None else spread(sigma),
-            )  # fmt: skip
-        edges = np.linspace(config.a_min, config.a_max, config.histogram_bins + 1)
-        voxels, _ = np.histogram(fits.a[np.isfinite(fits.a)], edges)
-        yield self._labels.result(
-            "lattice_histogram", "voxels", ("a",), {"a": 0.5 * (edges[1:] + edges[:-1])},
-            {"a": "Å"}, voxels if counted["projections"] else np.full(voxels.size, np.nan),
-            attrs=window,
-        )  # fmt: skip
-
     def _pattern_results(self, search: LatticeSearch, final: bool) -> Iterable[Result]:
         mean = self._mean_pattern(final)
         fits, curve = self._fit_one(search, mean)
-        attrs: dict[str, Scalar] = {
-            "a": float(fits.a[0]),
-            "a_sigma": float(fits.a_sigma[0]),
-            **self._counting(mean),
-        }
-        shown = np.where(self._table.ring_pixels > 0, mean, np.nan)
-        for name, values in (("pattern", shown), ("pattern_fit", curve)):
-            yield self._on_q(name, "photons/pixel", values, attrs)
-        places = roots_of(self._model.reflections) / fits.a[0]
-        indices = np.array(self._model.reflections, np.int64)
-        yield self._labels.result(
-            "reflections", "1/Å", ("reflection",),
-            {name: indices[:, i] for i, name in enumerate("hkl")}, {"h": "", "k": "", "l": ""},
-            places, attrs=attrs,
-        )  # fmt: skip
-        grid = self._tomogram.grid
-        yield self._labels.result(
-            "sinogram", "photons/(pixel Å)", ("rotation", "translation"),
-            {"rotation": grid.rotations_deg, "translation": grid.translations_um},
-            {"rotation": "deg", "translation": "um"}, self._tomogram.mass.copy(),
-        )  # fmt: skip
-
-    def _voxel_results(self, pattern: F32, focus: Focus, final: bool) -> Iterable[Result]:
-        fits, curve = self._fit_one(self._searcher(final), pattern)
-        attrs: dict[str, Scalar] = {
-            "row": focus.row,
-            "column": focus.column,
-            "a": float(fits.a[0]),
-            "a_sigma": float(fits.a_sigma[0]),
-        }
-        shown = np.where(self._table.ring_pixels > 0, pattern, np.nan)
-        for name, values in (("voxel_pattern", shown), ("voxel_fit", curve)):
-            yield self._on_q(name, "photons/(pixel um)", values, attrs)
-
-    def _volume_result(self, volume: F32, inside: NDArray[np.bool_]) -> Result:
-        volume[~inside] = np.nan  # in place: at the paper's size a copy is another 355 MB
-        coords = {**self._map_coords(), "q": self._table.centres}
-        units = {"y": "um", "x": "um", "q": "1/Å"}
-        return self._labels.result(
-            "volume", "photons/(pixel um)", ("y", "x", "q"), coords, units, volume, live=False
-        )
-
-    def _on_q(self, name: str, unit: str, values: Array, attrs: Mapping[str, Scalar]) -> Result:
-        coords, units = {"q": self._table.centres}, {"q": "1/Å"}
-        return self._labels.result(name, unit, ("q",), coords, units, values, attrs=attrs)
-
-    def _map_coords(self) -> dict[str, Array]:
-        grid = self._tomogram.grid
-        points = grid.translations_um.size
-        coordinate = (np.arange(points) - 0.5 * (points - 1)) * grid.step_um()
-        return {"y": coordinate, "x": coordinate}
+        yield from self._shown.pattern(mean, fits, curve, self._counting(mean))
+        yield self._shown.sinogram(self._tomogram.mass.copy())

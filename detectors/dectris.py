@@ -30,11 +30,16 @@ from .simplon_signals import EndSignal, SimplonSignal
 
 _POLL_S = 0.05
 ARRIVAL_S = 30.0  # without a new frame at the other end of the stream
+TOO_MANY_LOST = 0.05  # of a scan's frames, above which it is no scan: somebody aborted it
 _IDLE = ("idle", "na")
 
 
 class DetectorError(RuntimeError):
     """The detector did not do what it was asked to; says why."""
+
+
+class FramesMissing(DetectorError):
+    """The series ended, but its frames, or too many of them, did not come through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class DectrisDetector(Device):
         header_detail: str = "all",
         run_file: Callable[[ScanDescription], RunFile] = no_file,
         arrived: Callable[[str], int] | None = None,
+        lost: Callable[[str], int] | None = None,
         **kwargs: Any,
     ) -> None:
         """prefix: the detector's URL, "http://host:port".
@@ -107,11 +113,13 @@ class DectrisDetector(Device):
         stream_format: of its stream, "cbor" (V2) or "legacy" (V1)
         arrived: how many frames of a scan came out at the other end of the stream, those that are
             known to be lost included; complete() waits for them. None: nobody knows.
+        lost: how many of these are lost
         """
         self.simplon = Simplon(prefix, version)
         self._stream_format = stream_format
         self._header_detail = header_detail
         self._arrived = arrived
+        self._lost = lost
         self._run_file = run_file
         self._exposure: Exposure | None = None
         self._flying = False
@@ -269,9 +277,10 @@ class DectrisDetector(Device):
             status.set_finished()
 
     def _see_arrive(self, scan: ScanDescription) -> None:
-        """Wait for the frames at the other end. Raises DetectorError where they do not come.
+        """Wait for the frames at the other end. Raises FramesMissing where they do not come.
 
-        A detector whose stream nobody hears, or somebody else fetches, looks as if all were well.
+        A detector whose stream nobody hears, which somebody else fetches, or whose series somebody
+        else has aborted, looks as if all were well.
         """
         if self._arrived is None:
             return
@@ -279,11 +288,17 @@ class DectrisDetector(Device):
         while not self._ended_by_us.is_set():
             now = self._arrived(scan.scan)
             if now >= self._expected:
+                lost = self._lost(scan.scan) if self._lost is not None else 0
+                if lost > TOO_MANY_LOST * self._expected:
+                    raise FramesMissing(
+                        f"{self.name}: {lost} of the {self._expected} frames of scan {scan.number} "
+                        "are lost; operando account says why"
+                    )
                 return
             if now != came:
                 came, moved = now, time.monotonic()
             elif time.monotonic() - moved > ARRIVAL_S:
-                raise DetectorError(
+                raise FramesMissing(
                     f"{self.name} took {self._expected} frames of scan {scan.number}, {came} "
                     "arrived: see whether its stream is heard, and by nobody else"
                 )

@@ -1,8 +1,9 @@
 """The scan stage as an ophyd device: two motors, and a flight over both that pulses the detector.
 
 Flyable: prepare(FlyScan), kickoff, complete. A pause or a stop aborts the flight; it is never
-taken up again in the middle, a plan repeats the scan. The simulated stage and a real IOC with the
-same process variables differ in the prefix only.
+taken up again in the middle, a plan repeats the scan. A hold is something else: the stage finishes
+its line, stands still before the next one, and goes on in the same flight. The simulated stage and
+a real IOC with the same process variables differ in the prefix only.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class ScanStage(Device):
     fly_snake = Cpt(EpicsSignal, "FLY:SNAKE", kind=Kind.config)
     fly_run = Cpt(EpicsSignal, "FLY:RUN", kind=Kind.omitted)
     fly_abort = Cpt(EpicsSignal, "FLY:ABORT", kind=Kind.omitted)
+    hold = Cpt(EpicsSignal, "FLY:HOLD", kind=Kind.omitted)
+    held = Cpt(EpicsSignalRO, "FLY:HELD", kind=Kind.omitted)
     # set to 1: the line that is being flown is the last; frames tells how many pulses there were
     finish = Cpt(EpicsSignal, "FLY:FINISH", kind=Kind.omitted)
     fly_state = Cpt(EpicsSignalRO, "FLY:STATE", string=True, auto_monitor=True, kind=Kind.omitted)
@@ -102,6 +105,7 @@ class ScanStage(Device):
             (self.fly_points, value.points),
             (self.fly_dwell, value.dwell_s),
             (self.fly_snake, int(value.snake)),
+            (self.hold, 0),
         ):
             put_and_wait(signal, setting)
         self._scan = value

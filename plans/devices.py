@@ -22,7 +22,7 @@ Signal = Readable[Any]
 
 
 class CellController(Movable[Any], Stoppable, Readable[Any], Protocol):
-    """A potentiostat: set(technique) until its mark, stop() is open circuit.
+    """A potentiostat: set(technique) until its mark, stop() is its safe state.
 
     outcome: how the last program ended: REACHED, CUTOFF, STOPPED, ...
     zero_command: set to 1 to count charge from now
@@ -39,12 +39,15 @@ class CellController(Movable[Any], Stoppable, Readable[Any], Protocol):
 
 
 class FlyStage(Preparable, Flyable, Stoppable, Readable[Any], Protocol):
-    """A stage: prepare(FlyScan) and fly; frames counts the pulses it gave in this flight.
+    """A stage: prepare(FlyScan) and fly.
 
+    frames: counts the pulses it gave in this flight
+    hold: set to 1 it stands still before its next line, set to 0 it goes on
     finish: set to 1, the line that is being flown is the last one
     """
 
     frames: Signal
+    hold: Movable[Any]
     finish: Movable[Any]
 
 

@@ -17,14 +17,17 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, RunEngineControlException
 
+from ..detectors.dectris import FramesMissing
 from ..detectors.techniques import Galvanostatic, Mark, OpenCircuit, Technique
 from ..stream.messages import CellState, Scalar
 from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
+from .hold import Hold
 from .marks import check_marks, parse_marks, seconds_left
 from .pause_witness import PauseWitness
 from .rescans import Adaptive
 from .safety import cause_of, safe_end
+from .scan_account import AccountOf, nobody_counts
 from .tomogram import EarlyEnd, Incomplete, Tomogram, cell_state, centred, tomogram
 
 Plan = Generator[Msg, Any, Any]
@@ -50,7 +53,8 @@ class _Progress:
 
     report: Report
     marks: int
-    why_hold: Callable[[], str]
+    hold: Hold
+    account_of: AccountOf
     adaptive: Adaptive | None = None
     mark: int = 0
     mark_at: str = ""
@@ -104,6 +108,8 @@ def operando_tomography(
     md: Mapping[str, Any] | None = None,
     report: Report | None = None,
     why_hold: Callable[[], str] | None = None,
+    hold_limit_s: float = math.inf,
+    account_of: AccountOf = nobody_counts,
     adaptive: Adaptive | None = None,
 ) -> Plan:
     """Run the cell from mark to mark, with a tomogram at each, to the cut-off voltage.
@@ -119,14 +125,19 @@ def operando_tomography(
     attempts: how often a tomogram is begun before the run is given up
     notes: for the file, with each scan
     report: called with the phase in words and numbers, about twice a second
-    why_hold: asked before each tomogram: while it gives a reason the cell stays at open circuit
-        and no frame is taken
+    why_hold: asked before each tomogram and between its lines: while it gives a reason the cell
+        stays at open circuit and no frame is taken
+    hold_limit_s: the run is given up, and says why, when it has waited so long for room
+    account_of: a scan's account by its uid, for the scan's stop document
     adaptive: proposals that may end a tomogram early or add others to a pause; None: nobody asks
     """
     wanted = parse_marks(marks)
     check_marks(wanted, current_a, cutoff_v)
-    if attempts < 1 or not relaxation_s >= 0:
-        raise ValueError(f"attempts = {attempts}, relaxation_s = {relaxation_s}: impossible")
+    if attempts < 1 or not relaxation_s >= 0 or not hold_limit_s > 0:
+        raise ValueError(
+            f"attempts = {attempts}, relaxation_s = {relaxation_s}, hold_limit_s = {hold_limit_s}: "
+            "impossible"
+        )
     half_um = step_um * (translations - 1) / 2
     frame_s = dwell_s or exposure_s + 1e-3
     scan = Tomogram(
@@ -142,7 +153,8 @@ def operando_tomography(
         technique=technique,
         notes={"angle_order": order, "role": "slice", **(notes or {})},
     )
-    progress = _Progress(report or _nobody, len(wanted), why_hold or str, adaptive)
+    hold = Hold(why_hold or str, hold_limit_s)
+    progress = _Progress(report or _nobody, len(wanted), hold, account_of, adaptive)
     about = {
         "plan_name": "operando_tomography",
         "operando": "run",
@@ -205,7 +217,7 @@ def operando_tomography(
 
 
 def _ready(potentiostat: CellController) -> Plan:
-    """Raises RuntimeError where the cell is not at rest, or something must be acknowledged."""
+    """The cell at open circuit. Raises RuntimeError where it is not at rest, or is latched."""
     state = yield from bps.rd(potentiostat.state)
     if state in _LATCHED:
         raise RuntimeError(
@@ -213,6 +225,8 @@ def _ready(potentiostat: CellController) -> Plan:
         )
     if state == "RUNNING":
         raise RuntimeError(f"{potentiostat.name} is running something else: stop it before a run")
+    if state == "HOLD_POTENTIAL":  # how a run before this one was told to leave it
+        yield from bps.abs_set(potentiostat, OpenCircuit(), wait=True)
 
 
 def _baseline(*devices: Any) -> Plan:
@@ -293,14 +307,6 @@ def _tell(progress: _Progress, phase: str, technique: Technique, cell: CellState
     progress.tell(phase, **values)
 
 
-def _hold(progress: _Progress) -> Plan:
-    """Wait while there is no room for frames; the cell is at open circuit, and stays so."""
-    while reason := progress.why_hold():
-        progress.tell("holding", reason=reason)
-        yield from bps.sleep(_POLL_S)
-        yield from bps.checkpoint()
-
-
 def _pause(
     potentiostat: CellController,
     stage: FlyStage,
@@ -358,8 +364,8 @@ def _scan_until_whole(
     early: may end it between two lines; reason: why it is taken, where it is a rescan
     Returns a Taken.
     """
-    phase = "scanning again" if reason else "scanning"
-    witness = progress.witness
+    taking = "scanning again" if reason else "scanning"
+    witness, hold = progress.witness, progress.hold
     for attempt in range(1, attempts + 1):
         progress.number += 1
         notes: dict[str, Scalar] = {"mark": progress.mark, "attempt": attempt}
@@ -367,16 +373,30 @@ def _scan_until_whole(
             notes["mark_at"] = progress.mark_at
 
         def tell(done: int) -> None:
-            why: dict[str, Scalar] = {"reason": reason} if reason else {}
+            said = hold.reason or reason
+            why: dict[str, Scalar] = {"reason": said} if said else {}
+            phase = "holding" if hold.reason else taking
             progress.tell(phase, frames_done=done, frames=scan.frames(), **why)
 
         yield from bps.checkpoint()
-        yield from _hold(progress)
+        yield from hold.before_scan(
+            progress.number, lambda reason: progress.tell("holding", reason=reason)
+        )
         witness.begin()
         try:
             taken = yield from bpp.set_run_key_wrapper(
                 tomogram(
-                    potentiostat, stage, detector, scan, run, progress.number, notes, witness, tell,
+                    potentiostat,
+                    stage,
+                    detector,
+                    scan,
+                    run,
+                    progress.number,
+                    notes,
+                    witness,
+                    tell,
+                    hold,
+                    progress.account_of,
                     early,
                 ),
                 f"scan-{progress.number}",
@@ -385,7 +405,8 @@ def _scan_until_whole(
         except RunEngineControlException:
             raise
         except Exception as error:
-            if not (witness.interrupted or isinstance(error, Incomplete)) or attempt == attempts:
+            short = isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
+            if not (witness.interrupted or short) or attempt == attempts:
                 raise
             progress.tell("scan is taken again", reason=str(cause_of(error)))
         finally:

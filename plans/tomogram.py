@@ -17,12 +17,15 @@ from ..detectors.stage import FlyScan
 from ..stream.description import GridAxis, ScanDescription
 from ..stream.messages import CellState, Scalar
 from .devices import CellController, FlyDetector, FlyStage
+from .hold import Hold
 from .pause_witness import PauseWitness
 from .safety import cause_of
+from .scan_account import AccountOf, closed_account, nobody_counts, write_account
 
 Plan = Generator[Msg, Any, Any]
 
 _POLL_S = 0.25
+_ABORTED_CLOSING_S = 3.0  # wait for the account of a scan that did not end well
 _STALLED_S = 60.0  # wall time without a new frame after which a flight is given up
 
 
@@ -148,11 +151,15 @@ def tomogram(
     notes: dict[str, Scalar],
     witness: PauseWitness,
     tell: Callable[[int], None],
+    hold: Hold,
+    account_of: AccountOf = nobody_counts,
     early: EarlyEnd | None = None,
 ) -> Plan:
     """Take one tomogram; a Taken. Raises Incomplete where it was interrupted or frames are missing.
 
     run: uid of the outer run; number: of the scan in it; tell: is told the frames done
+    hold: asked between the lines whether there is room for the next. Raises HeldTooLong
+    account_of: the account of a scan by its uid; it goes into the scan's stop document
     early: may end it between two lines
     """
     md = {
@@ -181,16 +188,27 @@ def tomogram(
         yield from bps.prepare(detector, exposure, wait=True)
         _not_interrupted(witness, number)
         tell(0)
-        yield from _fly(stage, detector, scan, number, witness, tell, taken, early)
+        yield from _fly(stage, detector, scan, number, witness, tell, hold, taken, early)
         yield from bps.unstage(detector)
 
     def cleanly() -> Plan:
-        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(stage, detector))
+        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(hold, stage, detector))
 
-    def close() -> Plan:
-        yield from bps.close_run(reason=taken.ended)
+    def ended() -> Plan:
+        account = yield from closed_account(uid, account_of)
+        words = yield from write_account(account)
+        yield from bps.close_run("success", "; ".join(w for w in (taken.ended, words) if w))
 
-    yield from bpp.contingency_wrapper(cleanly(), except_plan=_failed, else_plan=close)
+    def failed(error: Exception) -> Plan:
+        if isinstance(error, RunEngineControlException):
+            yield from bps.close_run(getattr(error, "exit_status", "abort"))
+            return
+        account = yield from closed_account(uid, account_of, _ABORTED_CLOSING_S)
+        words = yield from write_account(account)
+        cause = str(cause_of(error))
+        yield from bps.close_run("fail", f"{cause}; {words}" if words else cause)
+
+    yield from bpp.contingency_wrapper(cleanly(), except_plan=failed, else_plan=ended)
     return taken
 
 
@@ -201,6 +219,7 @@ def _fly(
     number: int,
     witness: PauseWitness,
     tell: Callable[[int], None],
+    hold: Hold,
     taken: Taken,
     early: EarlyEnd | None,
 ) -> Plan:
@@ -215,7 +234,8 @@ def _fly(
         done = yield from bps.wait(group=group, timeout=_POLL_S, error_on_timeout=False)
         _not_interrupted(witness, number)
         given = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
-        if given != pulses:
+        yield from hold.between_lines(stage, f"scan {number} at frame {given} of {scan.frames()}")
+        if given != pulses or hold.reason:
             pulses, moved = given, time.monotonic()
         tell(pulses)
         if done is not False:
@@ -267,16 +287,10 @@ def _not_interrupted(witness: PauseWitness, number: int) -> None:
         raise Incomplete(f"scan {number} was interrupted by a pause")
 
 
-def _at_rest(stage: FlyStage, detector: FlyDetector) -> Plan:
+def _at_rest(hold: Hold, stage: FlyStage, detector: FlyDetector) -> Plan:
+    hold.over()
     yield from bps.stop(stage)
     yield from bps.unstage(detector)
-
-
-def _failed(error: Exception) -> Plan:
-    if isinstance(error, RunEngineControlException):
-        yield from bps.close_run(exit_status=getattr(error, "exit_status", "abort"))
-    else:
-        yield from bps.close_run(exit_status="fail", reason=str(cause_of(error)))
 
 
 def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:

@@ -4,7 +4,9 @@ ROT [deg] and TRANS [um] are motor records as far as ophyd's EpicsMotor looks at
 CY [um], the place of the sample that the centring stages on top have put on the rotation axis.
 FLY:RUN takes the client's number for the program that the FLY: settings describe. FLY:LINE carries
 the measured positions of each finished line, posted once a line, as one array so that they cannot
-be torn apart: [number, index of the line's first frame, translations …, rotations …].
+be torn apart: [number, index of the line's first frame, translations …, rotations …]. FLY:HOLD at 1
+lets the stage stand still before the next line, FLY:HELD says that it does; 0, and every new
+flight, goes on.
 """
 
 from __future__ import annotations
@@ -44,12 +46,14 @@ class StageIoc(PVGroup):  # type: ignore[misc]
     snake = pvproperty(name="FLY:SNAKE", value=0)
     run = pvproperty(name="FLY:RUN", value=0)
     abort = pvproperty(name="FLY:ABORT", value=0)
+    hold = pvproperty(name="FLY:HOLD", value=0)
     finish = pvproperty(name="FLY:FINISH", value=0)
 
     state = pvproperty(name="FLY:STATE", value=_STATES[0], enum_strings=_STATES, record="mbbi",
                        dtype=ChannelType.ENUM, read_only=True)  # fmt: skip
     flight_state = pvproperty(name="FLY:PROGRAM", value=[0, 0], read_only=True)
     pulses = pvproperty(name="FLY:FRAMES", value=0, read_only=True)
+    held = pvproperty(name="FLY:HELD", value=0, read_only=True)
     rate = pvproperty(name="FLY:RATE", value=math.nan, units="Hz", precision=2, read_only=True)
     message = pvproperty(
         name="FLY:MESSAGE", value="", max_length=200, dtype=ChannelType.CHAR,
@@ -131,6 +135,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
             await self.message.write(f"refused: {error}")
             return
         await self.pulses.write(0)
+        await self.hold.write(0)
         await self.message.write("")
         await self._post_state(program.number, "RUNNING")
         self._task = asyncio.ensure_future(self._fly(program))
@@ -143,6 +148,12 @@ class StageIoc(PVGroup):  # type: ignore[misc]
             flight.abort()
             await asyncio.wait([task], timeout=5.0)
 
+    @hold.putter  # type: ignore[no-redef]
+    async def hold(self, instance: Any, value: int) -> None:
+        """Stand still before the next line, or go on."""
+        if self._flight is not None:
+            self._flight.hold(bool(value))
+
     @finish.putter  # type: ignore[no-redef]
     async def finish(self, instance: Any, value: int) -> None:
         """End the flight after the line that is being flown."""
@@ -151,6 +162,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
 
     async def _fly(self, program: FlyProgram) -> None:
         flight = self._flight = Flight(program, self._pulse, self._wander_um, self._seed)
+        flight.hold(bool(self.hold.value))
         loop = asyncio.get_running_loop()
         lines: asyncio.Queue[Line] = asyncio.Queue()
 
@@ -174,6 +186,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
             await self._post_state(program.number, "FAULT")
         finally:
             self._flight = None
+            await self.held.write(0)
 
     async def _post(self, flight: Flight, lines: asyncio.Queue[Line]) -> None:
         while not lines.empty():
@@ -182,6 +195,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
                 [float(line.number), float(line.first), *line.translations_um, *line.rotations_deg]
             )
         await self.pulses.write(flight.pulses)
+        await self.held.write(int(flight.held))
         await self.rate.write(flight.frames_per_s)
         for motor, place in (
             (self.rotation, flight.rotation_deg),

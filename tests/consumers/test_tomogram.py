@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 from operando.consumers.contract import ScanNotForThis
-from operando.consumers.tomogram import Tomogram, half_turn_shares, sinogram_grid
+from operando.consumers.rebuild import half_turn_shares, rebuild
+from operando.consumers.sinogram_grid import sinogram_grid
+from operando.consumers.tomogram import Tomogram
 from operando.stream.messages import Axis, Positions, Trajectory
 
 ROTATIONS, TRANSLATIONS = 24, 31
@@ -40,13 +42,13 @@ def test_any_order_of_frames_is_the_same_sinogram_and_volume(make_trajectory, or
     plain = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
     other = filled(make_trajectory(ROTATIONS, TRANSLATIONS, order))
     np.testing.assert_array_equal(plain.sinogram, other.sinogram)
-    np.testing.assert_array_equal(plain.final_volume().volume, other.final_volume().volume)
+    np.testing.assert_array_equal(rebuild(plain).volume, rebuild(other).volume)
 
 
 def test_the_live_volume_ends_where_a_rebuild_with_its_filter_ends(make_trajectory) -> None:
     tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed"))
     assert tomogram.projections() == ROTATIONS
-    live, final = tomogram.live_volume(), tomogram.final_volume().volume
+    live, final = tomogram.live_volume(), rebuild(tomogram).volume
     # Hann against ramp: same mean in a disc, smoother
     assert live[12:16, 18:22, 0].mean() == pytest.approx(1.0, abs=0.1)
     assert final[12:16, 18:22, 0].mean() == pytest.approx(1.0, abs=0.1)
@@ -55,7 +57,7 @@ def test_the_live_volume_ends_where_a_rebuild_with_its_filter_ends(make_trajecto
 
 def test_few_bit_reversed_projections_already_show_the_discs(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed")
-    whole = filled(trajectory).final_volume().volume
+    whole = rebuild(filled(trajectory)).volume
     some = filled(trajectory, tuple(range(6 * TRANSLATIONS, ROTATIONS * TRANSLATIONS)))
     assert some.projections() == 6
     assert np.corrcoef(some.live_volume().ravel(), whole.ravel())[0, 1] > 0.75
@@ -64,7 +66,7 @@ def test_few_bit_reversed_projections_already_show_the_discs(make_trajectory) ->
 def test_the_same_spectrum_again_changes_nothing_and_another_replaces_it(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
     tomogram = filled(trajectory)
-    before, final = tomogram.live_volume(), tomogram.final_volume().volume
+    before, final = tomogram.live_volume(), rebuild(tomogram).volume
     angles, places = (axis.values for axis in trajectory.axes)
     for i in (0, 40, 200):
         tomogram.absorb(i, spectrum(angles[i], places[i]))
@@ -76,18 +78,18 @@ def test_the_same_spectrum_again_changes_nothing_and_another_replaces_it(make_tr
     tomogram.absorb(40, spectrum(angles[40], places[40]))
     tomogram.advance()
     np.testing.assert_allclose(tomogram.live_volume(), before, atol=1e-4)
-    np.testing.assert_array_equal(tomogram.final_volume().volume, final)
+    np.testing.assert_array_equal(rebuild(tomogram).volume, final)
 
 
 def test_frames_that_never_came_are_bridged_and_empty_projections_left_out(
     make_trajectory,
 ) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
-    every = filled(trajectory).final_volume()
+    every = rebuild(filled(trajectory))
     whole, count = every.volume, every.projections
     gaps = (5, 77, 200, 201, *range(10 * TRANSLATIONS, 11 * TRANSLATIONS - 3))
     holed = filled(trajectory, gaps)
-    bridged = holed.final_volume()
+    bridged = rebuild(holed)
     volume, used = bridged.volume, bridged.projections
     assert (count, used) == (ROTATIONS, ROTATIONS - 1)
     assert np.isnan(holed.sinogram).any()
@@ -97,19 +99,19 @@ def test_frames_that_never_came_are_bridged_and_empty_projections_left_out(
 
 def test_measured_positions_bring_back_what_was_blurred(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS)
-    clean = filled(trajectory).final_volume().volume
+    clean = rebuild(filled(trajectory)).volume
     random = np.random.default_rng(3)
     angles, places = (axis.values for axis in trajectory.axes)
     really = places + np.repeat(random.uniform(-1.2, 1.2, ROTATIONS), TRANSLATIONS)
     tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 0.0, True)
     for i in range(angles.size):
         tomogram.absorb(i, spectrum(angles[i], really[i]))
-    blurred = tomogram.final_volume().volume
+    blurred = rebuild(tomogram).volume
     tomogram.place(
         Positions("scan-1", "translation", "um", np.arange(angles.size), really),
         "rotation", "translation",
     )  # fmt: skip
-    placed = tomogram.final_volume().volume
+    placed = rebuild(tomogram).volume
     tomogram.advance()
     assert tomogram.projections() == ROTATIONS
     assert np.abs(placed - clean).mean() < 0.5 * np.abs(blurred - clean).mean()
@@ -133,7 +135,7 @@ def test_a_rotation_axis_off_the_middle_is_followed(make_trajectory) -> None:
     tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 2, 2.0, True)
     for i in range(angles.size):
         tomogram.absorb(i, spectrum(angles[i], places[i] - 2.0))
-    volume = tomogram.final_volume().volume[:, :, 0]
+    volume = rebuild(tomogram).volume[:, :, 0]
     y, x = np.mgrid[0:31, 0:31] - 15.0
     weight = np.where((volume > 0.5) & (np.hypot(x, y) < 12.5), 1.0, 0.0)
     assert (x * weight).sum() / weight.sum() == pytest.approx(5.0, abs=0.3)
@@ -194,7 +196,7 @@ def test_only_the_channels_asked_for_are_in_the_live_volume(make_trajectory) -> 
     np.testing.assert_array_equal(tomogram.live_volume(), both.live_volume()[:, :, 1:])
     np.testing.assert_allclose(tomogram.live_voxel(18, 9), both.live_volume()[18, 9], atol=1e-5)
     np.testing.assert_array_equal(
-        tomogram.final_volume(np.array([1])).volume, both.final_volume().volume[:, :, 1:]
+        rebuild(tomogram, np.array([1])).volume, rebuild(both).volume[:, :, 1:]
     )
 
 
@@ -227,7 +229,7 @@ def test_the_rotation_axis_is_found_and_the_record_does_not_know_how(
             tracked.advance(5)
     tracked.advance()
     assert tracked.centre_um() == pytest.approx(1.3, abs=0.3)
-    found, wanted = tracked.final_volume(), fixed.final_volume()
+    found, wanted = rebuild(tracked), rebuild(fixed)
     assert found.centre_um == pytest.approx(1.3, abs=0.1)
     inside = np.s_[6:-6, 6:-6]
     apart = found.volume[inside] - wanted.volume[inside]
@@ -241,8 +243,8 @@ def test_the_rotation_axis_is_found_and_the_record_does_not_know_how(
         zip(*(axis.values for axis in make_trajectory(ROTATIONS, TRANSLATIONS).axes), strict=True)
     ):
         plain.absorb(i, spectrum(angle, place - 1.3))
-    assert plain.final_volume().centre_um == found.centre_um
-    np.testing.assert_array_equal(plain.final_volume().volume, found.volume)
+    assert rebuild(plain).centre_um == found.centre_um
+    np.testing.assert_array_equal(rebuild(plain).volume, found.volume)
 
 
 def test_a_sample_larger_than_the_field_is_turned_about_its_middle(make_trajectory) -> None:
@@ -252,7 +254,7 @@ def test_a_sample_larger_than_the_field_is_turned_about_its_middle(make_trajecto
     for i in range(len(grid.slots)):
         tomogram.absorb(i, np.array([100.0 + i % 7], np.float32))
     tomogram.advance()
-    assert tomogram.centre_um() == tomogram.final_volume().centre_um == 0.0
+    assert tomogram.centre_um() == rebuild(tomogram).centre_um == 0.0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -267,9 +269,9 @@ def test_planned_positions_that_are_no_numbers_make_no_tomogram(make_trajectory,
 
 def test_measured_positions_that_are_no_numbers_pass_by(make_trajectory) -> None:
     tomogram = filled(make_trajectory(ROTATIONS, TRANSLATIONS))
-    before = tomogram.final_volume().volume.copy()
+    before = rebuild(tomogram).volume.copy()
     nowhere = np.array([math.nan, math.inf, -math.inf])
     for axis in ("rotation", "translation"):
         unit = "deg" if axis == "rotation" else "um"
         tomogram.place(Positions("s", axis, unit, np.arange(3), nowhere), "rotation", "translation")
-    np.testing.assert_array_equal(tomogram.final_volume().volume, before)
+    np.testing.assert_array_equal(rebuild(tomogram).volume, before)
