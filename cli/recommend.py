@@ -19,7 +19,7 @@ from ..plans.outbox import Outbox
 from ..plans.recommender import Finer, Policy, Recommender
 from ..plans.rescans import Adaptive, Rules
 from ..stream.messages import Decision, Message, Proposal
-from .experiment import Adaptive as Section
+from .adaptive_section import Adaptive as Section
 from .experiment import Experiment
 from .parts import stop_when_asked
 from .serve import configure_logging, heartbeat, producer_of, subscriber_of

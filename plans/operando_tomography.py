@@ -10,28 +10,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.utils import Msg, RunEngineControlException
+from bluesky.utils import Msg
 
-from ..detectors.dectris import FramesMissing
 from ..detectors.techniques import Galvanostatic, Mark, OpenCircuit, Technique
 from ..stream.messages import CellState, Scalar
 from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
 from .hold import Hold
 from .marks import check_marks, parse_marks, seconds_left
-from .pause_witness import PauseWitness
+from .pause import scans_of_pause
+from .progress import Progress, Report
 from .rescans import Adaptive
 from .safety import cause_of, safe_end
 from .scan_account import AccountOf, nobody_counts
-from .tomogram import EarlyEnd, Incomplete, Tomogram, cell_state, centred, tomogram
+from .tomogram import Tomogram, cell_state
 
 Plan = Generator[Msg, Any, Any]
-Report = Callable[[str, dict[str, Scalar]], None]
 
 _POLL_S = 0.5
 SILENCE_S = 15.0  # wall time after which a potentiostat whose clock stands still is given up
@@ -40,41 +38,6 @@ _LATCHED = ("LIMIT", "FAULT", "DISCONNECTED")
 
 class CellSilent(RuntimeError):
     """The potentiostat's clock stands still."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """Where the experiment stands.
-
-    mark: the last mark reached, counted from 1; 0 before the first; mark_at: it, in words
-    marks_taken: how many marks have their whole tomogram
-    next_mark: what the discharge leads to next, a mark or the cut-off, in words
-    """
-
-    report: Report
-    marks: int
-    hold: Hold
-    account_of: AccountOf
-    adaptive: Adaptive | None = None
-    mark: int = 0
-    mark_at: str = ""
-    marks_taken: int = 0
-    number: int = 0
-    next_mark: str = ""
-    witness: PauseWitness = field(default_factory=PauseWitness)
-
-    def tell(self, phase: str, **values: Scalar) -> None:
-        """Tell whoever watches."""
-        shown: dict[str, Scalar] = {
-            "mark": self.mark,
-            "marks": self.marks,
-            "marks_taken": self.marks_taken,
-            "scan": self.number,
-            "next_mark": self.next_mark,
-        }
-        if self.adaptive is not None:
-            shown |= self.adaptive.values()
-        self.report(phase, {**shown, **values})
 
 
 def _nobody(phase: str, values: dict[str, Scalar]) -> None:
@@ -154,7 +117,7 @@ def operando_tomography(
         notes={"angle_order": order, "role": "slice", **(notes or {})},
     )
     hold = Hold(why_hold or str, hold_limit_s)
-    progress = _Progress(report or _nobody, len(wanted), hold, account_of, adaptive)
+    progress = Progress(report or _nobody, len(wanted), hold, account_of, adaptive)
     about = {
         "plan_name": "operando_tomography",
         "operando": "run",
@@ -189,7 +152,9 @@ def operando_tomography(
             progress.mark, progress.mark_at = place, mark.words()
             progress.next_mark = stops[place]
             yield from _relax(potentiostat, relaxation_s, progress)
-            yield from _pause(potentiostat, stage, detector, scan, str(run), attempts, progress)
+            yield from scans_of_pause(
+                potentiostat, stage, detector, scan, str(run), attempts, progress
+            )
             progress.marks_taken += 1
         else:
             yield from bps.checkpoint()
@@ -243,7 +208,7 @@ def _monitored(potentiostat: CellController) -> tuple[tuple[str, Any], ...]:
     )
 
 
-def _relax(potentiostat: CellController, relaxation_s: float, progress: _Progress) -> Plan:
+def _relax(potentiostat: CellController, relaxation_s: float, progress: Progress) -> Plan:
     """Wait at open circuit, in the potentiostat's time."""
     now = yield from cell_state(potentiostat)
     until = Mark(time_s=now.time_s + relaxation_s)
@@ -252,7 +217,7 @@ def _relax(potentiostat: CellController, relaxation_s: float, progress: _Progres
 
 
 def _drive(
-    potentiostat: CellController, technique: Technique, phase: str, progress: _Progress
+    potentiostat: CellController, technique: Technique, phase: str, progress: Progress
 ) -> Plan:
     """Set technique and wait for its end; its outcome, REACHED or CUTOFF.
 
@@ -293,7 +258,7 @@ class _Heartbeat:
             raise CellSilent(f"{name}: its clock has stood at {cell_time_s} s for {SILENCE_S:g} s")
 
 
-def _tell(progress: _Progress, phase: str, technique: Technique, cell: CellState) -> None:
+def _tell(progress: Progress, phase: str, technique: Technique, cell: CellState) -> None:
     values: dict[str, Scalar] = {
         "voltage_v": cell.voltage_v,
         "charge_ah": cell.charge_ah,
@@ -305,109 +270,3 @@ def _tell(progress: _Progress, phase: str, technique: Technique, cell: CellState
         if math.isfinite(left_s):
             values["cell_seconds_left"] = left_s
     progress.tell(phase, **values)
-
-
-def _pause(
-    potentiostat: CellController,
-    stage: FlyStage,
-    detector: FlyDetector,
-    scan: Tomogram,
-    run: str,
-    attempts: int,
-    progress: _Progress,
-) -> Plan:
-    """All scans of one pause: the tomogram, and the rescans that may be taken."""
-    devices = (potentiostat, stage, detector)
-    adaptive = progress.adaptive
-    if adaptive is None:
-        yield from _scan_until_whole(*devices, scan, run, attempts, progress, None)
-        return
-    adaptive.pause_begins()
-    early = adaptive.early_end()
-    taken = yield from _scan_until_whole(*devices, scan, run, attempts, progress, early)
-    number = progress.number
-    adaptive.count(run, number, scan, taken)
-    progress.tell("rescans are weighed")
-    while asked := (yield from adaptive.rescans(scan, taken, number)):
-        proposal, finer = asked
-        early, again, why = adaptive.rescan_end(proposal), None, ""
-        try:
-            again = yield from centred(
-                stage,
-                finer,
-                _scan_until_whole(*devices, finer, run, 1, progress, early, proposal.reason),
-            )
-            adaptive.count(run, progress.number, finer, again)
-        except RunEngineControlException:
-            raise
-        except Exception as error:
-            if not (progress.witness.interrupted or isinstance(error, Incomplete)):
-                raise
-            why = str(cause_of(error))
-        adaptive.rescanned(proposal, again, progress.number, why)
-        progress.tell("rescans are weighed")
-
-
-def _scan_until_whole(
-    potentiostat: CellController,
-    stage: FlyStage,
-    detector: FlyDetector,
-    scan: Tomogram,
-    run: str,
-    attempts: int,
-    progress: _Progress,
-    early: EarlyEnd | None,
-    reason: str = "",
-) -> Plan:
-    """Take the tomogram; again, as a new run, where it was interrupted or frames are missing.
-
-    early: may end it between two lines; reason: why it is taken, where it is a rescan
-    Returns a Taken.
-    """
-    taking = "scanning again" if reason else "scanning"
-    witness, hold = progress.witness, progress.hold
-    for attempt in range(1, attempts + 1):
-        progress.number += 1
-        notes: dict[str, Scalar] = {"mark": progress.mark, "attempt": attempt}
-        if progress.mark_at:
-            notes["mark_at"] = progress.mark_at
-
-        def tell(done: int) -> None:
-            said = hold.reason or reason
-            why: dict[str, Scalar] = {"reason": said} if said else {}
-            phase = "holding" if hold.reason else taking
-            progress.tell(phase, frames_done=done, frames=scan.frames(), **why)
-
-        yield from bps.checkpoint()
-        yield from hold.before_scan(
-            progress.number, lambda reason: progress.tell("holding", reason=reason)
-        )
-        witness.begin()
-        try:
-            taken = yield from bpp.set_run_key_wrapper(
-                tomogram(
-                    potentiostat,
-                    stage,
-                    detector,
-                    scan,
-                    run,
-                    progress.number,
-                    notes,
-                    witness,
-                    tell,
-                    hold,
-                    progress.account_of,
-                    early,
-                ),
-                f"scan-{progress.number}",
-            )  # fmt: skip
-            return taken
-        except RunEngineControlException:
-            raise
-        except Exception as error:
-            short = isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
-            if not (witness.interrupted or short) or attempt == attempts:
-                raise
-            progress.tell("scan is taken again", reason=str(cause_of(error)))
-        finally:
-            witness.end()
