@@ -14,7 +14,6 @@ because one may agree by chance. Pure functions; nothing here knows a run.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,8 +95,8 @@ def thinned(history: Sequence[Snapshot], kept: int = 24) -> tuple[Snapshot, ...]
     """history in bounded memory: of maps with close numbers of projections the older ones go."""
     found = list(history)
     while len(found) > kept:
-        ratios = [b.angles / max(a.angles, 1) for a, b in itertools.pairwise(found)]
-        del found[1 + int(np.argmin(ratios[:-1]))]
+        gaps = [b.angles / max(a.angles, 1) for a, b in zip(found, found[2:], strict=False)]
+        del found[1 + int(np.argmin(gaps))]
     return tuple(found)
 
 

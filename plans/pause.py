@@ -53,7 +53,7 @@ def scans_of_pause(
         except RunEngineControlException:
             raise
         except Exception as error:
-            if not (progress.witness.interrupted or isinstance(error, Incomplete)):
+            if not (progress.witness.interrupted or _is_short(error)):
                 raise
             why = str(cause_of(error))
         adaptive.rescanned(proposal, again, progress.number, why)
@@ -117,9 +117,15 @@ def scan_until_whole(
         except RunEngineControlException:
             raise
         except Exception as error:
-            short = isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
-            if not (witness.interrupted or short) or attempt == attempts:
+            if progress.adaptive is not None:
+                progress.adaptive.book(scan, len(scan.angles_deg))  # at most: how far is not asked
+            if not (witness.interrupted or _is_short(error)) or attempt == attempts:
                 raise
             progress.tell("scan is taken again", reason=str(cause_of(error)))
         finally:
             witness.end()
+
+
+def _is_short(error: Exception) -> bool:
+    """Whether a scan failed by missing frames, so that another attempt may do better."""
+    return isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)

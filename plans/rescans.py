@@ -107,12 +107,17 @@ class Adaptive:
 
     def count(self, run: str, number: int, scan: Tomogram, taken: Taken) -> None:
         """A scan was taken: book its dose, and show it."""
+        self.book(scan, taken.frames // scan.points)
+        if self._dose is not None:
+            self._send(self._dose.result(run, taken.scan, number))
+
+    def book(self, scan: Tomogram, lines: int) -> None:
+        """So many lines of a scan went through the sample."""
         if self._beam is None:
             return
         if self._dose is None:
             self._dose = DoseBook(self._beam, scan.points, scan.step_um)
-        self._dose.add(self._lines(scan, taken.frames // scan.points))
-        self._send(self._dose.result(run, taken.scan, number))
+        self._dose.add(self._lines(scan, lines))
 
     # --- a stop, while a tomogram runs
 
