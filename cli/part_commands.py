@@ -84,6 +84,17 @@ def reduce(
 
 
 @app.command(rich_help_panel=PARTS)
+def recommend(file: ExperimentFile) -> None:
+    """The recommender: reads the maps and proposes rescans; needs an `adaptive:` section."""
+    from .recommend import serve_recommender
+
+    experiment = part_of_a_run(file)
+    if experiment.adaptive is None:
+        fail(f"{file}: there is no `adaptive:` section to go by", 2)
+    serve_recommender(experiment, experiment.adaptive)
+
+
+@app.command(rich_help_panel=PARTS)
 def plan(
     file: ExperimentFile,
     to: Annotated[

@@ -346,8 +346,8 @@ def test_a_scan_waits_while_there_is_no_room_and_the_cell_stays_at_open_circuit(
 
     _, *scans = run_safely(setup.engine, setup.plan(MARKS[:1], why_hold=why_hold), setup.cell)
     assert len(scans) == 1
-    assert len(asked) > 4  # between the lines too
-    assert set(asked) == {"HOLD_OCV"}
+    assert set(asked) == {"HOLD_OCV"}  # it is asked again between the lines
+    assert len(asked) >= 4
     assert setup.phases[:4] == ["discharging", "relaxing", "holding", "scanning"]
     assert {v["reason"] for v in setup.values if v["phase"] == "holding"} == {"the spool is full"}
     assert setup.is_safe()
