@@ -368,5 +368,25 @@ def keys(
         say(str(path))
 
 
+@app.command()
+def decide(
+    file: ExperimentFile,
+    proposal: Annotated[str, typer.Argument(help="Its id, as the log and the window show it.")],
+    verdict: Annotated[Literal["approve", "veto"], typer.Argument(help="What to say of it.")],
+    reason: Annotated[str, typer.Option(help="In words, for the record.")] = "",
+) -> None:
+    """Approve or veto a proposed rescan or stop from the command line."""
+    from ..stream.link import HubUnreachable
+    from .recommend import say_decision
+
+    experiment = part_of_a_run(file)
+    try:
+        refused = say_decision(experiment, proposal, verdict, reason)
+    except HubUnreachable as error:
+        fail(str(error))
+    if refused:
+        fail(refused)
+
+
 if __name__ == "__main__":
     app()
