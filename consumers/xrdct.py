@@ -75,6 +75,7 @@ class Xrdct:
             else channels_used(self._model, self._table.centres)
         )
         self._spectrum = Spectrum(self._table, self._used, config.estimator)
+        sums = peak_sum_weights(self._model, self._table.centres)
         fixed = config.rotation_centre_um
         self._tomogram = Tomogram(
             grid,
@@ -82,7 +83,7 @@ class Xrdct:
             None if fixed == "track" else float(fixed),
             config.edge_padding,
             self._used,
-            peak_sum_weights(self._model, self._table.centres),
+            sums,
             self._spectrum.width,
         )
         voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
@@ -99,7 +100,7 @@ class Xrdct:
         self._record_phases: PhaseMaps | None = None
         self._fields: list[Findings] = []
         self._labels = Labels(start, self.name)
-        self._sample = SampleResults(config, start, self._labels)
+        self._sample = SampleResults(config, start, self._labels, sums[self._used])
         self._shown = XrdctResults(self._labels, config, grid, self._table)
 
     @property
@@ -157,7 +158,8 @@ class Xrdct:
             "roi_correction": self._correction(),
         }
         maps = list(self._map_results(self._map.shown(), self._phases, self._inside, counted))
-        return [*self._pattern_results(search, final), *maps, *self._sample.live(maps)]
+        sample = self._sample.live(maps, self._inside, self._live_patterns)
+        return [*self._pattern_results(search, final), *maps, *sample]
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
@@ -292,9 +294,9 @@ class Xrdct:
         yield from self._pattern_results(search, final=True)
         maps = list(self._map_results(final_map.shown(), phases, inside, counted))
         yield from maps
-        yield from self._sample.final(maps)
+        yield from self._sample.final(maps, inside, patterns)
         if phases:
-            yield phases.bulk(patterns).result(self._labels)
+            yield from self._sample.regions(phases, patterns, inside)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 
