@@ -1,36 +1,54 @@
 """Particles and states of charge as results: from a scan's maps, and the scans before it.
 
-Everything here rests on results that the scan has already: the scale map, the lattice parameter
-with its uncertainty, the peaks' width. So it is the same for whoever made those maps.
+Everything here rests on maps that the scan has already: the lattice parameter with its uncertainty,
+the peaks' width, and what each voxel scatters into the working phase's reflections whatever its
+lattice parameter. So it is the same for whoever made those maps, and a particle that is half way
+through a two-phase step is still found whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Result, Scalar
-from .classification import CODES, Rule, Verdicts, classify, mixed_voxels
+from .classification import CODES, NORMAL, Rule, Verdicts, classify, mixed_voxels
 from .labels import Labels
 from .particle_config import ParticlesConfig
-from .particle_statistics import ParticleTable, Profiles, in_shells, particle_table, profiles_of
+from .particle_statistics import ParticleTable, Profiles, particle_table, profiles_of
 from .particles import I32, Segmentation, find_particles
 from .tracking import ParticleFindings, Place, Tracks, begin_atlas, follow_atlas
 
 F64 = NDArray[np.float64]
 
-# region of every voxel (rows * cols,), how many -> phase -> mass fraction and sigma, (regions,)
-Fractions = Callable[[I32, int], Mapping[str, tuple[F64, F64]]]
-SCALES = ("phase_scale", "peak_intensity")  # what particles are found in, the better first
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The particles of one scan.
+
+    shell: (rows, cols) which shell a voxel is in, -1 outside
+    identity: (particles + 1,) by label
+    """
+
+    found: Segmentation
+    shell: I32
+    identity: I32
+    verdicts: Verdicts
+    table: ParticleTable
+    findings: ParticleFindings
+
+    def order(self) -> list[int]:
+        """Labels, those accused first, then by area."""
+        accused = self.verdicts.code > NORMAL
+        return [int(n) + 1 for n in np.lexsort((-self.table.area_um2, ~accused))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Maps:
     place: Place
-    scale: F64
     a: F64
     a_sigma: F64
     mixed: NDArray[np.bool_]
@@ -38,9 +56,10 @@ class _Maps:
 
 def mixed_of(found: Mapping[str, Result]) -> NDArray[np.bool_]:
     """Voxels that hold two phases by a scan's results, (rows, cols)."""
-    a, width, told = (found.get(name) for name in ("lattice_parameter", "peak_width", "ambiguous"))
-    shape = a.values.shape if a is not None else (0, 0)
-    flagged = np.zeros(shape, np.bool_) if told is None else np.asarray(told.values == 1)
+    a, width = found.get("lattice_parameter"), found.get("peak_width")
+    flagged = np.zeros(a.values.shape if a is not None else (0, 0), np.bool_)
+    if "second_share" in found:  # of a whole-pattern refinement
+        flagged |= found["second_share"].values > 0
     if width is None or width.uncertainty is None:
         return flagged
     measured = np.asarray(width.values, np.float64), np.asarray(width.uncertainty, np.float64)
@@ -52,20 +71,20 @@ def particle_results(
     rule: Rule,
     labels: Labels,
     found: Mapping[str, Result],
+    strength: F64,
     earlier: ParticleFindings | None = None,
-    fractions: Fractions | None = None,
-) -> tuple[list[Result], ParticleFindings | None]:
-    """The particles of a scan as results, and what later scans may build on.
+) -> tuple[list[Result], Slice | None]:
+    """The particles of a scan as results, and as they are.
 
-    found: the scan's results by name; without a scale map and lattice parameters there is nothing
+    found: the scan's results by name; without lattice parameters there is nothing
+    strength: (rows, cols) what each voxel scatters into the reflections, nan where not known
     earlier: of the scan before
-    fractions: refines regions of voxels, for the mass fractions in shells
     """
     maps = _maps_of(found)
     if maps is None or not config.find:
-        return [], earlier
+        return [], None
     slice_ = find_particles(
-        maps.scale, maps.place.step_um, config.threshold, config.waist, config.least_um2
+        strength, maps.place.step_um, config.threshold, config.waist, config.least_um2
     )
     tracks = (
         begin_atlas(slice_, maps.place)
@@ -85,22 +104,28 @@ def particle_results(
         *_profiles(labels, profiles, config.shells, tracks),
         _history(labels, findings),
     ]
-    if fractions is not None and slice_.count:
-        regions = in_shells(slice_, profiles.shell_voxels, config.shells)
-        refined = fractions(regions, slice_.count * config.shells)
-        made += _shell_fractions(labels, refined, config.shells, tracks)
-    return made, findings
+    return made, Slice(slice_, profiles.shell_voxels, tracks.identity, verdicts, table, findings)
+
+
+def shell_fraction_results(
+    labels: Labels, fractions: Mapping[str, tuple[F64, F64]], names: I32
+) -> Iterable[Result]:
+    """Mass fractions in shells by phase, (particles, shells) and their uncertainties."""
+    for phase, (fraction, sigma) in fractions.items():
+        yield labels.result(
+            f"particle_shell_fraction_{phase}", "", ("particle", "shell"),
+            {"particle": names, "shell": np.arange(fraction.shape[1])},
+            {"particle": "", "shell": ""}, fraction, uncertainty=sigma, attrs={"phase": phase},
+        )  # fmt: skip
 
 
 def _maps_of(found: Mapping[str, Result]) -> _Maps | None:
     a = found.get("lattice_parameter")
-    scale = next((found[name] for name in SCALES if name in found), None)
-    if a is None or scale is None or a.uncertainty is None or min(a.values.shape) < 4:
+    if a is None or a.uncertainty is None or min(a.values.shape) < 4:
         return None
     place = Place(*(np.asarray(a.coords[axis], np.float64) for axis in ("x", "y")))
     return _Maps(
         place,
-        np.asarray(scale.values, np.float64),
         np.asarray(a.values, np.float64),
         np.asarray(a.uncertainty, np.float64),
         mixed_of(found),
@@ -195,15 +220,3 @@ def _history(labels: Labels, findings: ParticleFindings) -> Result:
          "scan": np.array(findings.scans, np.int64)},
         {"particle": "", "scan": ""}, findings.a, uncertainty=findings.a_sigma,
     )  # fmt: skip
-
-
-def _shell_fractions(
-    labels: Labels, refined: Mapping[str, tuple[F64, F64]], shells: int, tracks: Tracks
-) -> Iterable[Result]:
-    for phase, (fraction, sigma) in refined.items():
-        yield labels.result(
-            f"particle_shell_fraction_{phase}", "", ("particle", "shell"),
-            {"particle": tracks.identity[1:], "shell": np.arange(shells)},
-            {"particle": "", "shell": ""}, fraction.reshape(-1, shells),
-            uncertainty=sigma.reshape(-1, shells), attrs={"phase": phase},
-        )  # fmt: skip

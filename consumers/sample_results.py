@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..stream.messages import Result, ScanStart
 from .classification import Rule
 from .findings import Findings, role_of
 from .labels import Labels
-from .particle_results import Fractions, particle_results
+from .particle_regions import refine_particles, shell_fractions
+from .particle_results import Slice, particle_results, shell_fraction_results
+from .phase_maps import HAND, Patterns, PhaseMaps
+from .regions import RegionTable
 from .segments import segments_of
 from .soc_results import soc_results
 from .tracking import ParticleFindings
 from .xrdct_config import XrdctConfig
 
+F64 = NDArray[np.float64]
 LIVE_VOXELS = 10_000  # of a map whose particles are looked for live
 LIVE_SHARE = 0.5  # of the scan that is needed for it
 
@@ -37,47 +42,90 @@ def rule_of(config: XrdctConfig) -> Rule:
 class SampleResults:
     """The part of one scan's results that rests on its maps."""
 
-    def __init__(self, config: XrdctConfig, start: ScanStart, labels: Labels) -> None:
+    def __init__(
+        self, config: XrdctConfig, start: ScanStart, labels: Labels, sums: NDArray[np.float32]
+    ) -> None:
+        """sums: (channels,) weights that sum a voxel's pattern to what its reflections scatter."""
         self._config = config
         self._start = start
         self._labels = labels
+        self._sums = sums
         self._rule = rule_of(config)
         self._fine = role_of(start) in ("slice", "roi")
         self._earlier: ParticleFindings | None = None
-        self.particles: ParticleFindings | None = None
+        self._slice: Slice | None = None
+
+    @property
+    def particles(self) -> ParticleFindings | None:
+        """What later scans of the run may build on, after final()."""
+        return self._slice.findings if self._slice else None
 
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Take the identities of the last earlier scan that has any."""
         known = [each.particles for each in earlier if each.particles is not None]
         self._earlier = known[-1] if known else None
 
-    def live(self, maps: Iterable[Result]) -> list[Result]:
-        """What the maps so far say at little cost."""
-        found = {result.name: result for result in maps}
-        made = soc_results(self._config.calibration, self._labels, found, self._start)
-        a = found.get("lattice_parameter")
-        small = a is not None and a.values.size <= LIVE_VOXELS
-        if self._fine and small and a is not None and a.completeness >= LIVE_SHARE:
-            made += self._particles(found)[0]
-        return made
+    def live(
+        self, maps: Iterable[Result], inside: NDArray[np.bool_], patterns: Patterns
+    ) -> list[Result]:
+        """What the maps so far say at little cost.
 
-    def final(self, maps: Iterable[Result], fractions: Fractions | None = None) -> list[Result]:
-        """What the final maps say; afterwards `particles` is what later scans may build on.
-
-        fractions: mass fractions of regions of voxels, see particle_results
+        inside: (rows, cols) the circle; patterns: of the voxels inside it, (n, channels)
         """
         found = {result.name: result for result in maps}
-        made = soc_results(self._config.calibration, self._labels, found, self._start)
+        enough = any(result.completeness >= LIVE_SHARE for result in found.values())
+        particles = self._fine and enough and inside.size <= LIVE_VOXELS
+        if not particles and not self._config.calibration.table:
+            return []
+        strength = self._strength(inside, patterns)
+        made = self._states(found, strength)
+        return [*made, *self._particles(found, strength)[0]] if particles else made
+
+    def final(
+        self, maps: Iterable[Result], inside: NDArray[np.bool_], patterns: Patterns
+    ) -> list[Result]:
+        """What the final maps say; afterwards `particles` is what later scans may build on."""
+        found = {result.name: result for result in maps}
+        strength = self._strength(inside, patterns)
+        made = self._states(found, strength)
         if self._fine:
-            more, self.particles = self._particles(found, fractions)
+            more, self._slice = self._particles(found, strength)
             made += [*more, *self._segments(found)]
         return made
 
+    def regions(
+        self, phases: PhaseMaps, patterns: Patterns, inside: NDArray[np.bool_]
+    ) -> Iterable[Result]:
+        """The refinement table of the bulk and, after final(), of particles and their shells."""
+        table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
+        if slice_ is not None and slice_.found.count:
+            more = refine_particles(
+                phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
+                slice_.identity, slice_.order(),
+            )  # fmt: skip
+            values = np.concatenate([table.values, more.values])
+            table = RegionTable(table.regions + more.regions, table.columns, values)
+            names = slice_.identity[1:]
+            fractions = shell_fractions(table, names.tolist(), shells)
+            yield from shell_fraction_results(self._labels, fractions, names)
+        yield table.result(self._labels)
+
+    def _strength(self, inside: NDArray[np.bool_], patterns: Patterns) -> F64:
+        voxels = int(inside.sum())
+        parts = [patterns(slice(n, n + HAND)) @ self._sums for n in range(0, voxels, HAND)]
+        strength = np.full(inside.shape, np.nan)
+        if parts:
+            strength[inside] = np.concatenate(parts)
+        return strength
+
+    def _states(self, found: dict[str, Result], strength: F64) -> list[Result]:
+        return soc_results(self._config.calibration, self._labels, found, strength, self._start)
+
     def _particles(
-        self, found: dict[str, Result], fractions: Fractions | None = None
-    ) -> tuple[list[Result], ParticleFindings | None]:
+        self, found: dict[str, Result], strength: F64
+    ) -> tuple[list[Result], Slice | None]:
         return particle_results(
-            self._config.particles, self._rule, self._labels, found, self._earlier, fractions
+            self._config.particles, self._rule, self._labels, found, strength, self._earlier
         )
 
     def _segments(self, found: dict[str, Result]) -> Iterable[Result]:

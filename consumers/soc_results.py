@@ -6,20 +6,29 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..materials.calibration import Calibration
 from ..stream.messages import Result, Scalar, ScanStart
 from .labels import Labels
-from .particle_results import SCALES, mixed_of
+from .particle_results import mixed_of
 from .soc import CODES, KNOWN, CalibrationConfig, SocBalance, SocMap, balance_of, soc_of
 
+F64 = NDArray[np.float64]
 RESULT_OF = {"a": "lattice_parameter", "c": "lattice_parameter_c"}
 
 
 def soc_results(
-    config: CalibrationConfig, labels: Labels, found: Mapping[str, Result], start: ScanStart
+    config: CalibrationConfig,
+    labels: Labels,
+    found: Mapping[str, Result],
+    strength: F64,
+    start: ScanStart,
 ) -> list[Result]:
-    """Map, ranges and balance; nothing without a table or the lattice parameter it is for."""
+    """Map, ranges and balance; nothing without a table or the lattice parameter it is for.
+
+    strength: (rows, cols) how much of the working phase each voxel holds, in any unit
+    """
     curve = config.curve()
     measured = found.get(RESULT_OF[curve.parameter]) if curve else None
     if curve is None or measured is None or measured.uncertainty is None:
@@ -30,8 +39,7 @@ def soc_results(
         np.asarray(measured.uncertainty, np.float64),
         mixed_of(found),
     )
-    scale = next((found[name].values for name in SCALES if name in found), measured.values * 0 + 1)
-    weight = np.maximum(np.nan_to_num(np.asarray(scale, np.float64)), 0.0)
+    weight = np.maximum(np.nan_to_num(strength), 0.0)
     charge = start.cell.charge_ah if start.cell else math.nan
     balance = balance_of(soc, weight, config.by_coulombs(charge))
     about = _about(curve, soc)

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from operando.consumers.particle_statistics import (
     group_means,
-    in_shells,
     particle_table,
     profiles_of,
-    region_patterns,
 )
 from operando.consumers.particles import Segmentation, find_particles
 
@@ -75,20 +73,3 @@ def test_a_core_that_is_richer_shows_in_profile_shells_and_table(disc) -> None:
     assert table.core_minus_surface == pytest.approx(shells[-1] - shells[0])
     assert 0 < table.core_minus_surface_sigma < 5e-4
     assert table.depth_um == pytest.approx(10, abs=1)
-
-
-def test_regions_patterns_are_the_mean_of_their_voxels_and_so_are_the_errors(disc) -> None:
-    found, away = disc
-    random = np.random.default_rng(4)
-    shell = profiles_of(found, away, np.ones_like(away), 4).shell_voxels
-    regions = in_shells(found, shell, 4)
-    patterns = random.random((away.size, 7)).astype(np.float32)
-    variances = random.random((away.size, 7))
-    made = region_patterns(regions, 5, patterns, variances)
-    for n in range(4):
-        mine = (shell == n).ravel()
-        np.testing.assert_allclose(made.patterns[n], patterns[mine].mean(axis=0), rtol=1e-5)
-        expected = variances[mine].mean(axis=0) / mine.sum()
-        np.testing.assert_allclose(made.variances[n], expected, rtol=1e-12)
-    assert np.isnan(made.patterns[4]).all()
-    assert made.voxels[4] == 0
