@@ -79,9 +79,9 @@ class Crystal:
         _check_content(structure.name, atoms, self._kinds, block)
         # a cell that shrinks by a twelfth brings in what was beyond q_max
         hkl = _indices(cell, q_max * 1.08)
-        self._line_of, self._hkl, self._key = self._gather(hkl)
+        self._line_of, self._key = self._gather(hkl)
         self._geometry = _geometry(atoms, self._kinds, hkl)
-        self._drop_absent()
+        self._drop_absent(hkl)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -103,20 +103,28 @@ class Crystal:
         In the order of the file's cell.
         """
         q = self._places(a, c)
-        per_atom = np.stack([_scattering(kind, q) for kind in self._kinds], axis=1)
-        amplitude = (self._geometry * per_atom[self._line_of]).sum(axis=1)
-        power = np.bincount(self._line_of, np.abs(amplitude) ** 2, q.size)
+        power = np.bincount(self._line_of, self._powers(q), q.size)
         strength = 2 * math.pi**2 * power / (self.volume(a, c) * q) ** 2
         return Lines(q, strength, self._hkl)
 
-    def _drop_absent(self) -> None:
-        """Forget lines that the structure extinguishes."""
-        strength = self.lines().strength
-        there = strength > ABSENT * strength.max()
-        place = np.cumsum(there) - 1
-        kept = there[self._line_of]
-        self._line_of, self._geometry = place[self._line_of[kept]], self._geometry[kept]
-        self._hkl, self._key = self._hkl[there], self._key[there]
+    def _drop_absent(self, hkl: I64) -> None:
+        """Forget reflections that the structure extinguishes; name lines by those that are left."""
+        power = self._powers(self._places(None, None))
+        there = power > ABSENT * power.max()
+        lines, self._line_of = np.unique(self._line_of[there], return_inverse=True)
+        self._geometry, self._key = self._geometry[there], self._key[lines]
+        self._hkl = np.zeros((lines.size, 3), np.int64)
+        # of one line the reflection that people would name: (3,1,1) rather than (-1,1,-3)
+        h, k, m = hkl[there].T
+        by_name = np.lexsort((m, k, h))
+        self._hkl[self._line_of[by_name]] = hkl[there][by_name]
+
+    def _powers(self, q: F64) -> F64:
+        """|F|^2 of every reflection, (reflections,), with lines at q."""
+        per_atom = np.stack([_scattering(kind, q) for kind in self._kinds], axis=1)
+        amplitude = (self._geometry * per_atom[self._line_of]).sum(axis=1)
+        power: F64 = np.abs(amplitude) ** 2
+        return power
 
     def _edges(self, a: float | None, c: float | None) -> tuple[float, float, float]:
         if self.family == "fixed":
@@ -134,8 +142,8 @@ class Crystal:
         places: F64 = 2 * math.pi * np.sqrt(inverse_d2)
         return places
 
-    def _gather(self, hkl: I64) -> tuple[I64, I64, F64]:
-        """The line of each reflection, one reflection of each line, and what places the line."""
+    def _gather(self, hkl: I64) -> tuple[I64, F64]:
+        """The line of each reflection, and what places the lines."""
         h, k, m = hkl.T.astype(np.float64)
         nothing = np.zeros_like(h)
         if self.family == "cubic":
@@ -150,15 +158,10 @@ class Crystal:
             key = np.stack([q, nothing], axis=1)
         rounded = np.round(key / SAME_LINE).astype(np.int64)
         _, first, line_of = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
-        # of one line, the reflection people would name: (3,1,1) rather than (-1,1,-3)
-        rank = np.lexsort((-m, -k, -h))
-        named = np.full(first.size, -1)
-        for index in rank[::-1]:
-            named[line_of.ravel()[index]] = index
         order = np.argsort(np.sum(key[first], axis=1), kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(order.size)
-        return place[line_of.ravel()], hkl[named[order]], key[first[order]]
+        return place[line_of.ravel()], key[first[order]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,7 @@ def _check_content(
     forward = sum(n * float(_scattering(kind, np.zeros(1))[0]) for kind, n in amount.items())
     if not abs(forward - electrons) <= FORWARD * electrons:
         raise StructureError(
-            f"structure {name}: F(000) is {forward:.1f}, its unit cell has {electrons:.1f} electrons"
+            f"structure {name}: F(000) is {forward:.1f}, its cell has {electrons:.1f} electrons"
         )
     expected = _formula_mass(block)
     mass = sum(site.occ * site.element.weight for site in atoms)

@@ -12,7 +12,7 @@ cannot be told from another phase.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..stream.messages import Result, Scalar
 from .coexistence import Coexistence, Pairs
 from .lattice import LatticeFits
+from .lattice_map import HAND, Patterns
 from .phases import Phase, ProfileConfig
 from .profile_fit import settled
 from .refinement import Refined, Refinement
@@ -29,11 +30,7 @@ from .xrdct_results import XrdctResults
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-HAND = 8192  # voxels: about a tenth of a second
 SAMPLE = 4096  # voxels that tell the profile
-
-# patterns of the chosen ones of the voxels inside the circle, (n, channels)
-Patterns = Callable[[slice], F32]
 
 
 class PhaseMaps:
@@ -58,6 +55,7 @@ class PhaseMaps:
         self._terms = background_terms
         self._share = threshold
         self._refinement: Refinement | None = None
+        self._absolute = False
         self.start(0)
 
     def start(self, voxels: int) -> None:
@@ -84,44 +82,67 @@ class PhaseMaps:
             raise RuntimeError("phase maps were asked for a refinement before they had weights")
         return self._refinement
 
-    def weigh(self, variance: F64, patterns: Patterns | None = None) -> None:
-        """Make templates for channels of these variances, (channels,).
+    def weigh(self, variance: F64, patterns: Patterns, fit_profile: bool) -> None:
+        """Make templates weighted by the channels' variances.
 
-        patterns: of the voxels, to fit the profile to; None: it stays as it is
+        variance: (channels,) up to a factor, nan to leave a channel out; used as long as the
+            patterns come without variances of their own
+        fit_profile: to the patterns, where the configuration allows it
         """
         profile = self._refinement.templates.profile if self._refinement else self._begin
+        thin = slice(0, None, max(1, -(-len(self.refined.a) // SAMPLE)))
+        sample, variances = patterns(thin)
+        shape = variances.mean(axis=0, dtype=np.float64) if len(variances) else np.zeros(1)
+        self._absolute = bool((shape > 0).any())
+        if self._absolute:
+            variance = np.where(np.isfinite(variance) & (shape > 0), shape, np.nan)
 
         def make(changed: Profile) -> Templates:
             return Templates(self._q, variance, self._phases, changed, self._terms)
 
         templates = make(profile)
-        voxels = len(self.refined.a)
-        if self._fitted and patterns is not None and voxels:
-            thin = slice(0, None, max(1, -(-voxels // SAMPLE)))
-            templates = settled(templates, make, patterns(thin))
+        if self._fitted and fit_profile and len(sample):
+            templates = settled(templates, make, sample)
         self._refinement = Refinement(templates)
 
     def advance(self, patterns: Patterns) -> None:
         """Refine the next hand, if any is old."""
         if self._old:
             chosen = self._hands[self._next]
-            self.refined.put(chosen, self.refinement.refine(patterns(chosen), tolerance=0.05))
+            mine, variances = patterns(chosen)
+            refined = self.refinement.refine(mine, self._levels(variances), tolerance=0.05)
+            self.refined.put(chosen, refined)
             self._next = (self._next + 1) % len(self._hands)
             self._old -= 1
 
     def refine_all(self, patterns: Patterns) -> None:
         """Refine every voxel from nothing, to the final tolerance, and look for pairs."""
         for chosen in self._hands:
-            self.refined.put(chosen, self.refinement.refine(patterns(chosen)))
+            mine, variances = patterns(chosen)
+            self.refined.put(chosen, self.refinement.refine(mine, self._levels(variances)))
         if self.refinement.templates.shape[1] == 1:
             shown, search = self.shown(), Coexistence(self.refinement)
             for chosen in self._hands:
                 found = Pairs.none(len(shown[chosen]))
                 there = np.flatnonzero(shown[chosen])
+                mine, variances = patterns(chosen)
+                levels = self._levels(variances[there])
                 part = self.refined.part(chosen).part(there)
-                found.put(there, search.find(patterns(chosen)[there], part))
+                found.put(there, search.find(mine[there], part, levels))
                 self.pairs.put(chosen, found)
         self._old = 0
+
+    def _levels(self, variances: F32) -> F64 | None:
+        """Factors of voxels' variances, (n, channels), to those of the templates, (n,).
+
+        The shape over channels is nearly that of their mean in every voxel: rays of all directions
+        and everything they pass make it. None where there are no variances.
+        """
+        if not self._absolute:
+            return None
+        root = self.refinement.templates.root_weight.astype(np.float32)
+        levels: F64 = (variances @ (root * root)).astype(np.float64)
+        return levels / self.refinement.templates.channels
 
     def shown(self) -> NDArray[np.bool_]:
         """Voxels that hold enough of the working phase to speak of."""
@@ -150,7 +171,7 @@ class PhaseMaps:
         shown = self.shown()
         total = np.zeros(self._q.size)
         for chosen in self._hands:
-            total += patterns(chosen)[shown[chosen]].sum(axis=0, dtype=np.float64)
+            total += patterns(chosen)[0][shown[chosen]].sum(axis=0, dtype=np.float64)
         number = int(shown.sum())
         if not number:
             return refine_regions([], self.refinement)
@@ -167,9 +188,13 @@ class PhaseMaps:
             name, int(voxels.sum()), pattern, np.nan, np.concatenate(a), np.concatenate(weights)
         )
 
-    def refine_one(self, pattern: NDArray[np.floating]) -> tuple[LatticeFits, F64]:
-        """The refinement of one voxel's pattern: its lattice parameter, and the curve."""
-        found = self.refinement.refine(pattern.astype(np.float32)[None], tolerance=1e-4)
+    def refine_one(self, pattern: F32, variance: F32 | None) -> tuple[LatticeFits, F64]:
+        """The refinement of one voxel's pattern: its lattice parameter, and the curve.
+
+        pattern, variance: (channels,), the latter None where it is not known
+        """
+        levels = None if variance is None else self._levels(variance[None])
+        found = self.refinement.refine(pattern.astype(np.float32)[None], levels, tolerance=1e-4)
         fits = dataclasses.replace(LatticeFits.none(1), a=found.a, a_sigma=found.a_sigma)
         if not np.isfinite(found.a[0]):
             return fits, np.full(self._q.size, np.nan)
@@ -212,7 +237,8 @@ class PhaseMaps:
         for n, phase in enumerate(self._phases):
             attrs = {**about, "phase": phase.key, "formula": phase.crystal.formula, "hint": True}
             value, sigma = (
-                np.where(told & ~two, x[:, n], np.nan) for x in (refined.fraction, refined.fraction_sigma)
+                np.where(told & ~two, x[:, n], np.nan)
+                for x in (refined.fraction, refined.fraction_sigma)
             )
             maps.append((f"mass_fraction_{phase.key}", "", value, sigma, attrs))
         for name, unit, values, uncertainty, attrs in maps:

@@ -120,9 +120,7 @@ def _structure(key: str, config: PhaseConfig) -> Structure:
     return Structure(key, key, source)
 
 
-def _working(
-    key: str, config: PhaseConfig, crystal: Crystal, usual: tuple[float, float]
-) -> Phase:
+def _working(key: str, config: PhaseConfig, crystal: Crystal, usual: tuple[float, float]) -> Phase:
     if crystal.family == "fixed":
         raise ValueError(
             f"phases.{key}: a working phase is cubic, tetragonal or on hexagonal axes; this cell "

@@ -33,7 +33,8 @@ CHUNK = 1024  # patterns at a time: their weighted copy stays in the cache's nei
 MOST_STEPS = 30
 SEEN = 3.0  # standard uncertainties from which on the working phase is there
 # Of a correlation r only 1 - r^2 of a template's square tells two phases apart: at 0.9 the
-# uncertainty of their shares is 2.3 times what it would be for lines that do not overlap.
+# uncertainty of their shares is 2.3 times what it would be for lines that do not overlap. For
+# LiMn2O4 and P2_13 Li0.5Mn2O4, lines of 0.012 1/Å, it is reached 0.013 Å apart.
 LIKE_LIMIT = 0.9
 
 
@@ -41,8 +42,10 @@ LIKE_LIMIT = 0.9
 class Products:
     """What a chunk of patterns has in common with the templates.
 
-    weighted: (n, channels) the patterns; square: (n,) their squares; rest: (n,) beyond the background
-    fixed: (n, phases) products with the phases of fixed cell; searched: (n, nodes) with the searched
+    weighted: (n, channels) the patterns; square: (n,) their squares
+    rest: (n,) what of the squares the background does not make
+    fixed: (n, phases) products with the phases of fixed cell
+    searched: (n, nodes) products with the searched templates
     """
 
     weighted: F32
@@ -81,10 +84,7 @@ class Refined:
         """No refinement of so many patterns yet."""
         wide = ("scale", "scale_sigma", "fraction", "fraction_sigma")
         return cls(
-            *[
-                np.full((number, phases) if f.name in wide else number, np.nan)
-                for f in fields(cls)
-            ]
+            *[np.full((number, phases) if f.name in wide else number, np.nan) for f in fields(cls)]
         )
 
     def part(self, chosen: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Refined:
@@ -144,7 +144,7 @@ class Refinement:
         return found
 
     def curve(self, refined: Refined, pattern: F64) -> tuple[F64, F64]:
-        """The curve of one refined pattern, (channels,), and its parts by phase, (phases, channels).
+        """The curve of one refined pattern, (channels,), and its phases' parts, (phases, channels).
 
         pattern: (channels,) what was refined: it fixes the background
         """

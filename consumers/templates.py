@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from .crystal import Lines
 from .kernels.line_patterns import line_patterns
 from .kernels.pattern_map import DENSITY, FIXED, SLOPE_AA, SLOPE_AC, SLOPE_CC, SQUARE
+from .pattern_fit import Radiation
 from .phases import Phase
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+ONE_LINE = Radiation((1.0,), (1.0,))
 STEP, STEP_OF_TWO = 0.1, 0.15  # of a full width at half maximum
 SEARCH_EVERY = 3
 MARGIN = 3  # nodes beyond the range on either side, for the polynomials
@@ -80,12 +82,16 @@ class Templates:
         phases: Sequence[Phase],
         profile: Profile,
         background_terms: int = 6,
+        radiation: Radiation = ONE_LINE,
     ) -> None:
         """variance: (channels,) of the patterns; not positive or not finite: left out.
 
-        phases: the working one last. Raises ValueError where the working phase's range is too wide.
+        phases: the working one last
+        radiation: of an X-ray tube; q is that of its first line
+        Raises ValueError where the working phase's range is too wide.
         """
         self.q, self.phases, self.profile = q, tuple(phases), profile
+        self._radiation = radiation
         good = np.isfinite(variance) & (variance > 0)
         self.root_weight = np.where(good, 1 / np.sqrt(np.where(good, variance, 1.0)), 0.0)
         scaled = np.interp(q, [q[0], q[-1]], [-1.0, 1.0])
@@ -102,7 +108,7 @@ class Templates:
                 f"at most {MOST_NODES}: narrow a_min to a_max or c_min to c_max"
             )
         self.unit = 1.0 / float(draw(q, self._lines(*self._middle()), profile).max())
-        drawn = [draw(q, p.crystal.lines(p.a, p.c), profile) for p in phases[:-1]]
+        drawn = [draw(q, self._lines_of(p), profile) for p in phases[:-1]]
         raw = np.array(drawn).reshape(-1, q.size)
         projected = self._weighted(raw)
         self.fixed: F32 = projected.astype(np.float32)
@@ -138,7 +144,7 @@ class Templates:
 
         profile: another one than the templates'
         """
-        lines = [p.crystal.lines(p.a, p.c) for p in self.phases[:-1]] + [self._lines(a, c)]
+        lines = [self._lines_of(p) for p in self.phases[:-1]] + [self._lines(a, c)]
         parts = [
             s * self.unit * draw(self.q, each, profile or self.profile)
             for s, each in zip(scales, lines, strict=True)
@@ -169,7 +175,11 @@ class Templates:
         return float(self.a_axis.mean()), float(self.c_axis.mean())
 
     def _lines(self, a: float, c: float) -> Lines:
-        return self.phases[-1].crystal.lines(a, c if self.c_axis.size > 1 else None)
+        lines = self.phases[-1].crystal.lines(a, c if self.c_axis.size > 1 else None)
+        return _with_every_wavelength(lines, self._radiation)
+
+    def _lines_of(self, phase: Phase) -> Lines:
+        return _with_every_wavelength(phase.crystal.lines(phase.a, phase.c), self._radiation)
 
     def _axis(self, limits: tuple[float, float]) -> F64:
         low, high = limits
@@ -193,9 +203,7 @@ class Templates:
             lines = [self._lines(a, c) for c in self.c_axis]
             q = np.array([each.q for each in lines])
             strength = np.array([each.strength for each in lines])
-            line_patterns(
-                self.q, q, strength, self.profile.widths(q), self.profile.mixing, drawn
-            )
+            line_patterns(self.q, q, strength, self.profile.widths(q), self.profile.mixing, drawn)
             nodes[i * count_c : (i + 1) * count_c] = self._weighted(drawn)
         return nodes
 
@@ -224,6 +232,17 @@ class Templates:
         along_c = np.arange(MARGIN, max(count_c - MARGIN, MARGIN + 1), SEARCH_EVERY)
         along_c = along_c if count_c > 1 else np.zeros(1, np.int64)
         return (along_a[:, None] * count_c + along_c[None, :]).ravel().astype(np.int64)
+
+
+def _with_every_wavelength(lines: Lines, radiation: Radiation) -> Lines:
+    """A line of spacing d stands for each wavelength where the first one would see another d."""
+    first = radiation.wavelengths[0]
+    factors = [wavelength / first for wavelength in radiation.wavelengths]
+    return Lines(
+        np.concatenate([lines.q * factor for factor in factors]),
+        np.concatenate([lines.strength * weight for weight in radiation.weights]),
+        np.concatenate([lines.hkl] * len(factors)),
+    )
 
 
 def _slopes(grid: NDArray[np.floating], place: int) -> F64:

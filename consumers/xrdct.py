@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
+from .field import Field, field_of
 from .findings import Findings
 from .geometry import Binning, ring_table
-from .integration import MEAN, ROBUST, Integrator, bias_warning
+from .integration import Integrator, bias_warning
 from .kernels.azimuthal import ROWS
 from .kernels.fbp import GROUP
 from .labels import Labels
@@ -34,6 +35,8 @@ from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
 from .sample_results import SampleResults
 from .sinogram_grid import sinogram_grid
+from .spectrum import Spectrum
+from .surroundings import Outside, fields_around
 from .tomogram import Tomogram
 from .xrdct_config import XrdctConfig
 from .xrdct_results import XrdctResults
@@ -63,7 +66,6 @@ class Xrdct:
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
         self._integrate = Integrator(start, self._table, config.trim, config.estimator)
-        self._row = MEAN if config.estimator == "mean" else ROBUST
         self._model = config.lattice_model()
         self._phases = self._phase_maps()
         self._used = (
@@ -71,6 +73,7 @@ class Xrdct:
             if self._phases
             else channels_used(self._model, self._table.centres)
         )
+        self._spectrum = Spectrum(self._table, self._used, config.estimator)
         sums = peak_sum_weights(self._model, self._table.centres)
         fixed = config.rotation_centre_um
         self._tomogram = Tomogram(
@@ -80,6 +83,7 @@ class Xrdct:
             config.edge_padding,
             self._used,
             sums,
+            self._spectrum.width,
         )
         voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
         most = round(LIVE_WORK / (voxels * max(self._used.size, 1)))
@@ -93,7 +97,7 @@ class Xrdct:
         self._search_frames = 0
         self._record: Reconstruction | None = None
         self._record_phases: PhaseMaps | None = None
-        self._earlier: tuple[Findings, ...] = ()
+        self._fields: list[Findings] = []
         self._labels = Labels(start, self.name)
         self._sample = SampleResults(config, start, self._labels, sums[self._used])
         self._shown = XrdctResults(self._labels, config, grid, self._table)
@@ -114,11 +118,11 @@ class Xrdct:
                 f"reduction {index} of scan {self._start.scan} is {array.shape}, "
                 f"{(ROWS, self._config.bins)} and index below {self._start.frames} were expected"
             )
-        pattern = self._without_gaps(np.asarray(array[self._row], np.float32))
+        pattern, excess = self._spectrum(array)
         row, column = self._tomogram.grid.slots[index]
         if self._seen[index]:
             self._sum -= self._tomogram.sinogram[row, column]
-        self._tomogram.absorb(index, pattern)
+        self._tomogram.absorb(index, pattern, excess)
         self._sum += pattern
         self._seen[index] = True
         self._record = None
@@ -150,6 +154,7 @@ class Xrdct:
             "projections": self._tomogram.projections(),
             "unfinished": waiting,
             "rotation_centre_um": self._tomogram.centre_um(),
+            "roi_correction": self._correction(),
         }
         maps = list(self._map_results(self._map.shown(), self._phases, self._inside, counted))
         sample = self._sample.live(maps, self._inside, self._live_patterns)
@@ -157,38 +162,76 @@ class Xrdct:
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
-        record = self._record
+        record, where = self._record, (np.array([focus.row]), np.array([focus.column]))
         inside = self._inside if record is None else self._circle(record.columns)
         if not self._has_voxel(inside, focus):
             return []
+        variance: F32 | None = None
         if record is not None and self._config.volume:
             pattern = record.volume[focus.row, focus.column]
+            variance = record.variances(*where)[0]
         elif self._tomogram.complete():
             pattern = self._tomogram.live_voxel(focus.row, focus.column)
+            if self._tomogram.projections():
+                variance = self._tomogram.live_variances(*where)[0]
         else:
             return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
         phases = self._phases if record is None else self._record_phases
         if phases:
-            fits, curve = phases.refine_one(pattern)
+            fits, curve = phases.refine_one(pattern, variance)
         else:
-            fits, curve = self._fit_one(self._searcher(final=record is not None), pattern)
-        return list(self._shown.voxel(pattern, fits, curve, focus))
+            fits, curve = self._fit_one(self._searcher(record is not None), pattern, variance)
+        sigma = np.full(self._config.bins, np.nan)
+        if variance is not None:
+            sigma[self._used] = np.sqrt(variance)
+        return list(self._shown.voxel(pattern, sigma, fits, curve, focus))
 
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Know what earlier scans of the run have found."""
-        self._earlier = tuple(earlier)
-        self._sample.follow(self._earlier)
+        self._sample.follow(tuple(earlier))
+        fields = fields_around(self._start, earlier, self.q)
+        if fields != self._fields:
+            self._fields = fields
+            self._tomogram.surround(self._outside_of(fields) if fields else None)
+            self._record = None
 
     def findings(self) -> Findings:
         """What later scans of the run may build on."""
-        return dataclasses.replace(Findings.of(self._start), particles=self._sample.particles)
+        return dataclasses.replace(
+            Findings.of(self._start), particles=self._sample.particles, field=self._field()
+        )
+
+    def _field(self) -> Field | None:
+        """The final volume as rescans and finer scans of the run may use it."""
+        record = self._record
+        if record is None or not record.projections:
+            return None
+        channels = np.arange(self._config.bins) if self._config.volume else self._used
+        coords = self._shown.map_coords()
+        return field_of(
+            record.volume, self._circle(record.columns), channels, self.q,
+            (np.asarray(coords["x"], np.float64), np.asarray(coords["y"], np.float64)),
+            self._start.exposure_s,
+        )  # fmt: skip
+
+    def _outside_of(self, fields: list[Findings]) -> Outside:
+        widest = float(np.diff(self._tomogram.columns, axis=1).max())
+        radius = 0.5 * (widest - 1) * self._tomogram.grid.step_um()
+        circle = (*self._labels.region_um(), radius)
+        return Outside(fields, circle, self._start.exposure_s, self._config.bins)
+
+    def _correction(self) -> str:
+        """What was done about what lies outside the field, for attrs."""
+        plain = "edge" if self._config.edge_padding else "none"
+        return "+".join(found.role for found in self._fields) or plain
 
     # --- what goes into the fits
 
-    def _live_patterns(self, chosen: slice) -> F32:
+    def _live_patterns(self, chosen: slice) -> tuple[F32, F32]:
         rows, columns = np.nonzero(self._inside)
-        return self._tomogram.live_voxels(rows[chosen], columns[chosen])
+        where = rows[chosen], columns[chosen]
+        return self._tomogram.live_voxels(*where), self._tomogram.live_variances(*where)
 
     def _take_circle(self) -> None:
         """Take the circle of a rotation centre that has moved."""
@@ -221,7 +264,9 @@ class Xrdct:
 
     def _final_results(self) -> Iterable[Result]:
         if self._record is None:
-            self._record = rebuild(self._tomogram, None if self._config.volume else self._used)
+            self._record = rebuild(
+                self._tomogram, None if self._config.volume else self._used, self._used
+            )
         record = self._record
         used = self._used if self._config.volume else np.arange(self._used.size)
         inside = self._circle(record.columns)
@@ -230,20 +275,22 @@ class Xrdct:
         final_map = LatticeMap(rows.size, self._config.threshold)
         phases = self._record_phases = self._phase_maps()
 
-        def patterns(chosen: slice) -> F32:
-            return record.volume[rows[chosen][:, None], columns[chosen][:, None], used]
+        def patterns(chosen: slice) -> tuple[F32, F32]:
+            row, column = rows[chosen], columns[chosen]
+            return record.volume[row[:, None], column[:, None], used], record.variances(row, column)
 
         if record.projections:
             final_map.fit_all(patterns, search)
         if phases:
             phases.start(rows.size)
-            phases.weigh(_variance(search.weight), patterns if record.projections else None)
+            phases.weigh(_variance(search.weight), patterns, record.projections > 0)
             if record.projections:
                 phases.refine_all(patterns)
         counted: dict[str, Scalar] = {
             "projections": record.projections,
             "unfinished": 0,
             "rotation_centre_um": record.centre_um,
+            "roi_correction": self._correction(),
         }
         yield from self._pattern_results(search, final=True)
         maps = list(self._map_results(final_map.shown(), phases, inside, counted))
@@ -253,22 +300,6 @@ class Xrdct:
             yield from self._sample.regions(phases, patterns, inside)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
-
-    def _without_gaps(self, pattern: F32) -> F32:
-        """The pattern with rings that this frame has no pixel for filled from their neighbours.
-
-        Rings that have no pixel in any frame are 0 and take no part in fits.
-        """
-        if not np.isfinite(pattern).all():
-            good = np.isfinite(pattern)
-            pattern = np.where(
-                self._table.ring_pixels > 0,
-                np.interp(self._table.centres, self._table.centres[good], pattern[good])
-                if good.any()
-                else 0.0,
-                0.0,
-            ).astype(np.float32)
-        return pattern
 
     def _mean_pattern(self, final: bool) -> F64:
         """Mean over the frames absorbed; final: summed in the sinogram's order."""
@@ -314,7 +345,7 @@ class Xrdct:
             self._search_frames = frames
             if self._phases and not final:
                 tells = 4 * frames >= self._start.frames  # early volumes are streaks
-                self._phases.weigh(_variance(weight), self._live_patterns if tells else None)
+                self._phases.weigh(_variance(weight), self._live_patterns, tells)
         return self._search
 
     def _has_voxel(self, inside: NDArray[np.bool_], focus: Focus) -> bool:
@@ -323,10 +354,10 @@ class Xrdct:
         return within and bool(inside[focus.row, focus.column])
 
     def _fit_one(
-        self, search: LatticeSearch, pattern: NDArray[np.floating]
+        self, search: LatticeSearch, pattern: NDArray[np.floating], variance: F32 | None = None
     ) -> tuple[LatticeFits, F64]:
         """The fit of one pattern and its curve over the whole axis, nan between windows."""
-        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32))
+        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32), variance)
         curve = np.full(self._config.bins, np.nan)
         curve[self._used] = drawn
         return fits, curve

@@ -83,7 +83,7 @@ class XrdctConfig:
     particles: ParticlesConfig = field(default_factory=ParticlesConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     phases: dict[str, PhaseConfig] = field(default_factory=dict)
-    profile: ProfileConfig = ProfileConfig()
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
     background_terms: int = 6
 
     def __post_init__(self) -> None:

@@ -118,7 +118,7 @@ class Lithiation:
         # the core of a lithium-rich particle is ahead whatever the others do
         self._core = np.where(self._rich, CORE_AHEAD_Y * (0.6 - depth), 0.0)
         self._follows = np.ones_like(depth) if follows is None else follows[electrode.owner]
-        self._ahead = self._follows * np.where(
+        self._ahead = np.sqrt(self._follows) * np.where(
             self._rich, 0.3 * own[electrode.owner], own[electrode.owner] + radial
         )
         self._progress, self._y = _mosaic_curve(config.step_width)

@@ -173,7 +173,7 @@ class Twin:
         )[0]
         shift = translation_um - self.config.centre_um
         scale = exposure_s / self.config.exposure_s
-        seen = [grain.seen(rotation_deg, shift, scale) for grain in self._grains]
+        seen = [grain.seen(rotation_deg, shift, scale, scan.beam_um) for grain in self._grains]
         spots = [spot for spot in seen if spot is not None]
         return self._painter.paint(mean, int(seed), self.config.zingers, spots)
 
@@ -206,6 +206,10 @@ class Twin:
         around = self._around[0] * np.float32(peek) + self._around[1] * np.float32(aluminium)
         seen: NDArray[np.float32] = sample + (self._air + around)
         return seen * np.float32(exposure_s / config.exposure_s)
+
+    def fluence(self) -> NDArray[np.float64]:
+        """Photons that each voxel has seen up to now, (rows, cols) [1/um2]."""
+        return self._beam.fluence()
 
     def truth(self) -> Truth:
         """The truth of the current scan. Raises RuntimeError before the first begin_scan()."""

@@ -8,13 +8,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .options import SUMS
+from .options import SUMS, fresh
 from .profile import FOUR_LN_2, exp_of_negative
 
 F64 = NDArray[np.float64]
 REACH = 3.0  # full widths beyond which a Gaussian is below 1e-10 of its height
 
 
+@fresh
 @njit(**SUMS)
 def line_patterns(
     q: F64, places: F64, strengths: F64, widths: F64, mixing: float, out: F64

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from .options import KERNEL
+from .options import kernel
 
 F64 = NDArray[np.float64]
 # a column whose part that the others cannot make is a smaller share than this of its square is one
@@ -22,7 +21,7 @@ COLLINEAR = 1e-6
 BARRED = 1e100
 
 
-@njit(**KERNEL)
+@kernel
 def factorise(gram: F64, chosen: NDArray[np.bool_], factor: F64) -> None:
     """Cholesky factor, lower, of the chosen rows and columns of gram; others become barred.
 
@@ -42,7 +41,7 @@ def factorise(gram: F64, chosen: NDArray[np.bool_], factor: F64) -> None:
         factor[i, i] = math.sqrt(pivot) if good else BARRED
 
 
-@njit(**KERNEL)
+@kernel
 def solve(factor: F64, right: F64, out: F64) -> None:
     """out = (factor factor^T)^-1 right, (n,)."""
     n = right.size
@@ -58,7 +57,7 @@ def solve(factor: F64, right: F64, out: F64) -> None:
         out[i] = total / factor[i, i]
 
 
-@njit(**KERNEL)
+@kernel
 def nonnegative(
     gram: F64, right: F64, chosen: NDArray[np.bool_], s: F64, trial: F64, factor: F64
 ) -> None:
@@ -102,7 +101,7 @@ def nonnegative(
             return
 
 
-@njit(**KERNEL)
+@kernel
 def _settle(
     gram: F64,
     right: F64,

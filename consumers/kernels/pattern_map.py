@@ -25,7 +25,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .nonnegative import BARRED, factorise, nonnegative, solve
-from .options import KERNEL, SUMS
+from .options import SUMS, fresh, kernel
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -38,6 +38,7 @@ A, C, VAR_A, VAR_C, CHI2, STEPS, LIKENESS = range(7)
 OUTPUTS = 7
 
 
+@fresh
 @njit(**SUMS)
 def product(x: F32, y: F32) -> float:
     """Sum of products, in single precision."""
@@ -47,7 +48,7 @@ def product(x: F32, y: F32) -> float:
     return total
 
 
-@njit(**KERNEL)
+@kernel
 def lagrange(t: float, values: F64, slopes: F64) -> None:
     """Weights of nodes -2 to 3 for the polynomial's value and slope at t, both (6,)."""
     n = values.size
@@ -64,15 +65,15 @@ def lagrange(t: float, values: F64, slopes: F64) -> None:
         values[j], slopes[j] = value, slope
 
 
-@njit(**KERNEL)
+@kernel
 def stencil_base(x: float, nodes: int) -> int:
     """First node of the stencil around x."""
     if nodes == 1:
         return 0
-    return min(max(int(math.floor(x)) - 2, 0), nodes - STENCIL)
+    return min(max(math.floor(x) - 2, 0), nodes - STENCIL)
 
 
-@njit(**KERNEL)
+@kernel
 def _interpolate(
     table: F64, at: F64, base: I64, weights: F64, stencil: F64, near: F64, local: F64
 ) -> None:
@@ -103,7 +104,7 @@ def _interpolate(
                 local[2, k] += by_c * value
 
 
-@njit(**KERNEL)
+@kernel
 def projected(factor: F64, slopes: F64, scratch: F64) -> float:
     """The part of a product of slopes that the linear columns can make.
 
@@ -116,7 +117,7 @@ def projected(factor: F64, slopes: F64, scratch: F64) -> float:
     return total
 
 
-@njit(**KERNEL)
+@kernel
 def refine_patterns(
     patterns: F32,
     nodes: F32,
@@ -251,7 +252,7 @@ def refine_patterns(
                     fractions[n])  # fmt: skip
 
 
-@njit(**KERNEL)
+@kernel
 def _curvatures(
     local: F64,
     near: F64,
@@ -280,7 +281,7 @@ def _curvatures(
         curvature[place] = squared * (part if first != second else max(part, 0.0))
 
 
-@njit(**KERNEL)
+@kernel
 def _report(
     at: F64,
     limits: F64,

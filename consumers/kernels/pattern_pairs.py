@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .nonnegative import factorise, nonnegative, solve
-from .options import KERNEL
+from .options import kernel
 from .pattern_map import STENCIL, lagrange, product, projected, stencil_base
 
 F32 = NDArray[np.float32]
@@ -24,7 +23,7 @@ FIRST, SECOND, VAR_FIRST, VAR_SECOND, CHI2 = range(5)
 OUTPUTS = 5
 
 
-@njit(**KERNEL)
+@kernel
 def search_pairs(found: F64, own: F64, apart: int, pairs: I64, explained: F64) -> None:
     """The pair of searched nodes that lowers chi2 most.
 
@@ -53,7 +52,7 @@ def search_pairs(found: F64, own: F64, apart: int, pairs: I64, explained: F64) -
                         pairs[n, 0], pairs[n, 1] = i, j
 
 
-@njit(**KERNEL)
+@kernel
 def search_second(
     residual: F64,
     cell: F64,
@@ -93,7 +92,7 @@ def search_second(
             pairs[n, 0], pairs[n, 1] = min(own, chosen), max(own, chosen)
 
 
-@njit(**KERNEL)
+@kernel
 def refine_pairs(
     patterns: F32,
     nodes: F32,
@@ -194,7 +193,7 @@ def refine_pairs(
             scales[n, 1, k] = scratch[k]
 
 
-@njit(**KERNEL)
+@kernel
 def _fill(
     square: F64,
     shared: F64,
@@ -243,7 +242,7 @@ def _fill(
                 place += 1
 
 
-@njit(**KERNEL)
+@kernel
 def _curvatures(
     s: F64,
     factor: F64,
