@@ -15,9 +15,10 @@ from ..stream.messages import Result, ScanStart
 from .classification import Rule
 from .findings import Findings, role_of
 from .labels import Labels
+from .lattice_map import HAND, Patterns
 from .particle_regions import refine_particles, shell_fractions
 from .particle_results import Slice, particle_results, shell_fraction_results
-from .phase_maps import HAND, Patterns, PhaseMaps
+from .phase_maps import PhaseMaps
 from .regions import RegionTable
 from .segments import segments_of
 from .soc_results import soc_results
@@ -70,7 +71,7 @@ class SampleResults:
     ) -> list[Result]:
         """What the maps so far say at little cost.
 
-        inside: (rows, cols) the circle; patterns: of the voxels inside it, (n, channels)
+        inside: (rows, cols) the circle; patterns: of the voxels inside it
         """
         found = {result.name: result for result in maps}
         enough = any(result.completeness >= LIVE_SHARE for result in found.values())
@@ -112,7 +113,7 @@ class SampleResults:
 
     def _strength(self, inside: NDArray[np.bool_], patterns: Patterns) -> F64:
         voxels = int(inside.sum())
-        parts = [patterns(slice(n, n + HAND)) @ self._sums for n in range(0, voxels, HAND)]
+        parts = [patterns(slice(n, n + HAND))[0] @ self._sums for n in range(0, voxels, HAND)]
         strength = np.full(inside.shape, np.nan)
         if parts:
             strength[inside] = np.concatenate(parts)
