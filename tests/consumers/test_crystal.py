@@ -98,8 +98,8 @@ def test_a_cell_that_is_neither_stays_as_it_is() -> None:
         (Structure("x", "x", "what is this"), "no CIF"),
         (Structure("x", "x", "data_x\n_cell_length_a 4\n"), "no unit cell"),
         # oxygen on a general position instead of its own: the cell would hold too much
-        (layered(**{"O1 O 0 0 0.2395": "O1 O 0.1 0.2 0.2395"}), "formula units"),
-        (layered(**{"Co1 Co 0 0 0 1": "Co1 Co 0 0 0 0.5"}), "formula units"),
+        (layered(**{"O1 O 0 0 0.2395": "O1 O 0.1 0.2 0.2395"}), "not its formula"),
+        (layered(**{"Co1 Co 0 0 0 1": "Co1 Co 0 0 0 0.5"}), "not its formula"),
         (layered(**{"Co1 Co 0 0": "Co1 Co 0 ?"}), "no place"),
     ],
 )
