@@ -30,6 +30,7 @@ from .xrdct_results import XrdctResults
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+COST_OF_TWO = 6  # how many times longer a pattern takes with two free edges
 SAMPLE = 4096  # voxels that tell the profile
 
 
@@ -62,7 +63,9 @@ class PhaseMaps:
         """Forget all answers; so many voxels are inside the circle from now on."""
         self.refined = Refined.none(voxels, len(self._phases))
         self.pairs = Pairs.none(voxels)
-        count = max(1, -(-voxels // HAND))
+        two = self._phases[-1].c_limits is not None
+        hand = HAND // COST_OF_TWO if two else HAND
+        count = max(1, -(-voxels // hand))
         self._hands = [slice(start, None, count) for start in range(count)]
         self._next = 0
         self._old = 0

@@ -258,8 +258,9 @@ class Xrdct:
         }
         yield from self._pattern_results(search, final=True)
         yield from self._map_results(final_map.shown(), phases, inside, counted)
-        if phases:
-            yield phases.bulk(patterns).result(self._labels)
+        table = phases.bulk(patterns) if phases else None
+        if table and table.regions:
+            yield table.result(self._labels)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 
