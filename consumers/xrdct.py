@@ -258,9 +258,8 @@ class Xrdct:
         }
         yield from self._pattern_results(search, final=True)
         yield from self._map_results(final_map.shown(), phases, inside, counted)
-        table = phases.bulk(patterns) if phases else None
-        if table and table.regions:
-            yield table.result(self._labels)
+        if phases and phases.shown().any():
+            yield phases.table({"bulk": phases.shown()}, patterns).result(self._labels)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 
