@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from operando.consumers import geometry, integration, phases, refinement, templates
+from operando.consumers.decoding import FrameDecoder
 from operando.consumers.kernels import fbp, peak_fit
 from operando.stream import compression
 from operando.stream.messages import Detector as DetectorMessage
-from operando.stream.messages import ScanStart, Trajectory
+from operando.stream.messages import Frame, ScanStart, Trajectory
 
 from . import data
 from .machine import version_of
@@ -122,10 +123,14 @@ class Powder:
 
 
 def decoder(shape: tuple[int, int], dtype: str) -> Callable[[bytes], Pixels]:
-    """From a bslz4 payload to pixels, hostile bytes included."""
+    """From a bslz4 payload to pixels, hostile bytes included, as a reducer does it.
+
+    The pixels stand until the next call.
+    """
+    decode = FrameDecoder()
 
     def run(payload: bytes) -> Pixels:
-        return compression.decode_bytes(payload, shape, dtype, "bslz4")
+        return decode(Frame("benchmark", 0, shape, dtype, "bslz4", payload, 0, 0.0))
 
     return run
 

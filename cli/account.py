@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Callable
 from pathlib import Path
 
+from ..stream.account_words import account_reasons, account_sums
 from ..stream.messages import Account
 from ..stream.run_file import open_run
 
@@ -34,46 +34,17 @@ def say_accounts(file: Path, say: Callable[[str], None]) -> bool:
 
 def account_lines(account: Account, kept: int) -> list[str]:
     """One scan's account; kept: frames that are in the file."""
-    record, process = account.group("record"), account.group("process")
     lines = [
-        f"scan {account.number}: announced {account.announced} = recorded {record.done} "
-        f"+ lost {len(account.lost) + len(record.failed)}; recorded = in results {process.done} "
-        f"+ failed {len(process.failed)} + pending {_pending(account)}"
+        f"scan {account.number}: {account_sums(account)}"
         + ("" if account.closed else "   NOT CLOSED")
     ]
-    if kept != record.done:
-        lines.append(f"  the file holds {kept} frames, the account says {record.done}")
+    if account.withdrawn:
+        lines.append(
+            f"  {account.withdrawn} more were planned and not taken: {account.why_withdrawn}"
+        )
+    recorded = account.group("record").done
+    if kept != recorded:
+        lines.append(f"  the file holds {kept} frames, the account says {recorded}")
     if account.duplicates:
         lines.append(f"  {account.duplicates} frames came again and were dropped")
-    for what, reasons in (
-        ("lost", account.lost),
-        ("not recorded", record.failed),
-        ("failed", process.failed),
-    ):
-        lines += [f"  {what}: {line}" for line in by_reason(reasons)]
-    return lines
-
-
-def _pending(account: Account) -> int:
-    process = account.group("process")
-    return max(0, account.received - process.done - len(process.failed))
-
-
-def by_reason(reasons: dict[int, str]) -> list[str]:
-    """Each reason once, with the frames it holds for as ranges."""
-    by_words = sorted(reasons.items(), key=lambda item: (item[1], item[0]))
-    return [
-        f"{ranges(index for index, _ in group)}: {reason}"
-        for reason, group in groupby(by_words, key=lambda item: item[1])
-    ]
-
-
-def ranges(indices: Iterable[int]) -> str:
-    """Ascending indices in few words: "3-5, 9"."""
-    found: list[list[int]] = []
-    for index in indices:
-        if found and index == found[-1][1] + 1:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in found)
+    return lines + [f"  {line}" for line in account_reasons(account)]

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..stream.admission import is_local
-
-
-class Section(BaseModel):
-    """A part of the experiment file; a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from .adaptive_section import Adaptive, Beam
+from .section import Section
 
 
 class Limits(Section):
@@ -118,9 +114,14 @@ class Scan(Section):
     translations: Translations = Field(default_factory=lambda: Translations())
     angles: Angles = Field(default_factory=lambda: Angles())
     exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+    beam_um: float = Field(0.0, ge=0, description="width of the beam; 0 leaves it as it is [um]")
     snake: bool = Field(True, description="odd lines run backwards: saves the fly-back")
     relaxation_s: float = Field(
         300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"
+    )
+
+    hold_limit_s: float = Field(
+        1800.0, gt=0, description="longest wait for room, before a scan or a line; then it ends [s]"
     )
 
     def frames(self) -> int:
@@ -133,8 +134,22 @@ class Potentiostat(Section):
 
     prefix: str = "SIM:POT:"
     lease_s: float = Field(
-        5.0, ge=0, description="the cell opens when its client is silent this long [s]; 0 = off"
+        5.0, ge=0, description="a client silent this long leads to the safe state [s]; 0 = off"
     )
+    safe_state: Literal["open_circuit", "hold_potential"] = Field(
+        "open_circuit",
+        description="how the cell is left, at the end and when its client is lost; a passed limit "
+        "or a fault always opens it",
+    )
+    safe_voltage_V: float | None = Field(None, description="of hold_potential [V]")
+
+    @model_validator(mode="after")
+    def _held(self) -> Potentiostat:
+        if (self.safe_state == "hold_potential") != (self.safe_voltage_V is not None):
+            raise ValueError(
+                "safe_state hold_potential and safe_voltage_V belong together: give both, or none"
+            )
+        return self
 
 
 class Stage(Section):
@@ -214,6 +229,14 @@ class Network(Section):
     spool_MB: int = Field(
         4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
     )
+    record_MB_s: float = Field(
+        20.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"
+    )
+    spool_age_s: float = Field(
+        600.0,
+        gt=0,
+        description="the plan holds while a frame has waited longer for record and analysis [s]",
+    )
     spool_keep_s: float = Field(
         3600.0, gt=0, description="how long the spool keeps what nobody needs any more [s]"
     )
@@ -243,6 +266,8 @@ class Experiment(Section):
     detector: AreaDetector = Field(default_factory=lambda: AreaDetector())
     geometry: str = Field("", description="a pyFAI .poni file; empty in a dry run: the twin knows")
     analysis: Analysis = Field(default_factory=lambda: Analysis())
+    beam: Beam | None = None
+    adaptive: Adaptive | None = None
     simulation: Simulation | None = None
     frames: Files | None = None
     network: Network = Field(default_factory=lambda: Network())
@@ -253,6 +278,15 @@ class Experiment(Section):
             if self.marks or self.simulation is not None:
                 raise ValueError("frames: comes from files: marks and simulation have no place")
             return self
+        limited = self.adaptive is not None and self.adaptive.budgets.dose is not None
+        if limited and self.beam is None:
+            raise ValueError("adaptive.budgets.dose: a limit on the dose needs a `beam:` section")
+        low, high = self.cell.limits.voltage_V
+        safe = self.potentiostat.safe_voltage_V
+        if safe is not None and not low <= safe <= high:
+            raise ValueError(
+                f"potentiostat.safe_voltage_V {safe} lies outside limits.voltage_V [{low}, {high}]"
+            )
         if not self.marks:
             raise ValueError("marks: at least 1 mark is needed, e.g. `- capacity_mAh: 0.002`")
         if self.simulation is None:
@@ -276,6 +310,8 @@ class Experiment(Section):
 def duration_s(experiment: Experiment) -> dict[str, float]:
     """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
 
+    rescans_wall_s: the most that rescans may add to one pause; not in wall_s
+
     The discharge is bounded from above by the largest capacity mark or time mark; voltage marks
     say nothing of the time, with them alone it is 0.
     """
@@ -285,10 +321,13 @@ def duration_s(experiment: Experiment) -> dict[str, float]:
     scan = experiment.scan.frames() * experiment.scan.exposure_s
     clock = experiment.simulation.clock if experiment.simulation else 1.0
     pauses = len(experiment.marks)
+    budgets = experiment.adaptive.budgets if experiment.adaptive is not None else None
+    rescans = max(0.0, budgets.pause_s - scan) if budgets is not None and budgets.rescans else 0.0
     relaxing = pauses * experiment.scan.relaxation_s
     return {
         "discharge_cell_s": discharge,
         "relaxation_cell_s": relaxing,
         "scan_wall_s": scan,
+        "rescans_wall_s": rescans,
         "wall_s": (discharge + relaxing) / clock + pauses * scan,
     }

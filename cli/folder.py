@@ -102,6 +102,13 @@ def write_resolved(experiment: Experiment, folder: RunFolder) -> None:
     folder.experiment.write_text(dump(experiment), encoding="utf-8")
 
 
+def write_view(experiment: Experiment, folder: RunFolder, part: str) -> Path:
+    """Write the experiment as one part alone is to see it; the file."""
+    path = folder.path / f"experiment.{part}.yaml"
+    path.write_text(dump(experiment), encoding="utf-8")
+    return path
+
+
 def socket_folder() -> tempfile.TemporaryDirectory[str]:
     """A folder for ipc sockets, whose paths may have some hundred characters at most."""
     return tempfile.TemporaryDirectory(prefix="operando-", ignore_cleanup_errors=True)

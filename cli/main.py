@@ -370,17 +370,65 @@ def recover(
 
 
 @app.command()
+def soak(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A dry run's experiment file; by default the demo.", show_default=False
+        ),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="How long to disturb runs; one undisturbed comes first.")
+    ] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="The order of the faults follows from it.")] = 1,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two faults.")] = 10.0,
+    quick: Annotated[bool, typer.Option("--quick", help="The small demo instead.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="A new folder: soak.json, and a folder for each run.")
+    ] = Path("soak"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the frames of runs that went well, too.")
+    ] = False,
+) -> None:
+    """Try what a run survives: dry runs with parts killed and frozen, cables cut, disks full.
+
+    Nothing real is touched: hardware is simulated, and faults go to processes that this command
+    has started itself. At the end a table says what was done, where every frame went, whether the
+    maps are those of an undisturbed analysis bit for bit, and what memory, lag and rate were. The
+    exit code is 0 where every promise was kept. Linux only. Ctrl-C ends it in order.
+    """
+    from .experiment_file import load
+    from .soak import Soak, SoakChoices
+
+    small = Path(__file__).with_name("quick.yaml" if quick else "demo.yaml")
+    experiment = load(small) if file is None else _experiment(file)
+    if experiment.simulation is None:
+        fail(f"{file}: there is no `simulation:` section: only dry runs are disturbed", 2)
+    if not sys.platform.startswith("linux"):
+        fail("soak needs Linux: it reads /proc and sets limits of running processes", 2)
+    if out.exists() and any(out.iterdir()):
+        fail(f"--out {out}: is not empty, give another", 2)
+    out.mkdir(parents=True, exist_ok=True)
+    choices = SoakChoices(minutes, seed, every, keep)
+    raise typer.Exit(Soak(experiment, out.resolve(), choices, say).execute())
+
+
+@app.command()
 def keys(
     folder: Annotated[Path, typer.Argument(help="Where the keys are kept.", show_default=False)],
     client: Annotated[
         str, typer.Option(help="Add keys for another host: FOLDER/CLIENT is carried there.")
     ] = "",
+    may: Annotated[
+        str,
+        typer.Option(help="What that host may be: part (of a run), window, person or recommender."),
+    ] = "part",
 ) -> None:
     """Make the keys of a run that other machines can reach: `network.keys` in its file."""
     from ..stream.curve_keys import KeysError, add_client, make_keys
 
     try:
-        made = add_client(folder, client) if client else make_keys(folder)
+        made = add_client(folder, client, may) if client else make_keys(folder)
     except KeysError as error:
         fail(str(error), 2)
     for path in made:
@@ -456,6 +504,37 @@ def reduce(
     from .serve import serve_reducer
 
     serve_reducer(_part_of_a_run(file), name)
+
+
+@app.command()
+def decide(
+    file: ExperimentFile,
+    proposal: Annotated[str, typer.Argument(help="Its id, as the log and the window show it.")],
+    verdict: Annotated[Literal["approve", "veto"], typer.Argument(help="What to say of it.")],
+    reason: Annotated[str, typer.Option(help="In words, for the record.")] = "",
+) -> None:
+    """Approve or veto a proposed rescan or stop from the command line."""
+    from ..stream.link import HubUnreachable
+    from .recommend import say_decision
+
+    experiment = _part_of_a_run(file)
+    try:
+        refused = say_decision(experiment, proposal, verdict, reason)
+    except HubUnreachable as error:
+        fail(str(error))
+    if refused:
+        fail(refused)
+
+
+@app.command(rich_help_panel=PARTS)
+def recommend(file: ExperimentFile) -> None:
+    """The recommender: reads the maps and proposes rescans; needs an `adaptive:` section."""
+    from .recommend import serve_recommender
+
+    experiment = _part_of_a_run(file)
+    if experiment.adaptive is None:
+        fail(f"{file}: there is no `adaptive:` section to go by", 2)
+    serve_recommender(experiment, experiment.adaptive)
 
 
 @app.command(rich_help_panel=PARTS)

@@ -31,8 +31,17 @@ class ScanSeen:
     first_map: float = float("nan")
 
     def complete(self) -> bool:
-        """Whether every announced frame came."""
-        return self.account is not None and self.account.received == self.start.frames
+        """Whether every announced frame came that was not withdrawn."""
+        return self.account is not None and self.account.received == self.account.announced
+
+    def announced(self) -> int:
+        """Frames that were to come, less those withdrawn."""
+        return self.account.announced if self.account is not None else self.start.frames
+
+    def saved_s(self) -> float:
+        """Time that the withdrawn frames would have taken at the rate of those that came [s]."""
+        withdrawn = self.account.withdrawn if self.account is not None else 0
+        return withdrawn / self.frames_per_s() if withdrawn else 0.0
 
     def frames_per_s(self) -> float:
         """Mean rate of frames from the first to the last; nan where there were none."""
@@ -108,16 +117,25 @@ class Observer:
         return closed and self.outstanding() == 0
 
     def totals(self) -> dict[str, int]:
-        """The account over all scans: announced, recorded, in_results, lost, failed."""
+        """The account over all scans: announced, received, recorded, in_results, lost, failed.
+
+        lost: frames that never came, and frames that came and could not be recorded
+        """
         accounts = [s.account for s in self.scans.values() if s.account is not None]
         process = [a.group("process") for a in accounts]
         return {
-            "announced": sum(s.start.frames for s in self.scans.values()),
+            "announced": sum(s.announced() for s in self.scans.values()),
+            "received": sum(a.received for a in accounts),
             "recorded": sum(a.group("record").done for a in accounts),
             "in_results": sum(g.done for g in process),
-            "lost": sum(len(a.lost) for a in accounts),
+            "lost": sum(len(a.lost) + len(a.group("record").failed) for a in accounts),
             "failed": sum(len(g.failed) for g in process),
         }
+
+    def not_recorded(self) -> int:
+        """Frames that came and could not be written to the file."""
+        accounts = [s.account for s in self.scans.values() if s.account is not None]
+        return sum(len(a.group("record").failed) for a in accounts)
 
     def first_map_s(self) -> float:
         """From the run's first frame to its first map [s]; nan where there was none."""

@@ -110,6 +110,10 @@ class Parts:
             )
         part.started.append(time.monotonic())
 
+    def part(self, name: str) -> Part | None:
+        """The part of this name; None where there is none."""
+        return next((part for part in self.parts if part.name == name), None)
+
     def look_after(self) -> list[str]:
         """Restart what may be restarted; a sentence for every part that went down."""
         said = []

@@ -2,7 +2,7 @@
 
 Runs in a process of its own, without Qt, on the main thread, so that Ctrl-C reaches the RunEngine.
 Exit codes: 0 the plan ended, 130 it was stopped by a signal, 1 it failed. In every case the cell is
-at open circuit and the detector disarmed when the process ends.
+in its safe state (open circuit, if the file says nothing else) and the detector disarmed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from .experiment import Experiment, Mark
 from .experiment_file import check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone
+from .recommend import adaptive_of
 from .serve import configure_logging, producer_of, subscriber_of
 
 CONNECT_S = 20.0
 FLUSH_S = 10.0
+KEPT_ACCOUNTS = 100
+PLACE = ("mark", "marks", "marks_taken", "scan")  # of the plan's reports: where it stands
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..detectors.dectris import DectrisDetector
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
-    from ..detectors.stage import ScanStage
+    from ..detectors.stage import CentringStage, ScanStage
+    from ..detectors.techniques import OpenCircuit, Potentiostatic
     from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
     from ..plans.documents import DocumentPublisher
@@ -49,23 +53,27 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..plans.outbox import Outbox
     from ..plans.position_watch import PositionWatch
 
-    limits = experiment.cell.limits
-    arrivals = Arrivals(experiment)
+    limits, safe_v = experiment.cell.limits, experiment.potentiostat.safe_voltage_V
+    accounts = Accounts(experiment)
     uri = f"file://localhost{record.resolve()}"
     potentiostat = Potentiostat(
         experiment.potentiostat.prefix,
         name="potentiostat",
         limits=Limits(*limits.voltage_V, limits.current_A, limits.charge_Ah, limits.temperature_C),
         lease_s=experiment.potentiostat.lease_s,
+        safe=OpenCircuit() if safe_v is None else Potentiostatic(safe_v),
     )
-    stage = ScanStage(experiment.stage.prefix, name="stage")
+    moves_sample = experiment.adaptive is not None and "roi" in experiment.adaptive.kinds
+    stage_type = CentringStage if moves_sample else ScanStage
+    stage = stage_type(experiment.stage.prefix, name="stage")
     detector = DectrisDetector(
         experiment.detector.rest,
         name="detector",
         version=experiment.detector.api,
         stream_format="legacy" if experiment.detector.format == "v1" else "cbor",
         run_file=lambda scan: FileOfScan(uri, frames_dataset(scan.number)),
-        arrived=arrivals.of,
+        arrived=accounts.arrived,
+        lost=accounts.lost,
     )
     for section, device in (("potentiostat", potentiostat), ("stage", stage)):
         try:
@@ -81,17 +89,26 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     with producer_of(experiment, "plan", window=64) as producer:
         outbox = Outbox(producer.put)
 
+        place: dict[str, Scalar] = {}  # a window opened after the end wants to know it, too
+
         def report(state: str, values: dict[str, Scalar]) -> None:
-            outbox.put(Status("plan", state, time.time(), values))
+            place.update({key: values[key] for key in PLACE if key in values})
+            outbox.put(Status("plan", state, time.time(), {**place, **values}))
 
         watch = CellWatch(potentiostat, outbox.put)
         places = PositionWatch(stage, outbox.put)
-        backlog = Backlog(lambda: subscriber_of(experiment, ("status/hub",)))
+        weighed = adaptive_of(experiment, outbox)
+        backlog = Backlog(
+            lambda: subscriber_of(experiment, ("status/hub", "status/recorder")),
+            experiment.network.spool_age_s,
+        )
         engine = make_engine([DocumentPublisher(outbox.put), watch])
         on_supervisor_gone(lambda: os.kill(os.getpid(), signal.SIGINT))
         watch.start()
         places.start()
         backlog.start()
+        if weighed is not None:
+            weighed.listener.start()
         try:
             plan = operando_tomography(
                 potentiostat,
@@ -100,6 +117,8 @@ def run_plan(experiment: Experiment, record: Path) -> int:
                 **arguments(experiment),
                 report=report,
                 why_hold=backlog.why,
+                account_of=accounts.of,
+                adaptive=None if weighed is None else weighed.adaptive,
             )
             run_safely(engine, plan, potentiostat)
             code = 0
@@ -115,24 +134,36 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             _last_samples(watch, potentiostat)
             places.stop()
             backlog.stop()
+            if weighed is not None:
+                weighed.listener.stop()
             outbox.close(FLUSH_S)
-            arrivals.close()
+            accounts.close()
             potentiostat.destroy()
     return code
 
 
-class Arrivals:
-    """How many frames of a scan the hub has, or knows to be lost; from its accounts."""
+class Accounts:
+    """The hub's accounts of the run's scans, the newest of each."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self._counts: dict[str, int] = {}
+        self._newest: dict[str, Account] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, args=(experiment,), daemon=True)
         self._thread.start()
 
-    def of(self, scan: str) -> int:
-        """Frames that are accounted for; 0 for a scan that the hub has not heard of."""
-        return self._counts.get(scan, 0)
+    def of(self, scan: str) -> Account | None:
+        """The account of a scan; None for one that the hub has not heard of."""
+        return self._newest.get(scan)
+
+    def arrived(self, scan: str) -> int:
+        """Frames of a scan that the hub has, or knows to be lost."""
+        account = self.of(scan)
+        return account.received + len(account.lost) if account is not None else 0
+
+    def lost(self, scan: str) -> int:
+        """Frames of a scan that are known to be lost."""
+        account = self.of(scan)
+        return len(account.lost) if account is not None else 0
 
     def close(self) -> None:
         """Stop listening."""
@@ -144,7 +175,9 @@ class Arrivals:
             while not self._stop.is_set():
                 for message in subscriber.poll(0.2):
                     if isinstance(message, Account):
-                        self._counts[message.scan] = message.received + len(message.lost)
+                        self._newest[message.scan] = message
+                        while len(self._newest) > KEPT_ACCOUNTS:
+                            del self._newest[next(iter(self._newest))]
 
 
 def _last_samples(watch: Any, potentiostat: Any) -> None:
@@ -172,9 +205,11 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
         "step_um": (lines.stop_um - lines.start_um) / (lines.points - 1),
         "centre_um": 0.5 * (lines.start_um + lines.stop_um),
         "snake": scan.snake,
+        "beam_um": scan.beam_um,
         "exposure_s": scan.exposure_s,
         "dwell_s": scan.exposure_s,
         "relaxation_s": scan.relaxation_s,
+        "hold_limit_s": scan.hold_limit_s,
         "poni": _geometry(experiment),
         "technique": scan.technique,
         "notes": {"cell": cell.name},

@@ -6,13 +6,22 @@ the checksum taken at its receipt, and all else that was put; then the account i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..stream.compression import checksum
-from ..stream.ledger import LedgerError, ScanLedger
-from ..stream.messages import Account, Frame, Message, Reduction, ScanStart, ScanStop
+from ..stream.ledger import LedgerError, ScanLedger, withdrawal_of
+from ..stream.messages import (
+    Account,
+    Frame,
+    Message,
+    Reduction,
+    ScanStart,
+    ScanStop,
+    Withdrawal,
+)
 from ..stream.packing import PackingError, unpack
 from ..stream.recorder import Recorder, RecorderError
 from ..stream.run_file import RunFile, RunFileError, open_run
@@ -38,6 +47,7 @@ class Recovered:
 
     starts: dict[str, ScanStart] = field(default_factory=dict)
     stops: dict[str, ScanStop] = field(default_factory=dict)
+    withdrawals: dict[str, Withdrawal] = field(default_factory=dict)
     written: dict[str, set[int]] = field(default_factory=dict)
     in_results: dict[str, set[int]] = field(default_factory=dict)
     failed: dict[str, dict[int, str]] = field(default_factory=dict)
@@ -102,11 +112,14 @@ def _take_run(run: RunFile, recorder: Recorder, found: Recovered) -> None:
             *run.results(start.scan),
         ):
             _take(message, recorder, found)
+        for message in map(withdrawal_of, run.accounts(start.scan)):
+            if message is not None:
+                _take(message, recorder, found)
     found.trouble += [
         f"frame {index} of scan {scan} in the record: {why}"
         for (scan, index), why in run.damaged.items()
     ]
-    for message in (*run.histories(), *run.documents()):
+    for message in (*run.histories(), *run.documents(), *run.requests()):
         _take(message, recorder, found)
 
 
@@ -144,6 +157,8 @@ def _take(message: Message, recorder: Recorder, found: Recovered) -> None:
         found.written[message.scan] = set()
     elif isinstance(message, ScanStop):
         found.stops[message.scan] = message
+    elif isinstance(message, Withdrawal):
+        found.withdrawals[message.scan] = message
     trouble = recorder.take(message)
     if trouble:
         found.trouble.append(f"a {type(message).__name__} is not in the new file: {trouble}")
@@ -162,6 +177,9 @@ def _close(recorder: Recorder, found: Recovered) -> list[Account]:
         for index in sorted(found.written[scan]):
             ledger.receive(index)
             ledger.done("record", index)
+        if scan in found.withdrawals:
+            with contextlib.suppress(LedgerError):  # the hub had refused it, too
+                ledger.withdraw(found.withdrawals[scan])
         stop = found.stops.get(scan)
         if stop is None:
             why = "not received when the run was killed"
@@ -170,7 +188,8 @@ def _close(recorder: Recorder, found: Recovered) -> list[Account]:
                 scan, ledger.account().received, "failed: the run was killed",
                 dict.fromkeys(sorted(missing), why),
             )  # fmt: skip
-            recorder.take(stop)
+        stop = ledger.without_withdrawn(stop)
+        recorder.take(stop)
         ledger.stop(stop)
         for index in found.in_results.get(scan, set()) & found.written[scan]:
             ledger.done("process", index)

@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ..stream.live import LiveSubscriber
 from .experiment import Experiment, duration_s
@@ -24,6 +25,7 @@ from .folder import (
     socket_folder,
     with_addresses,
     write_resolved,
+    write_view,
 )
 from .observer import Observer
 from .parts import Part, Parts
@@ -33,8 +35,11 @@ from .summary import Outcome, write_summary
 
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
 SETTLE_S = 60.0
+CLOSE_S = 20.0
 PLAN_STOP_S = 30.0
 ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
+
+DISPENSABLE = ("window", "recommender")  # a run goes on without them
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,26 @@ class Choices:
         return not self.source
 
 
+class Disturbance(Protocol):
+    """Who disturbs a run on purpose (soak_laboratory.py); all is called by the supervisor."""
+
+    def begin(self, experiment: Experiment) -> Mapping[str, Experiment]:
+        """The addresses are known: part -> the experiment as that part is to see it."""
+        ...
+
+    def step(self, parts: Parts, observer: Observer) -> None:
+        """The run goes on; called about ten times a second."""
+        ...
+
+    def calm(self) -> None:
+        """The source has ended: nothing is disturbed any more."""
+        ...
+
+    def last_look(self) -> None:
+        """The account is settled, the simulated hardware is about to be stopped."""
+        ...
+
+
 class StartUpError(RuntimeError):
     """A part that did not come up; the message names it and quotes its last lines."""
 
@@ -70,6 +95,8 @@ class Run:
     observer: Observer = field(default_factory=Observer)
     notes: list[str] = field(default_factory=list)
     interrupted: int = 0
+    disturbance: Disturbance | None = None
+    views: dict[str, Path] = field(default_factory=dict)
 
     def execute(self) -> Outcome:
         """Run the experiment. Ctrl-C ends it early and in order, also more than once."""
@@ -86,6 +113,8 @@ class Run:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+        if missing := self.observer.not_recorded():
+            trouble.append(f"{missing} frames could not be recorded; operando account says why")
         if self.folder.file.is_file() and not trouble:
             shutil.rmtree(self.folder.spool, ignore_errors=True)  # all of it is in the file
         elif self.folder.spool.exists():
@@ -108,8 +137,12 @@ class Run:
                 name, *arguments = self.choices.source or plan
                 source = parts.start(name, *arguments, str(self.folder.experiment))
                 trouble += self._follow(parts, live, source)
+                if self.disturbance is not None:
+                    self.disturbance.calm()
                 trouble += self._end_source(parts, source)
-                trouble += self._settle(live)
+                trouble += self._settle(parts, live)
+                if self.disturbance is not None:
+                    self.disturbance.last_look()
         except StartUpError as error:
             trouble.append(str(error))
         finally:
@@ -120,19 +153,26 @@ class Run:
 
     def _start(self, parts: Parts, live: LiveSubscriber, experiment: Experiment) -> None:
         file = str(self.folder.experiment)
+        if self.disturbance is not None:
+            for name, seen in self.disturbance.begin(experiment).items():
+                self.views[name] = write_view(seen, self.folder, name)
         if self._simulated(experiment):
             parts.start("sim", "sim", file, "--truth", str(self.folder.truth))
         if self.choices.live:
             spool = ("--spool", str(self.folder.spool))
             parts.start("hub", "hub", file, "--no-detector", *spool, restart=True)
-            parts.start("receiver", "receive", file, restart=True)
+            view = str(self.views.get("receiver", file))
+            parts.start("receiver", "receive", view, restart=True)
         else:  # files can be read again
             parts.start("hub", "hub", file, "--no-detector")
         parts.start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
         parts.start("absorber", "absorb", file, restart=True)
         for number in range(experiment.analysis.reducers):
             name = f"reducer-{number}"
-            parts.start(name, "reduce", file, "--name", name, restart=True)
+            view = str(self.views.get(name, file))
+            parts.start(name, "reduce", view, "--name", name, restart=True)
+        if self.choices.live and experiment.adaptive is not None:
+            parts.start("recommender", "recommend", file, restart=True)
         if self.choices.window == "screen":
             parts.start("window", "watch", file, restart=False)
         elif self.choices.window == "pictures":
@@ -156,7 +196,7 @@ class Run:
             self._poll(live, 0.1)
             waiting -= {n for n, s in self.observer.statuses.items() if s.state != "starting"}
             for part in parts.parts:
-                if not part.alive() and part.name != "window":
+                if not part.alive() and part.name not in DISPENSABLE:
                     raise StartUpError(f"{part.name} did not start: {parts.tail(part, 1)}")
             if time.monotonic() > deadline:
                 raise StartUpError(
@@ -174,13 +214,13 @@ class Run:
             while source.alive() and not self.interrupted:
                 self._poll(live, 0.1)
                 progress.show(self.observer)
-                for line in parts.look_after():
-                    self.say(line)
-                    self.notes.append(line)
+                self._look_after(parts)
+                if self.disturbance is not None:
+                    self.disturbance.step(parts, self.observer)
                 for part in parts.parts:
                     gone = part.process is not None and not part.alive() and not part.restart
                     down = part.process is None and part.name in ESSENTIAL
-                    if (gone or down) and part is not source and part.name != "window":
+                    if (gone or down) and part is not source and part.name not in DISPENSABLE:
                         trouble.append(f"{part.name} went down: {parts.tail(part, 1)}")
                         return trouble
             progress.show(self.observer)
@@ -199,16 +239,35 @@ class Run:
         reason = said.values.get("reason") if said is not None else None
         return [f"{source.name} ended with exit {code}: {reason or parts.tail(source, 1)}"]
 
-    def _settle(self, live: LiveSubscriber) -> list[str]:
+    def _settle(self, parts: Parts, live: LiveSubscriber) -> list[str]:
         """Until everything that was received is recorded and in the results."""
-        deadline = time.monotonic() + SETTLE_S
-        quiet = 0
-        while time.monotonic() < deadline and self.interrupted < 2:
-            self._poll(live, 0.2)
-            quiet = quiet + 1 if self.observer.settled() else 0
-            if quiet >= 8:  # the hub reports once a second: two reports, not one lucky moment
+        sim, receiver = parts.part("sim"), parts.part("receiver")
+        if (sim is None or sim.alive()) and self._settled(parts, live, SETTLE_S):
+            return []
+        # nobody is left who would end an open scan: its receiver does, and names what did not come
+        if receiver is not None:
+            parts.stop(receiver)
+            if self._settled(parts, live, CLOSE_S):
                 return []
         return ["the account did not close: " + str(self.observer.totals())]
+
+    def _settled(self, parts: Parts, live: LiveSubscriber, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
+        report, quiet = None, 0
+        while time.monotonic() < deadline and self.interrupted < 2:
+            self._poll(live, 0.2)
+            self._look_after(parts)
+            before, report = report, self.observer.statuses.get("hub")
+            if report is not before:
+                quiet = quiet + 1 if self.observer.settled() else 0
+            if quiet >= 4:  # reports of a hub that lives, not one lucky moment of one that did
+                return True
+        return False
+
+    def _look_after(self, parts: Parts) -> None:
+        for line in parts.look_after():
+            self.say(line)
+            self.notes.append(line)
 
     def _poll(self, live: LiveSubscriber, timeout_s: float) -> None:
         for message in live.poll(timeout_s):

@@ -75,8 +75,8 @@ def heartbeat(
     def beat() -> None:
         with producer_of(experiment, f"{component}-status") as producer:
             while True:
-                state, values = said.state, {**said.values, **said.measure()}
-                producer.put(Status(component, state, time.time(), values))
+                values = {**said.values, **said.measure()}
+                producer.put(Status(component, said.state, time.time(), values))
                 if done.wait(HEARTBEAT_S):
                     return
 
@@ -92,7 +92,7 @@ def heartbeat(
 class Report:
     """What a part's heartbeat says; written by one thread, read by another.
 
-    measure: asked at every beat for more values, on the heartbeat's thread
+    measure: asked at every beat for more values, on the heartbeat's thread; may set state first
     """
 
     def __init__(
@@ -159,19 +159,27 @@ def serve_receiver(experiment: Experiment) -> None:
 def _receive(experiment: Experiment, stop: threading.Event, resume: ScanStart | None) -> None:
     from ..stream.dectris_receiver import DectrisReceiver
 
+    plan_holds = threading.Event()
     with (
         producer_of(experiment, "receiver", window=16) as producer,
         heartbeat(experiment, "receiver") as report,
+        subscriber_of(experiment, ("status/plan",)) as live,
     ):
         receiver = DectrisReceiver(
             experiment.detector.stream,
             producer.put,
             version=experiment.detector.format,
             resume=resume,
+            held=plan_holds.is_set,
         )
 
         def watch() -> None:
-            while not stop.wait(0.2):
+            while not stop.is_set():
+                for message in live.poll(0.2):
+                    if isinstance(message, Status) and message.state == "holding":
+                        plan_holds.set()
+                    elif isinstance(message, Status):
+                        plan_holds.clear()
                 heard = receiver.connected.is_set()
                 report.state = "hears the detector" if heard else "starting"
                 counters = receiver.counters
@@ -181,25 +189,37 @@ def _receive(experiment: Experiment, stop: threading.Event, resume: ScanStart | 
                     "rejected": sum(counters.rejected.values()),
                 }
 
-        threading.Thread(target=watch, name="receiver-watch", daemon=True).start()
-        receiver.run(stop)
+        watcher = threading.Thread(target=watch, name="receiver-watch", daemon=True)
+        watcher.start()
+        try:
+            receiver.run(stop)
+        finally:
+            stop.set()
+            watcher.join()  # before its subscription is closed
         producer.flush(10.0)
 
 
 def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
     """Record everything until asked to end; then close and publish the file."""
+    from ..stream.disk_watch import DiskWatch
     from ..stream.recorder import Recorder
 
     configure_logging()
     stop = stop_when_asked()
     member = member_of(experiment, "record", "all", "recorder", credit=32)
-    recorder = Recorder(to, member, file.read_text(encoding="utf-8"))
+    disk = DiskWatch(to.absolute().parent, experiment.network.record_MB_s)
+    recorder = Recorder(to, member, file.read_text(encoding="utf-8"), disk)
+    report = Report()
 
-    def room() -> dict[str, Scalar]:
-        return {"disk_free_bytes": recorder.disk_free_bytes}
+    def measure() -> dict[str, Scalar]:
+        values = disk.status()
+        slow = "recording, the disk is slow" if "warning" in values else "recording"
+        report.state = "waiting for room" if "held" in values else slow
+        return values
 
+    report.measure = measure
     try:
-        with heartbeat(experiment, "recorder", Report("recording", room)):
+        with heartbeat(experiment, "recorder", report):
             recorder.run(stop)
     finally:
         recorder.close()

@@ -189,6 +189,10 @@ class PhaseMaps:
         ]
         return refine_regions(named, self.refinement)
 
+    def bulk(self, patterns: Patterns) -> RegionTable:
+        """The refinement of all voxels shown as one region; of none where there are none."""
+        return self.table({"bulk": self.shown()}, patterns)
+
     def region(self, name: str, voxels: NDArray[np.bool_], pattern: F64) -> Region:
         """Some voxels, (n,) of those inside the circle, with their mean pattern, (channels,)."""
         part, pairs, two = self.refined.part(voxels), self.pairs, self.pairs.found()[voxels]

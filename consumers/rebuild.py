@@ -66,7 +66,7 @@ def rebuild(
     for first in range(0, usable.size, fbp.GROUP):
         part = slice(first, first + fbp.GROUP)
         for n, row in enumerate(usable[part].tolist()):
-            even[:, : wanted.size] = tomogram.even(row)[:, wanted]
+            even[:, : wanted.size] = tomogram.even(row, centre)[:, wanted]
             fbp.filtered(tomogram.ramp(), even, group[n])
             variances[n, :, : asked.size] = tomogram.variance(row, asked)
         number = usable[part].size

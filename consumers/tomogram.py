@@ -31,6 +31,7 @@ from .contract import ScanNotForThis
 from .kernels import fbp
 from .rotation_centre import centre_of_rotation
 from .sinogram_grid import SinogramGrid
+from .surroundings import Outside
 from .volume_noise import VolumeNoise, interpolated
 
 LEVELS = 8  # of the live filter's cut-off
@@ -90,6 +91,7 @@ class Tomogram:
         self._complete = np.zeros(rotations, np.bool_)
         self._energies: dict[int, NDArray[np.float64]] = {}
         self._matrices: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._outside: Outside | None = None
 
     def absorb(self, index: int, spectrum: NDArray[np.float32], excess: float = 1.0) -> None:
         """Put the spectrum of frame index, (channels,) without nan, into its slot.
@@ -124,6 +126,11 @@ class Tomogram:
         for row in changed:
             drift = np.abs(self._place_um[row] - self.grid.translations_um).max()
             self._moved[row] = drift > 1e-3 * self.grid.step_um()
+
+    def surround(self, outside: Outside | None) -> None:
+        """Take from now on what is outside off every projection, the live volume's as well."""
+        self._outside = outside
+        self._begin_again()
 
     # --- the live volume
 
@@ -309,12 +316,19 @@ class Tomogram:
         """Rotation of projection row, the mean of its frames'."""
         return float(self._angle_deg[row][self.measured[row]].mean())
 
-    def even(self, row: int) -> NDArray[np.float32]:
-        """Projection row on the even grid of translations, gaps filled."""
-        if self._as_planned(row):
-            whole: NDArray[np.float32] = self.sinogram[row]
-            return whole
-        return self._interpolated(row, self.sinogram[row])
+    def even(self, row: int, centre: float | None = None) -> NDArray[np.float32]:
+        """Projection row on the even grid of translations, gaps filled, without what is outside.
+
+        centre: translation index of the rotation axis; None: the live volume's
+        """
+        whole: NDArray[np.float32] = self.sinogram[row]
+        if not self._as_planned(row):
+            whole = self._interpolated(row, whole)
+        if self._outside is not None:
+            at = self._centre if centre is None else centre
+            rays = (np.arange(len(whole), dtype=np.float64) - at) * self.grid.step_um()
+            whole = np.subtract(whole, self._outside.projection(self.angle_deg(row), rays))
+        return whole
 
     def variance(self, row: int, channels: NDArray[np.intp]) -> NDArray[np.float32]:
         """Variance of even(row), as white noise that is back-projected as much as that one is."""

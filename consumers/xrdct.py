@@ -22,17 +22,21 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
+from .field import Field, field_of
 from .findings import Findings
 from .geometry import Binning, ring_table
-from .integration import MEAN, ROBUST, SIGMA_MEAN, SIGMA_ROBUST, Integrator, bias_warning
-from .kernels.azimuthal import ROWS, WIDTH_UNIT
+from .integration import Integrator, bias_warning
+from .kernels.azimuthal import ROWS
 from .kernels.fbp import GROUP
 from .labels import Labels
 from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
 from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
+from .sample_results import SampleResults
 from .sinogram_grid import sinogram_grid
+from .spectrum import Spectrum
+from .surroundings import Outside, fields_around
 from .tomogram import Tomogram
 from .xrdct_config import XrdctConfig
 from .xrdct_results import XrdctResults
@@ -62,8 +66,6 @@ class Xrdct:
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
         self._integrate = Integrator(start, self._table, config.trim, config.estimator)
-        plain = config.estimator == "mean"
-        self._rows = (MEAN, SIGMA_MEAN) if plain else (ROBUST, SIGMA_ROBUST)
         self._model = config.lattice_model()
         self._phases = self._phase_maps()
         self._used = (
@@ -71,6 +73,8 @@ class Xrdct:
             if self._phases
             else channels_used(self._model, self._table.centres)
         )
+        self._spectrum = Spectrum(self._table, self._used, config.estimator)
+        sums = peak_sum_weights(self._model, self._table.centres)
         fixed = config.rotation_centre_um
         self._tomogram = Tomogram(
             grid,
@@ -78,8 +82,8 @@ class Xrdct:
             None if fixed == "track" else float(fixed),
             config.edge_padding,
             self._used,
-            peak_sum_weights(self._model, self._table.centres),
-            np.asarray(self._table.ring_width * WIDTH_UNIT, np.float64),
+            sums,
+            self._spectrum.width,
         )
         voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
         most = round(LIVE_WORK / (voxels * max(self._used.size, 1)))
@@ -93,8 +97,9 @@ class Xrdct:
         self._search_frames = 0
         self._record: Reconstruction | None = None
         self._record_phases: PhaseMaps | None = None
-        self._earlier: tuple[Findings, ...] = ()
+        self._fields: list[Findings] = []
         self._labels = Labels(start, self.name)
+        self._sample = SampleResults(config, start, self._labels, sums[self._used])
         self._shown = XrdctResults(self._labels, config, grid, self._table)
 
     @property
@@ -113,8 +118,7 @@ class Xrdct:
                 f"reduction {index} of scan {self._start.scan} is {array.shape}, "
                 f"{(ROWS, self._config.bins)} and index below {self._start.frames} were expected"
             )
-        pattern = self._without_gaps(np.asarray(array[self._rows[0]], np.float32))
-        excess = self._excess(pattern, np.asarray(array[self._rows[1]], np.float32))
+        pattern, excess = self._spectrum(array)
         row, column = self._tomogram.grid.slots[index]
         if self._seen[index]:
             self._sum -= self._tomogram.sinogram[row, column]
@@ -150,11 +154,11 @@ class Xrdct:
             "projections": self._tomogram.projections(),
             "unfinished": waiting,
             "rotation_centre_um": self._tomogram.centre_um(),
+            "roi_correction": self._correction(),
         }
-        return [
-            *self._pattern_results(search, final),
-            *self._map_results(self._map.shown(), self._phases, self._inside, counted),
-        ]
+        maps = list(self._map_results(self._map.shown(), self._phases, self._inside, counted))
+        sample = self._sample.live(maps, self._inside, self._live_patterns)
+        return [*self._pattern_results(search, final), *maps, *sample]
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
@@ -185,11 +189,42 @@ class Xrdct:
 
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Know what earlier scans of the run have found."""
-        self._earlier = tuple(earlier)
+        self._sample.follow(tuple(earlier))
+        fields = fields_around(self._start, earlier, self.q)
+        if fields != self._fields:
+            self._fields = fields
+            self._tomogram.surround(self._outside_of(fields) if fields else None)
+            self._record = None
 
     def findings(self) -> Findings:
         """What later scans of the run may build on."""
-        return Findings.of(self._start)
+        return dataclasses.replace(
+            Findings.of(self._start), particles=self._sample.particles, field=self._field()
+        )
+
+    def _field(self) -> Field | None:
+        """The final volume as rescans and finer scans of the run may use it."""
+        record = self._record
+        if record is None or not record.projections:
+            return None
+        channels = np.arange(self._config.bins) if self._config.volume else self._used
+        coords = self._shown.map_coords()
+        return field_of(
+            record.volume, self._circle(record.columns), channels, self.q,
+            (np.asarray(coords["x"], np.float64), np.asarray(coords["y"], np.float64)),
+            self._start.exposure_s,
+        )  # fmt: skip
+
+    def _outside_of(self, fields: list[Findings]) -> Outside:
+        widest = float(np.diff(self._tomogram.columns, axis=1).max())
+        radius = 0.5 * (widest - 1) * self._tomogram.grid.step_um()
+        circle = (*self._labels.region_um(), radius)
+        return Outside(fields, circle, self._start.exposure_s, self._config.bins)
+
+    def _correction(self) -> str:
+        """What was done about what lies outside the field, for attrs."""
+        plain = "edge" if self._config.edge_padding else "none"
+        return "+".join(found.role for found in self._fields) or plain
 
     # --- what goes into the fits
 
@@ -255,40 +290,16 @@ class Xrdct:
             "projections": record.projections,
             "unfinished": 0,
             "rotation_centre_um": record.centre_um,
+            "roi_correction": self._correction(),
         }
         yield from self._pattern_results(search, final=True)
-        yield from self._map_results(final_map.shown(), phases, inside, counted)
-        if phases and phases.shown().any():
-            yield phases.table({"bulk": phases.shown()}, patterns).result(self._labels)
+        maps = list(self._map_results(final_map.shown(), phases, inside, counted))
+        yield from maps
+        yield from self._sample.final(maps, inside, patterns)
+        if phases:
+            yield from self._sample.regions(phases, patterns, inside)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
-
-    def _without_gaps(self, pattern: F32) -> F32:
-        """The pattern with rings that this frame has no pixel for filled from their neighbours.
-
-        Rings that have no pixel in any frame are 0 and take no part in fits.
-        """
-        if not np.isfinite(pattern).all():
-            good = np.isfinite(pattern)
-            pattern = np.where(
-                self._table.ring_pixels > 0,
-                np.interp(self._table.centres, self._table.centres[good], pattern[good])
-                if good.any()
-                else 0.0,
-                0.0,
-            ).astype(np.float32)
-        return pattern
-
-    def _excess(self, pattern: F32, sigma: F32) -> float:
-        """A frame's variance over that of a plain mean of Poisson counts; 1 where it says none.
-
-        The same for all rings but for saturated pixels and spots, so one number a frame is kept.
-        """
-        width = self._table.ring_width[self._used] * WIDTH_UNIT
-        counts = np.maximum(pattern[self._used] * width, 1.0)
-        ratio = (sigma[self._used] * width) ** 2 / counts
-        known = ratio[ratio > 0]
-        return float(np.median(known)) if known.size else 1.0
 
     def _mean_pattern(self, final: bool) -> F64:
         """Mean over the frames absorbed; final: summed in the sinogram's order."""

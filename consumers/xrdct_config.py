@@ -9,7 +9,9 @@ import numpy as np
 
 from .integration import ESTIMATORS
 from .lattice import ALUMINIUM_A, ALUMINIUM_HKL, Hkl, LatticeModel, roots_of
+from .particle_config import ParticlesConfig
 from .phases import Phase, PhaseConfig, ProfileConfig, read_phases
+from .soc import CalibrationConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class XrdctConfig:
     threshold: voxels with less than this share of the strong ones' intensity are pores
     histogram_bins: of the lattice parameter, from a_min to a_max
     volume: put the q-resolved volume into the final results
+    particles: how particles are found, followed and judged
+    calibration: how lattice parameters become states of charge
     phases: of the sample, by name, for a whole-pattern refinement of every voxel; none: only the
         reflections above are fitted
     profile: shape of the lines of all phases
@@ -76,6 +80,8 @@ class XrdctConfig:
     threshold: float = 0.2
     histogram_bins: int = 70
     volume: bool = True
+    particles: ParticlesConfig = field(default_factory=ParticlesConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     phases: dict[str, PhaseConfig] = field(default_factory=dict)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     background_terms: int = 6

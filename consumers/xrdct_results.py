@@ -124,10 +124,11 @@ class XrdctResults:
         )
 
     def map_coords(self) -> dict[str, Array]:
-        """Where the voxels stand, from the rotation axis [um]."""
+        """Where the voxels stand in the slice [um], from the place on the rotation axis."""
         points = self._grid.translations_um.size
-        coordinate = (np.arange(points) - 0.5 * (points - 1)) * self._grid.step_um()
-        return {"y": coordinate, "x": coordinate}
+        beside = (np.arange(points) - 0.5 * (points - 1)) * self._grid.step_um()
+        x_um, y_um = self._labels.region_um()
+        return {"y": y_um + beside, "x": x_um + beside}
 
     def _on_q(
         self,

@@ -26,14 +26,20 @@ from ophyd.status import DeviceStatus
 
 from ..stream.description import ScanDescription
 from .simplon import Simplon, SimplonError
+from .simplon_signals import EndSignal, SimplonSignal
 
 _POLL_S = 0.05
 ARRIVAL_S = 30.0  # without a new frame at the other end of the stream
+TOO_MANY_LOST = 0.05  # of a scan's frames, above which it is no scan: somebody aborted it
 _IDLE = ("idle", "na")
 
 
 class DetectorError(RuntimeError):
     """The detector did not do what it was asked to; says why."""
+
+
+class FramesMissing(DetectorError):
+    """The series ended, but its frames, or too many of them, did not come through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,44 +73,6 @@ def no_file(description: ScanDescription) -> RunFile:
     return RunFile(f"file://localhost/{description.run}.nxs", "/entry/instrument/detector/data")
 
 
-class SimplonSignal(Signal):
-    """A parameter of the detector, asked for anew every time it is read."""
-
-    def __init__(self, *, where: str, unit: str = "", **kwargs: Any) -> None:
-        """where: "module/task/name", e.g. "detector/status/temperature"."""
-        super().__init__(**kwargs)
-        self._module, self._task, self._key = where.split("/", 2)
-        self._unit = unit
-
-    def get(self, **_: Any) -> Any:
-        """What the detector answers. Raises SimplonError."""
-        value = self.parent.simplon.get(self._module, self._task, self._key)
-        self._readback = value
-        self._metadata["timestamp"] = time.time()
-        return value
-
-    def read(self) -> dict[str, Any]:
-        """Value and the time it was asked for."""
-        return {self.name: {"value": self.get(), "timestamp": time.time()}}
-
-    def put(self, value: Any, **_: Any) -> None:
-        """Write a configuration parameter. Raises SimplonError."""
-        if self._task != "config":
-            raise SimplonError(f"{self.name} is a status: it can only be read")
-        self.parent.simplon.put(self._module, self._key, value)
-
-    def describe(self) -> dict[str, Any]:
-        """Type, unit and URL."""
-        value = self.get()
-        kind = "string" if isinstance(value, str) else "number"
-        if isinstance(value, bool):
-            kind = "boolean"
-        simplon = self.parent.simplon
-        source = f"{simplon.url}/{self._module}/api/{simplon.version}/{self._task}/{self._key}"
-        found = {"source": source, "dtype": kind, "shape": []}
-        return {self.name: {**found, "units": self._unit} if self._unit else found}
-
-
 class DectrisDetector(Device):
     """An EIGER2 or PILATUS4 with SIMPLON, on stream V2 or V1."""
 
@@ -125,6 +93,7 @@ class DectrisDetector(Device):
     serial_number = Cpt(SimplonSignal, where="detector/config/detector_number", kind=Kind.config)
     # frames of the last series that reached their end; what a plan compares with what it announced
     frames = Cpt(Signal, value=0, kind=Kind.omitted)
+    end_early = Cpt(EndSignal, value=0, kind=Kind.omitted)
 
     def __init__(
         self,
@@ -136,6 +105,7 @@ class DectrisDetector(Device):
         header_detail: str = "all",
         run_file: Callable[[ScanDescription], RunFile] = no_file,
         arrived: Callable[[str], int] | None = None,
+        lost: Callable[[str], int] | None = None,
         **kwargs: Any,
     ) -> None:
         """prefix: the detector's URL, "http://host:port".
@@ -143,14 +113,17 @@ class DectrisDetector(Device):
         stream_format: of its stream, "cbor" (V2) or "legacy" (V1)
         arrived: how many frames of a scan came out at the other end of the stream, those that are
             known to be lost included; complete() waits for them. None: nobody knows.
+        lost: how many of these are lost
         """
         self.simplon = Simplon(prefix, version)
         self._stream_format = stream_format
         self._header_detail = header_detail
         self._arrived = arrived
+        self._lost = lost
         self._run_file = run_file
         self._exposure: Exposure | None = None
         self._flying = False
+        self._expected = 0  # frames of the series, fewer once it was ended early
         self._ended_by_us = threading.Event()
         self._arming = threading.Lock()  # an end that comes while arming ends what it armed
         self._resource = ""
@@ -194,9 +167,13 @@ class DectrisDetector(Device):
         """End the series at once."""
         self._end("abort")
 
-    def cancel(self) -> None:
-        """End the series after the frame that is being taken."""
-        self._end("cancel")
+    def end_after(self, frames: int) -> None:
+        """End the series with the frames taken so far, which is how many came before the pulses
+        stopped; complete() ends well once they have arrived. Raises SimplonError.
+        """
+        self._expected = frames
+        with self._arming:
+            self.simplon.command("cancel")
 
     def _end(self, command: str) -> None:
         self._ended_by_us.set()
@@ -210,6 +187,7 @@ class DectrisDetector(Device):
         """Configure and arm; armed when the status is done."""
         self._exposure = value
         self._resource, self._collected = "", 0
+        self._expected = value.description.frames()
         self.frames.put(0)
         status = DeviceStatus(self, call_stop_on_failure=False)
         self._ended_by_us.clear()
@@ -287,9 +265,7 @@ class DectrisDetector(Device):
                 if state == "error":
                     raise DetectorError(f"{self.name}: the detector reports an error")
                 if state in _IDLE:
-                    self.frames.put(
-                        exposure.description.frames() - int(self.dropped.get()) + dropped_before
-                    )
+                    self.frames.put(self._expected - int(self.dropped.get()) + dropped_before)
                     self._see_arrive(exposure.description)
                     break
                 self._ended_by_us.wait(_POLL_S)
@@ -301,22 +277,29 @@ class DectrisDetector(Device):
             status.set_finished()
 
     def _see_arrive(self, scan: ScanDescription) -> None:
-        """Wait for the frames at the other end. Raises DetectorError where they do not come.
+        """Wait for the frames at the other end. Raises FramesMissing where they do not come.
 
-        A detector whose stream nobody hears, or somebody else fetches, looks as if all were well.
+        A detector whose stream nobody hears, which somebody else fetches, or whose series somebody
+        else has aborted, looks as if all were well.
         """
         if self._arrived is None:
             return
         came, moved = 0, time.monotonic()
         while not self._ended_by_us.is_set():
             now = self._arrived(scan.scan)
-            if now >= scan.frames():
+            if now >= self._expected:
+                lost = self._lost(scan.scan) if self._lost is not None else 0
+                if lost > TOO_MANY_LOST * self._expected:
+                    raise FramesMissing(
+                        f"{self.name}: {lost} of the {self._expected} frames of scan {scan.number} "
+                        "are lost; operando account says why"
+                    )
                 return
             if now != came:
                 came, moved = now, time.monotonic()
             elif time.monotonic() - moved > ARRIVAL_S:
-                raise DetectorError(
-                    f"{self.name} took {scan.frames()} frames of scan {scan.number}, {came} "
+                raise FramesMissing(
+                    f"{self.name} took {self._expected} frames of scan {scan.number}, {came} "
                     "arrived: see whether its stream is heard, and by nobody else"
                 )
             self._ended_by_us.wait(_POLL_S)

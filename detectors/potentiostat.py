@@ -3,11 +3,14 @@
 Policy:
 - The potentiostat itself is what a plan sets, and what is stopped: Bluesky calls stop() on the
   object that was set, so a set child signal would go on discharging through a pause.
-- stop() is open circuit. It is the one command that is never refused.
-- Limits are written to the instrument and read back before any start; where they cannot be read
-  back, nothing is started. A request beyond them is refused here, and again by the instrument.
-- While current flows on this client's word, a lease is renewed; the instrument opens the circuit
-  when it goes stale. This is no personnel or equipment safety system.
+- stop() is the declared safe state: open circuit, unless a person has declared for this cell that
+  a potential is to be held. Where that is not confirmed the circuit is opened; opening is the one
+  command that is never refused.
+- Limits and safe state are written to the instrument and read back before any start; where they
+  cannot be read back, nothing is started. A request beyond them is refused here, and again by the
+  instrument.
+- While current flows on this client's word, a lease is renewed; the instrument goes to the safe
+  state by itself when it goes stale. This is no personnel or equipment safety system.
 - Nothing is ever resumed from in here; a latched LIMIT, FAULT or DISCONNECTED must be
   acknowledged by a person.
 """
@@ -30,6 +33,7 @@ from .techniques import Galvanostatic, Limits, Mark, OpenCircuit, Potentiostatic
 _RUNNING, _REACHED, _CUTOFF, _STOPPED, _LIMIT, _LEASE, _FAULT = range(1, 8)
 _OUTCOMES = ("NONE", "RUNNING", "REACHED", "CUTOFF", "STOPPED", "LIMIT", "LEASE", "FAULT")
 _LATCHED = ("LIMIT", "FAULT", "DISCONNECTED")
+_SAFE_STATES = {OpenCircuit: "OPEN_CIRCUIT", Potentiostatic: "HOLD_POTENTIAL"}
 _UNTIL = {"capacity": "CAPACITY", "voltage": "VOLTAGE", "time": "TIME"}
 
 
@@ -94,16 +98,33 @@ class Potentiostat(Device):
     limit_i = Cpt(EpicsSignal, "LIMIT:I", kind=Kind.config)
     limit_q = Cpt(EpicsSignal, "LIMIT:Q", kind=Kind.config)
     limit_t = Cpt(EpicsSignal, "LIMIT:T", kind=Kind.config)
+    safe_state = Cpt(EpicsSignal, "SAFE:STATE", string=True, kind=Kind.config)
+    safe_voltage = Cpt(EpicsSignal, "SAFE:VOLTAGE", kind=Kind.config)
+    safe_now = Cpt(EpicsSignal, "SAFE:NOW", kind=Kind.omitted)
     lease = Cpt(EpicsSignal, "LEASE", kind=Kind.omitted)
     lease_timeout = Cpt(EpicsSignal, "LEASE:TIMEOUT", kind=Kind.config)
 
     def __init__(
-        self, prefix: str, *, name: str, limits: Limits, lease_s: float = 5.0, **kwargs: Any
+        self,
+        prefix: str,
+        *,
+        name: str,
+        limits: Limits,
+        lease_s: float = 5.0,
+        safe: OpenCircuit | Potentiostatic = OpenCircuit(),
+        **kwargs: Any,
     ) -> None:
-        """lease_s: silence after which the instrument opens the circuit [s]; 0 is off."""
+        """Raises LimitError where the safe state lies outside the limits.
+
+        lease_s: silence after which the instrument goes to its safe state [s]; 0 is off
+        safe: what stop() and a lost lease lead to
+        """
+        if why := limits.refuse(safe):
+            raise LimitError(f"{name}: the safe state's {why}")
         super().__init__(prefix, name=name, **kwargs)
         self.limits = limits
         self.lease_s = lease_s
+        self.safe = safe
         self._lock = threading.RLock()
         self._number = 0
         self._status: DeviceStatus | None = None
@@ -152,17 +173,36 @@ class Potentiostat(Device):
 
     def hold(self) -> None:
         """Open the circuit and keep it open; not the same as holding the potential."""
-        self.stop(success=True)
+        self._leave(True)
+        self._open()
+        self._settle(_STOPPED)
 
     def stop(self, *, success: bool = False) -> None:
-        """Open the circuit. Raises PutError or PotentiostatError where it stays closed."""
+        """Go to the safe state. Raises PutError or PotentiostatError where current flows on."""
+        self._leave(success)
+        if isinstance(self.safe, OpenCircuit) or not self._made_safe():
+            self._open()
+        self._settle(_STOPPED)
+
+    def _leave(self, success: bool) -> None:
         with self._lock:
             self._stopping = success
             self._renewing.clear()
+
+    def _made_safe(self) -> bool:
+        """Whether the instrument says that it is where it was told to go."""
+        try:
+            put_and_wait(self.safe_now, 1)
+            state = str(fresh(self.state))
+        except PutError as error:
+            self.log.error("%s: the safe state is not confirmed, circuit opened: %s", self, error)
+            return False
+        return state == "HOLD_POTENTIAL" or state in _LATCHED
+
+    def _open(self) -> None:
         put_and_wait(self.open_circuit, 1)
         if (state := str(fresh(self.state))) == "RUNNING":
             raise PotentiostatError(f"{self.name} is {state} after it was told to open the circuit")
-        self._settle(_STOPPED)
 
     def zero(self) -> None:
         """Count charge from here: the start of a run."""
@@ -194,21 +234,27 @@ class Potentiostat(Device):
             return OpenCircuit(mark)
         raise PotentiostatError(f"{self.name}: mark {mark.words()} came before any technique")
 
-    def _verify_ready(self) -> None:
-        state = str(fresh(self.state))
-        if state in _LATCHED:
-            raise PotentiostatError(
-                f"{self.name} is at {state} ({self._why()}): a person must acknowledge it first"
-            )
-        wanted = (
+    def _wanted(self) -> tuple[tuple[EpicsSignal, float | str], ...]:
+        """What has to read back before anything is started."""
+        wanted: list[tuple[EpicsSignal, float | str]] = [
             (self.limit_e_low, self.limits.voltage_low_v),
             (self.limit_e_high, self.limits.voltage_high_v),
             (self.limit_i, self.limits.current_a),
             (self.limit_q, self.limits.charge_ah),
             (self.limit_t, self.limits.temperature_high_c),
             (self.lease_timeout, self.lease_s),
-        )
-        for signal, value in wanted:
+        ]
+        if isinstance(self.safe, Potentiostatic):
+            wanted += [(self.safe_voltage, self.safe.voltage_v)]
+        return (*wanted, (self.safe_state, _SAFE_STATES[type(self.safe)]))
+
+    def _verify_ready(self) -> None:
+        state = str(fresh(self.state))
+        if state in _LATCHED:
+            raise PotentiostatError(
+                f"{self.name} is at {state} ({self._why()}): a person must acknowledge it first"
+            )
+        for signal, value in self._wanted():
             if _same(fresh(signal), value):
                 continue
             put_and_wait(signal, value)
@@ -332,5 +378,7 @@ def _pair(value: Any) -> tuple[int, int]:
     return (int(value[0]), int(value[1])) if len(value) == 2 else (0, 0)
 
 
-def _same(found: object, wanted: float) -> bool:
+def _same(found: object, wanted: float | str) -> bool:
+    if isinstance(wanted, str):
+        return found == wanted
     return isinstance(found, (int, float)) and math.isclose(found, wanted, rel_tol=1e-9, abs_tol=0)

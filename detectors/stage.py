@@ -1,8 +1,9 @@
 """The scan stage as an ophyd device: two motors, and a flight over both that pulses the detector.
 
 Flyable: prepare(FlyScan), kickoff, complete. A pause or a stop aborts the flight; it is never
-taken up again in the middle, a plan repeats the scan. The simulated stage and a real IOC with the
-same process variables differ in the prefix only.
+taken up again in the middle, a plan repeats the scan. A hold is something else: the stage finishes
+its line, stands still before the next one, and goes on in the same flight. The simulated stage and
+a real IOC with the same process variables differ in the prefix only.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class FlyScan:
     start_um, stop_um, points: one line, ends included
     dwell_s: time at a point
     snake: odd lines run backwards
+    beam_um: width of the beam; 0 leaves it as it is
     """
 
     scan: str
@@ -44,6 +46,7 @@ class FlyScan:
     points: int
     dwell_s: float
     snake: bool = False
+    beam_um: float = 0.0
 
     def frames(self) -> int:
         """Points of the whole flight."""
@@ -72,8 +75,13 @@ class ScanStage(Device):
     fly_points = Cpt(EpicsSignal, "FLY:POINTS", kind=Kind.config)
     fly_dwell = Cpt(EpicsSignal, "FLY:DWELL", kind=Kind.config)
     fly_snake = Cpt(EpicsSignal, "FLY:SNAKE", kind=Kind.config)
+    fly_beam = Cpt(EpicsSignal, "FLY:BEAM", kind=Kind.config)
     fly_run = Cpt(EpicsSignal, "FLY:RUN", kind=Kind.omitted)
     fly_abort = Cpt(EpicsSignal, "FLY:ABORT", kind=Kind.omitted)
+    hold = Cpt(EpicsSignal, "FLY:HOLD", kind=Kind.omitted)
+    held = Cpt(EpicsSignalRO, "FLY:HELD", kind=Kind.omitted)
+    # set to 1: the line that is being flown is the last; frames tells how many pulses there were
+    finish = Cpt(EpicsSignal, "FLY:FINISH", kind=Kind.omitted)
     fly_state = Cpt(EpicsSignalRO, "FLY:STATE", string=True, auto_monitor=True, kind=Kind.omitted)
     fly_program = Cpt(EpicsSignalRO, "FLY:PROGRAM", auto_monitor=True, kind=Kind.omitted)
     frames = Cpt(EpicsSignalRO, "FLY:FRAMES", kind=Kind.omitted)
@@ -100,8 +108,11 @@ class ScanStage(Device):
             (self.fly_points, value.points),
             (self.fly_dwell, value.dwell_s),
             (self.fly_snake, int(value.snake)),
+            (self.hold, 0),
         ):
             put_and_wait(signal, setting)
+        if value.beam_um > 0:
+            put_and_wait(self.fly_beam, value.beam_um)
         self._scan = value
         status = DeviceStatus(self, call_stop_on_failure=False)
         status.set_finished()
@@ -178,3 +189,13 @@ class ScanStage(Device):
             return
         word = "was aborted by somebody else" if state == _ABORTED else "failed"
         status.set_exception(StageError(f"{self.name}: flight {number} {word}"))
+
+
+class CentringStage(ScanStage):
+    """A scan stage with centring stages on top of its rotation.
+
+    centre_x, centre_y: which place of the slice lies on the rotation axis [um]
+    """
+
+    centre_x = Cpt(EpicsMotor, "CX", kind=Kind.normal)
+    centre_y = Cpt(EpicsMotor, "CY", kind=Kind.normal)

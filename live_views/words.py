@@ -71,6 +71,8 @@ def cell(model: RunModel) -> Said:
     if at_rest and plan is not None and is_over(plan.state):
         word = next((w for w in ("FAILED", "STOPPED") if plan.state.upper().startswith(w)), "")
         return Said(f"AT OPEN CIRCUIT · RUN {word or 'FINISHED'}", "warning" if word else "good")
+    if upper == "HOLD_POTENTIAL":
+        return Said("HOLDING ITS SAFE POTENTIAL", "warning")
     if "OCV" in upper or "PAUSE" in upper:
         return Said("PAUSED AT OPEN CIRCUIT", "good")
     if at_rest:
@@ -103,6 +105,10 @@ def trouble(model: RunModel) -> Said:
         if age > SILENT_AFTER_S and not is_over(heard.status.state) and not over:
             who = "the processor" if name.startswith(_PROCESSOR) else name
             return Said(f"no data from {who} for {_seconds(age)}", "fault")
+    for name, heard in model.components.items():
+        for key in ("held", "warning"):
+            if (said := str(heard.status.values.get(key, ""))) and not over:
+                return Said(f"{name}: {said}", "warning")
     return Said(ended if over else "connected", level)
 
 

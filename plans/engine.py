@@ -1,9 +1,9 @@
 """A RunEngine whose Ctrl-C leaves the cell safe.
 
 The first SIGINT or SIGTERM pauses at once: Bluesky then calls stop() on the potentiostat, which
-opens the circuit, and pause() on the detector, which disarms. Then the plan is aborted, so that
-its finalizers run. Further signals are not listened to until that is over. Windows live in other
-processes: nothing here knows Qt.
+takes the cell to its safe state, and pause() on the detector, which disarms. Then the plan is
+aborted, so that its finalizers run. Further signals are not listened to until that is over. Windows
+live in other processes: nothing here knows Qt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Callback = Callable[[str, Mapping[str, Any]], None]
 
 
 class Stopped(RuntimeError):
-    """The plan was stopped by a signal; the cell is at open circuit."""
+    """The plan was stopped by a signal; the cell is in its safe state."""
 
 
 @contextlib.contextmanager
@@ -75,15 +75,15 @@ def make_engine(callbacks: Sequence[Callback] = ()) -> RunEngine:
 def run_safely(engine: RunEngine, plan: Any, potentiostat: CellController) -> tuple[str, ...]:
     """Run plan to its end; the uids of its runs. Raises Stopped after a signal.
 
-    Whatever happens, the potentiostat is told once more to open the circuit: also where the plan
-    never came to its finalizers.
+    Whatever happens, the potentiostat is told once more to go to its safe state: also where the
+    plan never came to its finalizers.
     """
     # the engine listens to signals while it runs; this one takes those that come in between
     with pause_on_signals(engine):
         try:
             return tuple(engine(plan))
         except RunEngineInterrupted:
-            raise Stopped("stopped by a signal: the cell is at open circuit") from None
+            raise Stopped("stopped by a signal: the cell is in its safe state") from None
         except FailedStatus as error:
             raise cause_of(error) from error
         finally:

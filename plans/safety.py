@@ -1,4 +1,6 @@
-"""Leave the cell at open circuit and the detector disarmed, whatever happened.
+"""Leave the cell in its safe state and the detector disarmed, whatever happened.
+
+The safe state is open circuit, unless the experiment file says that a potential is to be held.
 
 Each step is taken even where another failed; what failed is raised at the end, all of it in one
 line. The instrument's own limits and its lease stand behind this where the process itself dies.
@@ -34,9 +36,9 @@ def cause_of(error: BaseException) -> BaseException:
 def safe_end(
     potentiostat: CellController, stage: FlyStage, detector: FlyDetector
 ) -> Generator[Msg, Any, None]:
-    """Open the circuit, abort the flight, disarm the detector. Raises NotSafe."""
+    """Cell to its safe state, flight aborted, detector disarmed. Raises NotSafe."""
     steps: tuple[tuple[str, Step], ...] = (
-        ("open circuit", lambda: bps.stop(potentiostat)),
+        ("cell safe", lambda: bps.stop(potentiostat)),
         ("stage stopped", lambda: bps.stop(stage)),
         ("detector disarmed", lambda: bps.unstage(detector)),
     )

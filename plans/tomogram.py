@@ -17,17 +17,45 @@ from ..detectors.stage import FlyScan
 from ..stream.description import GridAxis, ScanDescription
 from ..stream.messages import CellState, Scalar
 from .devices import CellController, FlyDetector, FlyStage
+from .hold import Hold
 from .pause_witness import PauseWitness
 from .safety import cause_of
+from .scan_account import AccountOf, closed_account, nobody_counts, write_account
 
 Plan = Generator[Msg, Any, Any]
 
 _POLL_S = 0.25
+_ABORTED_CLOSING_S = 3.0  # wait for the account of a scan that did not end well
 _STALLED_S = 60.0  # wall time without a new frame after which a flight is given up
 
 
 class Incomplete(RuntimeError):
     """A scan that does not hold what it announced: it is taken again."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """A tomogram as it was taken.
+
+    scan: its identifier; frames: that it holds
+    ended: why it has fewer than were announced, "" where it has all
+    """
+
+    scan: str
+    frames: int
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """Who may end a tomogram between two lines.
+
+    why: asked about four times a second with the scan's identifier; gives a reason, or "" to go on
+    withdraw: told (scan, first frame that will not come, why), before the detector is told to end
+    """
+
+    why: Callable[[str], str]
+    withdraw: Callable[[str, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +67,8 @@ class Tomogram:
     exposure_s, dwell_s: count time, and time at a point [s]
     energy_ev: 0 leaves the detector's as it is [eV]
     poni: text of the geometry
+    beam_um: width of the beam; 0 leaves it as it is
+    centre_um: (x, y) of the slice to be put on the rotation axis; None leaves the sample alone
     """
 
     angles_deg: tuple[float, ...]
@@ -52,10 +82,17 @@ class Tomogram:
     poni: str
     technique: str
     notes: dict[str, Scalar] = field(default_factory=dict)
+    beam_um: float = 0.0
+    centre_um: tuple[float, float] | None = None
 
     def frames(self) -> int:
         """Frames of one tomogram."""
         return len(self.angles_deg) * self.points
+
+    @property
+    def step_um(self) -> float:
+        """Between the points of a line."""
+        return (self.stop_um - self.start_um) / (self.points - 1)
 
     def described(
         self, run: str, scan: str, number: int, cell: CellState, notes: dict[str, Scalar]
@@ -88,6 +125,7 @@ class Tomogram:
             points=self.points,
             dwell_s=self.dwell_s,
             snake=self.snake,
+            beam_um=self.beam_um,
         )
 
 
@@ -116,10 +154,16 @@ def tomogram(
     notes: dict[str, Scalar],
     witness: PauseWitness,
     tell: Callable[[int], None],
+    hold: Hold,
+    account_of: AccountOf = nobody_counts,
+    early: EarlyEnd | None = None,
 ) -> Plan:
-    """Take one tomogram. Raises Incomplete where it was interrupted or frames are missing.
+    """Take one tomogram; a Taken. Raises Incomplete where it was interrupted or frames are missing.
 
     run: uid of the outer run; number: of the scan in it; tell: is told the frames done
+    hold: asked between the lines whether there is room for the next. Raises HeldTooLong
+    account_of: the account of a scan by its uid; it goes into the scan's stop document
+    early: may end it between two lines
     """
     md = {
         "plan_name": "tomogram",
@@ -132,6 +176,7 @@ def tomogram(
         "notes": {**scan.notes, **notes},
     }
     uid = str((yield from bps.open_run(md)))
+    taken = Taken(uid, scan.frames())
 
     def whole() -> Plan:
         yield from bps.stage(detector)
@@ -146,13 +191,28 @@ def tomogram(
         yield from bps.prepare(detector, exposure, wait=True)
         _not_interrupted(witness, number)
         tell(0)
-        yield from _fly(stage, detector, scan, number, witness, tell)
+        yield from _fly(stage, detector, scan, number, witness, tell, hold, taken, early)
         yield from bps.unstage(detector)
 
     def cleanly() -> Plan:
-        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(stage, detector))
+        yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(hold, stage, detector))
 
-    yield from bpp.contingency_wrapper(cleanly(), except_plan=_failed, else_plan=bps.close_run)
+    def ended() -> Plan:
+        account = yield from closed_account(uid, account_of)
+        words = yield from write_account(account)
+        yield from bps.close_run("success", "; ".join(w for w in (taken.ended, words) if w))
+
+    def failed(error: Exception) -> Plan:
+        if isinstance(error, RunEngineControlException):
+            yield from bps.close_run(getattr(error, "exit_status", "abort"))
+            return
+        account = yield from closed_account(uid, account_of, _ABORTED_CLOSING_S)
+        words = yield from write_account(account)
+        cause = str(cause_of(error))
+        yield from bps.close_run("fail", f"{cause}; {words}" if words else cause)
+
+    yield from bpp.contingency_wrapper(cleanly(), except_plan=failed, else_plan=ended)
+    return taken
 
 
 def _fly(
@@ -162,6 +222,9 @@ def _fly(
     number: int,
     witness: PauseWitness,
     tell: Callable[[int], None],
+    hold: Hold,
+    taken: Taken,
+    early: EarlyEnd | None,
 ) -> Plan:
     group = f"flight-{number}"
     yield from bps.kickoff(detector, wait=True)
@@ -174,20 +237,52 @@ def _fly(
         done = yield from bps.wait(group=group, timeout=_POLL_S, error_on_timeout=False)
         _not_interrupted(witness, number)
         given = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
-        if given != pulses:
+        yield from hold.between_lines(stage, f"scan {number} at frame {given} of {scan.frames()}")
+        if given != pulses or hold.reason:
             pulses, moved = given, time.monotonic()
         tell(pulses)
         if done is not False:
             break
+        if early is not None and not taken.ended and pulses < scan.frames() - scan.points:
+            yield from _end_early(stage, detector, scan, number, taken, early)
         if time.monotonic() - moved > _STALLED_S + scan.dwell_s:
             raise Incomplete(f"scan {number} stands at frame {pulses} of {scan.frames()}")
-    taken = int((yield from bps.rd(detector.frames, default_value=scan.frames())))
+    took = int((yield from bps.rd(detector.frames, default_value=taken.frames)))
     yield from bps.collect(detector, name="primary")
-    if pulses != scan.frames() or taken != scan.frames():
+    if pulses != taken.frames or took != taken.frames:
         raise Incomplete(
-            f"scan {number}: {scan.frames()} frames announced, the stage gave {pulses} pulses, "
-            f"the detector took {taken}"
+            f"scan {number}: {taken.frames} frames announced, the stage gave {pulses} pulses, "
+            f"the detector took {took}"
         )
+
+
+def _end_early(
+    stage: FlyStage,
+    detector: FlyDetector,
+    scan: Tomogram,
+    number: int,
+    taken: Taken,
+    early: EarlyEnd,
+) -> Plan:
+    """End the flight after its present line where early has a reason, and the series with it.
+
+    The frames that are not to come are withdrawn before the detector ends: nobody misses them.
+    """
+    why = early.why(taken.scan)
+    if not why:
+        return
+    yield from bps.abs_set(stage.finish, 1, wait=True)
+    flown = f"flown-{number}"
+    yield from bps.complete(stage, group=flown)
+    line_s = scan.points * scan.dwell_s
+    done = yield from bps.wait(group=flown, timeout=_STALLED_S + line_s, error_on_timeout=False)
+    pulses = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
+    if done is False or pulses % scan.points:
+        raise Incomplete(f"scan {number} did not end after a line, but at frame {pulses}")
+    if pulses < scan.frames():
+        taken.frames, taken.ended = pulses, why
+        early.withdraw(taken.scan, pulses, why)
+        yield from bps.abs_set(detector.end_early, pulses, wait=True)
 
 
 def _not_interrupted(witness: PauseWitness, number: int) -> None:
@@ -195,13 +290,26 @@ def _not_interrupted(witness: PauseWitness, number: int) -> None:
         raise Incomplete(f"scan {number} was interrupted by a pause")
 
 
-def _at_rest(stage: FlyStage, detector: FlyDetector) -> Plan:
+def _at_rest(hold: Hold, stage: FlyStage, detector: FlyDetector) -> Plan:
+    hold.over()
     yield from bps.stop(stage)
     yield from bps.unstage(detector)
 
 
-def _failed(error: Exception) -> Plan:
-    if isinstance(error, RunEngineControlException):
-        yield from bps.close_run(exit_status=getattr(error, "exit_status", "abort"))
-    else:
-        yield from bps.close_run(exit_status="fail", reason=str(cause_of(error)))
+def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:
+    """inner with the place that scan looks at on the rotation axis; the sample is put back after.
+
+    Returns what inner returns.
+    """
+    if scan.centre_um is None:
+        return (yield from inner)
+    x_um, y_um = scan.centre_um
+
+    def moved() -> Plan:
+        yield from bps.mv(stage.centre_x, x_um, stage.centre_y, y_um)
+        return (yield from inner)
+
+    def back() -> Plan:
+        yield from bps.mv(stage.centre_x, 0.0, stage.centre_y, 0.0)
+
+    return (yield from bpp.finalize_wrapper(moved(), back))

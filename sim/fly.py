@@ -2,8 +2,9 @@
 
 Pulses are given by position compare, one a point, at most one a dwell time. Where the detector is
 not ready for the next pulse the stage waits (the simulation is lossless) and the rate that was
-reached is reported. What is reported as measured is where the stage really was, which is what the
-detector was exposed at: the planned place plus the encoder's wander.
+reached is reported. A flight that is held finishes its line and stands still before the next one,
+until it may go on or is aborted. What is reported as measured is where the stage really was, which
+is what the detector was exposed at: the planned place plus the encoder's wander.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 Trigger = Callable[[float, float], bool]  # rotation [deg], translation [um] -> taken
 ENCODER_UM = 0.01  # resolution of the translation's encoder
 ENCODER_DEG = 1e-4
+_LOOK_S = 0.1  # how soon a held flight notices that it was aborted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,14 @@ class Flight:
         self.rotation_deg = program.angles_deg[0]
         self.translation_um = program.start_um
         self.frames_per_s = math.nan
+        self.held = False  # it stands still between two lines
         self._trigger = trigger
         self._wander_um = wander_um
         self._random = np.random.default_rng([seed, program.number])
         self._abort = threading.Event()
+        self._go = threading.Event()
+        self._go.set()
+        self._finish = threading.Event()
 
     @property
     def aborted(self) -> bool:
@@ -93,11 +99,28 @@ class Flight:
         """Stop at the next point."""
         self._abort.set()
 
+    def hold(self, wanted: bool) -> None:
+        """Stand still before the next line; wanted False: go on."""
+        if wanted:
+            self._go.clear()
+        else:
+            self._go.set()
+
+    def finish(self) -> None:
+        """Let the present line be the last one, also where the stage stands still after it."""
+        self._finish.set()
+        self._go.set()
+
     def run(self, line_done: Callable[[Line], None]) -> bool:
         """Fly; line_done gets every finished line. False where it was aborted."""
         program = self.program
         began = due = time.monotonic()
         for line, angle_deg in enumerate(program.angles_deg):
+            if not self._go.is_set():
+                self._stand_still()
+                due = time.monotonic()
+            if line and self._finish.is_set():
+                break
             planned = program.line_um(line)
             wander = self._random.normal(0.0, self._wander_um, program.points)
             translations = np.round((planned + wander) / ENCODER_UM) * ENCODER_UM
@@ -115,3 +138,9 @@ class Flight:
                 due = max(due + program.dwell_s, now - 4 * program.dwell_s)
             line_done(Line(program.number, first, translations, np.full(program.points, rotation)))
         return not self._abort.wait(max(0.0, due - time.monotonic()))
+
+    def _stand_still(self) -> None:
+        self.held = True
+        while not self._go.wait(_LOOK_S) and not self._abort.is_set():
+            continue
+        self.held = False

@@ -19,11 +19,12 @@ from typing import Any
 from caproto import ChannelType
 from caproto.server import PVGroup, pvproperty
 
-from .potentiostat import Instrument, InstrumentLimits, Mode, Program, State, Until
+from .potentiostat import Instrument, InstrumentLimits, Mode, Program, SafeState, State, Until
 
 _STATES = [state.name for state in State]
 _MODES = [mode.name for mode in Mode]
 _UNTILS = [until.name for until in Until]
+_SAFE_STATES = [state.name for state in SafeState]
 
 
 class PotentiostatIoc(PVGroup):  # type: ignore[misc]
@@ -64,6 +65,11 @@ class PotentiostatIoc(PVGroup):  # type: ignore[misc]
     limit_i = pvproperty(name="LIMIT:I", value=0.0, units="A", precision=12)
     limit_q = pvproperty(name="LIMIT:Q", value=0.0, units="A h", precision=12)
     limit_t = pvproperty(name="LIMIT:T", value=0.0, units="degC", precision=2)
+
+    safe_state = pvproperty(name="SAFE:STATE", value=_SAFE_STATES[0], enum_strings=_SAFE_STATES,
+                            record="mbbo", dtype=ChannelType.ENUM)  # fmt: skip
+    safe_voltage = pvproperty(name="SAFE:VOLTAGE", value=math.nan, units="V", precision=6)
+    safe_now = pvproperty(name="SAFE:NOW", value=0)
 
     lease = pvproperty(name="LEASE", value=0)
     lease_timeout = pvproperty(name="LEASE:TIMEOUT", value=5.0, units="s", precision=2)
@@ -135,6 +141,26 @@ class PotentiostatIoc(PVGroup):  # type: ignore[misc]
     async def open_circuit(self, instance: Any, value: int) -> None:
         """Open the circuit, whatever is going on; the put is complete when STATE says so."""
         self.instrument.open()
+        await self._post()
+
+    @safe_state.putter  # type: ignore[no-redef]
+    async def safe_state(self, instance: Any, value: str | int) -> None:
+        """What a lost lease and SAFE:NOW lead to."""
+        name = _text(value, _SAFE_STATES)
+        self.instrument.safe_state = SafeState(_SAFE_STATES.index(name))
+
+    @safe_voltage.putter  # type: ignore[no-redef]
+    async def safe_voltage(self, instance: Any, value: float) -> float:
+        """The potential to be held [V]; one beyond the instrument's own limits is not taken."""
+        hard = self.hard_limits
+        if hard.voltage_low_v <= float(value) <= hard.voltage_high_v:
+            self.instrument.safe_voltage_v = float(value)
+        return self.instrument.safe_voltage_v
+
+    @safe_now.putter  # type: ignore[no-redef]
+    async def safe_now(self, instance: Any, value: int) -> None:
+        """Go to the safe state; the put is complete when STATE says so."""
+        self.instrument.safe()
         await self._post()
 
     @zero.putter  # type: ignore[no-redef]

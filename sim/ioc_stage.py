@@ -1,9 +1,12 @@
 """The scan stage on EPICS Channel Access: two motor records and a fly program.
 
-ROT [deg] and TRANS [um] are motor records as far as ophyd's EpicsMotor looks at them. FLY:RUN takes
-the client's number for the program that the FLY: settings describe. FLY:LINE carries the measured
-positions of each finished line, posted once a line, as one array so that they cannot be torn apart:
-[number, index of the line's first frame, translations …, rotations …].
+ROT [deg] and TRANS [um] are motor records as far as ophyd's EpicsMotor looks at them; so are CX and
+CY [um], the place of the sample that the centring stages on top have put on the rotation axis.
+FLY:RUN takes the client's number for the program that the FLY: settings describe. FLY:LINE carries
+the measured positions of each finished line, posted once a line, as one array so that they cannot
+be torn apart: [number, index of the line's first frame, translations …, rotations …]. FLY:HOLD at 1
+lets the stage stand still before the next line, FLY:HELD says that it does; 0, and every new
+flight, goes on.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,19 +36,26 @@ class StageIoc(PVGroup):  # type: ignore[misc]
     rotation = pvproperty(name="ROT", value=0.0, record="motor", units="deg", precision=4)
     translation = pvproperty(name="TRANS", value=0.0, record="motor", units="um", precision=3)
 
+    centre_x = pvproperty(name="CX", value=0.0, record="motor", units="um", precision=3)
+    centre_y = pvproperty(name="CY", value=0.0, record="motor", units="um", precision=3)
+
     angles = pvproperty(name="FLY:ANGLES", value=[0.0], max_length=MAX_LINES, units="deg")
     start_um = pvproperty(name="FLY:START", value=0.0, units="um", precision=4)
     stop_um = pvproperty(name="FLY:STOP", value=0.0, units="um", precision=4)
     points = pvproperty(name="FLY:POINTS", value=1)
     dwell = pvproperty(name="FLY:DWELL", value=0.01, units="s", precision=6)
     snake = pvproperty(name="FLY:SNAKE", value=0)
+    beam = pvproperty(name="FLY:BEAM", value=1.0, units="um", precision=3)
     run = pvproperty(name="FLY:RUN", value=0)
     abort = pvproperty(name="FLY:ABORT", value=0)
+    hold = pvproperty(name="FLY:HOLD", value=0)
+    finish = pvproperty(name="FLY:FINISH", value=0)
 
     state = pvproperty(name="FLY:STATE", value=_STATES[0], enum_strings=_STATES, record="mbbi",
                        dtype=ChannelType.ENUM, read_only=True)  # fmt: skip
     flight_state = pvproperty(name="FLY:PROGRAM", value=[0, 0], read_only=True)
     pulses = pvproperty(name="FLY:FRAMES", value=0, read_only=True)
+    held = pvproperty(name="FLY:HELD", value=0, read_only=True)
     rate = pvproperty(name="FLY:RATE", value=math.nan, units="Hz", precision=2, read_only=True)
     message = pvproperty(
         name="FLY:MESSAGE", value="", max_length=200, dtype=ChannelType.CHAR,
@@ -53,10 +64,19 @@ class StageIoc(PVGroup):  # type: ignore[misc]
     line = pvproperty(name="FLY:LINE", value=[0.0], max_length=2 + 2 * MAX_POINTS, read_only=True)
 
     def __init__(
-        self, prefix: str, trigger: Trigger, wander_um: float = 0.02, seed: int = 0
+        self,
+        prefix: str,
+        trigger: Trigger,
+        wander_um: float = 0.02,
+        seed: int = 0,
+        beam: tuple[float, Callable[[float], None]] | None = None,
     ) -> None:
-        """trigger: the cable to the detector."""
+        """trigger: the cable to the detector.
+
+        beam: its width at the beginning [um], and what sets another
+        """
         super().__init__(prefix)
+        self._beam = beam
         self._trigger = trigger
         self._wander_um = wander_um
         self._seed = seed
@@ -84,6 +104,43 @@ class StageIoc(PVGroup):  # type: ignore[misc]
         """The translation's motor."""
         await _motor(instance, velocity=5000.0, low=-5e3, high=5e3, unit="um")
 
+    @beam.startup  # type: ignore[no-redef]
+    async def beam(self, instance: Any, async_lib: Any) -> None:
+        """The beam as it is."""
+        if self._beam is not None:
+            await instance.write(self._beam[0])
+
+    @beam.putter  # type: ignore[no-redef]
+    async def beam(self, instance: Any, width_um: float) -> float | None:
+        """Another width, from the next scan on; one that is none is not taken."""
+        try:
+            if self._beam is not None:
+                self._beam[1](float(width_um))
+        except ValueError as error:
+            await self.message.write(f"refused: {error}")
+            return float(instance.value)
+        return None
+
+    @centre_x.startup  # type: ignore[no-redef]
+    async def centre_x(self, instance: Any, async_lib: Any) -> None:
+        """One motor of the centring stage."""
+        await _motor(instance, velocity=2000.0, low=-5e3, high=5e3, unit="um")
+
+    @centre_y.startup  # type: ignore[no-redef]
+    async def centre_y(self, instance: Any, async_lib: Any) -> None:
+        """Its other motor."""
+        await _motor(instance, velocity=2000.0, low=-5e3, high=5e3, unit="um")
+
+    def _pulse(self, rotation_deg: float, translation_um: float) -> bool:
+        """A pulse to the detector, which sees the sample where the centring stages hold it."""
+        turned = math.radians(rotation_deg)
+        x_um, y_um = (
+            float(motor.field_inst.user_readback_value.value)
+            for motor in (self.centre_x, self.centre_y)
+        )
+        beside_um = x_um * math.cos(turned) + y_um * math.sin(turned)
+        return self._trigger(rotation_deg, translation_um + beside_um)
+
     @run.putter  # type: ignore[no-redef]
     async def run(self, instance: Any, number: int) -> None:
         """Fly the program that the settings describe, under the client's number."""
@@ -106,6 +163,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
             await self.message.write(f"refused: {error}")
             return
         await self.pulses.write(0)
+        await self.hold.write(0)
         await self.message.write("")
         await self._post_state(program.number, "RUNNING")
         self._task = asyncio.ensure_future(self._fly(program))
@@ -118,8 +176,21 @@ class StageIoc(PVGroup):  # type: ignore[misc]
             flight.abort()
             await asyncio.wait([task], timeout=5.0)
 
+    @hold.putter  # type: ignore[no-redef]
+    async def hold(self, instance: Any, value: int) -> None:
+        """Stand still before the next line, or go on."""
+        if self._flight is not None:
+            self._flight.hold(bool(value))
+
+    @finish.putter  # type: ignore[no-redef]
+    async def finish(self, instance: Any, value: int) -> None:
+        """End the flight after the line that is being flown."""
+        if self._flight is not None:
+            self._flight.finish()
+
     async def _fly(self, program: FlyProgram) -> None:
-        flight = self._flight = Flight(program, self._trigger, self._wander_um, self._seed)
+        flight = self._flight = Flight(program, self._pulse, self._wander_um, self._seed)
+        flight.hold(bool(self.hold.value))
         loop = asyncio.get_running_loop()
         lines: asyncio.Queue[Line] = asyncio.Queue()
 
@@ -143,6 +214,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
             await self._post_state(program.number, "FAULT")
         finally:
             self._flight = None
+            await self.held.write(0)
 
     async def _post(self, flight: Flight, lines: asyncio.Queue[Line]) -> None:
         while not lines.empty():
@@ -151,6 +223,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
                 [float(line.number), float(line.first), *line.translations_um, *line.rotations_deg]
             )
         await self.pulses.write(flight.pulses)
+        await self.held.write(int(flight.held))
         await self.rate.write(flight.frames_per_s)
         for motor, place in (
             (self.rotation, flight.rotation_deg),

@@ -3,6 +3,8 @@
 Policy, as real instruments keep it: limits are enforced in here at every step, whatever the client
 does. Passing one, losing the client's lease or a fault opens the circuit and latches; a new
 program is refused until a person acknowledges. A program that reaches its mark opens the circuit.
+A lost lease leads to the declared safe state: open circuit, or a potential held inside the limits;
+a passed limit or a fault always opens the circuit.
 Nothing is ever resumed from in here. Wall time is handed in by the caller and only ever compared
 with itself.
 """
@@ -33,6 +35,7 @@ class State(IntEnum):
     LIMIT = 5
     FAULT = 6
     DISCONNECTED = 7
+    HOLD_POTENTIAL = 8
 
 
 class Mode(IntEnum):
@@ -50,6 +53,13 @@ class Until(IntEnum):
     CAPACITY = 1
     VOLTAGE = 2
     TIME = 3
+
+
+class SafeState(IntEnum):
+    """What a cell is left in."""
+
+    OPEN_CIRCUIT = 0
+    HOLD_POTENTIAL = 1
 
 
 class Outcome(IntEnum):
@@ -114,8 +124,11 @@ class Instrument:
         self.message = ""
         self.number = 0
         self.outcome = Outcome.NONE
+        self.safe_state = SafeState.OPEN_CIRCUIT
+        self.safe_voltage_v = math.nan
         self.lock = RLock()
         self._program: Program | None = None
+        self._holds_safely = False  # current may flow without a client: that is its purpose
         self._charge_zero_ah = cell.charge_ah
         self._leased_at = -math.inf
         self._now = 0.0
@@ -143,7 +156,8 @@ class Instrument:
         """A person has seen why the circuit was opened."""
         with self.lock:
             if self.state in LATCHED:
-                self.state, self.message = State.HOLD_OCV, ""
+                self.state = State.HOLD_POTENTIAL if self._holds_safely else State.HOLD_OCV
+                self.message = ""
 
     def start(self, program: Program, now: float) -> bool:
         """Begin program; False and a message where it is refused."""
@@ -154,7 +168,7 @@ class Instrument:
                 return False
             if self.outcome is Outcome.RUNNING:
                 self.outcome = Outcome.STOPPED
-            self._program = program
+            self._program, self._holds_safely = program, False
             self.number, self.outcome, self.message = program.number, Outcome.RUNNING, ""
             self.mode = program.mode
             self.state = State.HOLD_OCV if program.mode is Mode.OCV else State.RUNNING
@@ -170,9 +184,18 @@ class Instrument:
         with self.lock:
             if self.outcome is Outcome.RUNNING:
                 self.outcome = Outcome.STOPPED
-            self.mode, self._program = Mode.OCV, None
+            self._open_circuit()
             if self.state not in LATCHED:
                 self.state = State.HOLD_OCV
+
+    def safe(self) -> None:
+        """Go to the declared safe state; to open circuit where a potential must not be held."""
+        with self.lock:
+            if self.state in LATCHED:
+                return  # there it is as safe as it can be
+            self.open()
+            if self._hold_potential():
+                self.state = State.HOLD_POTENTIAL
 
     def fault(self, why: str) -> None:
         """The instrument itself has failed: open the circuit and latch."""
@@ -184,12 +207,12 @@ class Instrument:
         with self.lock:
             self._now = now
             silence_s = now - self._leased_at
-            if self.lease_s > 0 and self.mode is not Mode.OCV and silence_s > self.lease_s:
-                self._latch(
-                    State.DISCONNECTED,
-                    Outcome.LEASE,
-                    f"no sign of the client for {silence_s:.1f} s, circuit opened",
-                )
+            flows = self.mode is not Mode.OCV and not self._holds_safely
+            if self.lease_s > 0 and flows and silence_s > self.lease_s:
+                gone = f"no sign of the client for {silence_s:.1f} s"
+                self._latch(State.DISCONNECTED, Outcome.LEASE, f"{gone}, circuit opened")
+                if self._hold_potential():
+                    self.message = f"{gone}, {self.safe_voltage_v:g} V are held"
             left_s = wall_s * self.clock
             while left_s > 1e-9:
                 step_s = self._step_length(left_s)
@@ -245,13 +268,26 @@ class Instrument:
     def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self.state = State.HOLD_OCV if self.mode is Mode.OCV else State.FINISHED
-        self.mode, self._program = Mode.OCV, None
+        self._open_circuit()
 
     def _latch(self, state: State, outcome: Outcome, why: str) -> None:
         if self.outcome is Outcome.RUNNING:
             self.outcome = outcome
-        self.mode, self._program = Mode.OCV, None
+        self._open_circuit()
         self.state, self.message = state, why
+
+    def _open_circuit(self) -> None:
+        self.mode, self._program, self._holds_safely = Mode.OCV, None, False
+
+    def _hold_potential(self) -> bool:
+        """Hold the declared potential where one is, and the limits allow it; whether it is held."""
+        limits, volts = self.limits, self.safe_voltage_v
+        inside = limits.voltage_low_v <= volts <= limits.voltage_high_v
+        if self.safe_state is not SafeState.HOLD_POTENTIAL or not inside or self._beyond_limits():
+            return False
+        self.mode, self._holds_safely = Mode.CV, True
+        self._program = Program(self.number, Mode.CV, volts, Until.NONE, math.nan, math.nan)
+        return True
 
     def _beyond_limits(self) -> str:
         limits, cell = self.limits, self.cell

@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _QUEUE = 4  # frames waiting for the twin, and again for the compressor
 _SEND_TIMEOUT_S = 0.5
 _STOP_TIMEOUT_S = 5.0
+_LAST = -2  # in place of a frame's index: the series ends here
 
 
 class NotNow(RuntimeError):
@@ -50,7 +51,7 @@ class NotNow(RuntimeError):
 
 @dataclass(slots=True)
 class _Series:
-    """One arming. triggered and sent count frames."""
+    """One arming. triggered and sent count frames; closed: no further pulse is taken."""
 
     number: int
     scan: int
@@ -60,6 +61,7 @@ class _Series:
     images_per_trigger: int
     triggered: int = 0
     sent: int = 0
+    closed: bool = False
     armed_at: float = field(default_factory=time.monotonic)
     given_up: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
@@ -218,13 +220,21 @@ class SimulatedDetector:
             series.given_up.wait(max(0.0, due - time.monotonic()))
 
     def end_series(self, command: str) -> int:
-        """disarm, cancel or abort: all end the series; its number."""
+        """disarm, cancel or abort: all end the series; its number.
+
+        After cancel what was taken is sent; after the others what is on its way is thrown away.
+        """
         with self._lock:
             series = self._series
             if series is None:
                 return self._number
-            series.given_up.set()
-        self._pixels.put((series, series.triggered, None))
+            series.closed = True
+            if command != "cancel":
+                series.given_up.set()
+        if command == "cancel":
+            self._pulses.put((series, _LAST, 0.0, 0.0))  # behind all that was taken
+        else:
+            self._pixels.put((series, series.triggered, None))
         if not series.over.wait(_STOP_TIMEOUT_S):
             self._state = "error"
             raise NotNow(f"{command}: series {series.number} does not end")
@@ -248,7 +258,7 @@ class SimulatedDetector:
     def _take(self, series: _Series, rotation_deg: float, translation_um: float) -> bool:
         with self._lock:
             index = series.triggered
-            if index >= series.start.images or series.given_up.is_set():
+            if index >= series.start.images or series.closed:
                 return False
             series.triggered += 1
             self._state = "acquire"
@@ -266,6 +276,9 @@ class SimulatedDetector:
         while (pulse := self._pulses.get()) is not None:
             series, index, rotation_deg, translation_um = pulse
             if series.given_up.is_set():
+                continue
+            if index == _LAST:
+                self._pixels.put((series, index, None))
                 continue
             try:
                 pixels = self.twin.expose(

@@ -8,6 +8,7 @@ Policy:
 - A start while a series is open closes the old one as "aborted".
 - A receiver that takes over from one that was killed is told the scan that was open (resume): what
   the detector sends of that series is taken; what died with the former is lost by index, and said.
+  Its end may have died with the former too: long silence ends it, unless the scan is being held.
 - Bytes that are no stream at all are counted, and logged once for each kind. Nothing that arrives
   can end run(); what put() raises does, because then nobody takes the frames.
 - Memory is bounded by the socket's high-water mark, the size of a message and the number of parts.
@@ -78,6 +79,7 @@ class DectrisReceiver:
     channel: which threshold's images to take; "" the first
     grace_s: how long after the end message, without any progress, missing images are waited for
     resume: the scan that a receiver before this one had begun and not ended
+    held: whether the scan is being held, so that silence is no end
     high_water: messages in the socket's queue
     connected: set while a connection to every address stands
     """
@@ -91,6 +93,7 @@ class DectrisReceiver:
         channel: str = "",
         grace_s: float = 2.0,
         resume: ScanStart | None = None,
+        held: Callable[[], bool] = bool,
         high_water: int = 16,
         max_message_bytes: int = 256 << 20,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
@@ -104,6 +107,7 @@ class DectrisReceiver:
         self._version = version
         self._channel = channel
         self._grace_s = grace_s
+        self._held = held
         self._high_water = high_water
         self._max_message_bytes = max_message_bytes
         self._context = context or zmq.Context.instance()
@@ -312,6 +316,8 @@ class DectrisReceiver:
         series, now = self._open, time.monotonic()
         if series is None:
             return
+        if series.resumed and not series.ended and self._held():
+            series.held(now)
         if series.finished(now, self._grace_s):
             self._close("complete")
         elif series.resumed and series.silent_s(now) > _RESUMED_SILENT_S:

@@ -34,8 +34,8 @@ def append_samples(entry: h5py.Group, samples: Samples) -> None:
         return
     states = [s for s, n in zip(samples.states, new, strict=True) if n]
     for field, (name, _) in COLUMNS.items():
-        _append(group[name], getattr(samples, field)[new])
-    _append(group["state"], np.array(states, dtype=object))
+        append_rows(group[name], getattr(samples, field)[new])
+    append_rows(group["state"], np.array(states, dtype=object))
 
 
 def read_samples(group: h5py.Group) -> Samples:
@@ -54,7 +54,7 @@ def append_document(entry: h5py.Group, document: Document) -> None:
         for field in DOCUMENT_FIELDS:
             group.create_dataset(field, (0,), TEXT, maxshape=(None,), chunks=(256,))
     for field in DOCUMENT_FIELDS:
-        _append(entry["documents"][field], np.array([getattr(document, field)], dtype=object))
+        append_rows(entry["documents"][field], np.array([getattr(document, field)], dtype=object))
 
 
 def read_documents(group: h5py.Group) -> list[Document]:
@@ -100,7 +100,8 @@ def _samples_group(entry: h5py.Group, run: str) -> h5py.Group:
     return group
 
 
-def _append(dataset: h5py.Dataset, values: np.ndarray) -> None:  # type: ignore[type-arg]
+def append_rows(dataset: h5py.Dataset, values: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Let a table's column grow by these."""
     have = len(dataset)
     dataset.resize(have + len(values), axis=0)
     dataset[have:] = values

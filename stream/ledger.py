@@ -3,6 +3,7 @@
 The invariants, for every announced index at any time:
 
 - it is received, lost, or still to come; a frame both lost and received is received;
+- what was withdrawn and did not come is not announced any more: it can be neither lost nor missing;
 - in each group a received frame is done, failed, or pending; the last word counts, because a
   restarted absorber's word on a frame replaces that of the one whose memory is gone.
 
@@ -11,9 +12,10 @@ No sockets, no clocks: the hub tells it what happens and asks for the Account.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
-from .messages import Account, GroupAccount, ScanStop
+from .messages import Account, GroupAccount, ScanStop, Withdrawal
 
 
 class LedgerError(ValueError):
@@ -35,6 +37,8 @@ class ScanLedger:
         self.number = number
         self.announced = announced
         self.stopped = False
+        self._end = announced  # frames from here on are withdrawn, unless they came
+        self._why_withdrawn = ""
         self._received: set[int] = set()
         self._duplicates = 0
         self._lost: dict[int, str] = {}
@@ -76,10 +80,28 @@ class ScanLedger:
         self._failed[group][index] = reason
         return True
 
+    def withdraw(self, message: Withdrawal) -> None:
+        """Enter that the frames from message.first on will not be taken. Raises LedgerError."""
+        if not 0 < message.first <= self.announced:
+            raise LedgerError(
+                f"frames from {message.first} on of scan {self.scan} withdrawn, which announced "
+                f"{self.announced}"
+            )
+        if message.first < self._end:
+            self._end, self._why_withdrawn = message.first, message.reason
+            self._lost = {i: why for i, why in self._lost.items() if i < self._end}
+
+    def without_withdrawn(self, message: ScanStop) -> ScanStop:
+        """message, without the loss of frames that nobody meant to take any more."""
+        if self._end == self.announced:
+            return message
+        lost = {i: why for i, why in message.lost.items() if i < self._end}
+        return dataclasses.replace(message, lost=lost)
+
     def stop(self, message: ScanStop) -> None:
         """Enter what the source said at its end: what has not come by now is lost."""
         self.stopped = True
-        missing = set(range(self.announced)) - self._received
+        missing = set(range(self._end)) - self._received
         silent = f"not received when the source stopped ({message.reason})"
         self._lost = {i: message.lost.get(i, silent) for i in sorted(missing)}
 
@@ -94,11 +116,13 @@ class ScanLedger:
 
     def account(self) -> Account:
         """The ledger as it stands."""
+        withdrawn = self.announced - self._end
+        withdrawn -= sum(index >= self._end for index in self._received) if withdrawn else 0
         return Account(
             run=self.run,
             scan=self.scan,
             number=self.number,
-            announced=self.announced,
+            announced=self.announced - withdrawn,
             received=len(self._received),
             duplicates=self._duplicates,
             lost=dict(self._lost),
@@ -107,6 +131,8 @@ class ScanLedger:
                 for name, done in self._done.items()
             ),
             closed=self.closed,
+            withdrawn=withdrawn,
+            why_withdrawn=self._why_withdrawn if withdrawn else "",
         )
 
     def _check(self, group: str, index: int) -> None:
@@ -114,3 +140,10 @@ class ScanLedger:
             raise LedgerError(f"group {group!r}, scan {self.scan} is kept for {list(self._done)}")
         if index not in self._received:
             raise LedgerError(f"frame {index} of scan {self.scan} has not come")
+
+
+def withdrawal_of(account: Account) -> Withdrawal | None:
+    """What withdrew the frames that account says were withdrawn; None where there are none."""
+    if not account.withdrawn:
+        return None
+    return Withdrawal(account.scan, account.announced, account.why_withdrawn)

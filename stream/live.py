@@ -8,7 +8,7 @@ asks again.
 Messages may come twice: what changes carries a revision.
 
 Topics: status/COMPONENT, scan_start/SCAN, scan_stop/SCAN, account/SCAN,
-result/SCAN/CONSUMER/NAME, frame, samples/RUN, document/RUN/NAME.
+result/SCAN/CONSUMER/NAME, frame, samples/RUN, document/RUN/NAME, proposal/RUN/ID, decision/RUN/ID.
 """
 
 from __future__ import annotations

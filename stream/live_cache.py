@@ -19,6 +19,7 @@ from .packing import pack
 KEPT_SAMPLES = 20_000  # points of one run's curve; a screen shows some 2000
 KEPT_RUNS = 2
 KEPT_DOCUMENTS = 64
+KEPT_REQUESTS = 256  # proposals and the decisions on them
 
 
 class LiveCache:
@@ -33,6 +34,7 @@ class LiveCache:
         self._loose: dict[str, Payload] = {}
         self._scans: OrderedDict[str, dict[str, Payload]] = OrderedDict()
         self._documents: deque[Payload] = deque(maxlen=KEPT_DOCUMENTS)
+        self._requests: deque[tuple[str, Payload]] = deque(maxlen=KEPT_REQUESTS)
         self._samples: OrderedDict[str, Samples] = OrderedDict()
 
     def keep(self, topic: str, parts: Payload, scan: str = "") -> None:
@@ -50,6 +52,10 @@ class LiveCache:
         """Keep a start or stop document: the last KEPT_DOCUMENTS of all."""
         self._documents.append(parts)
 
+    def keep_request(self, topic: str, parts: Payload) -> None:
+        """Keep a proposal or a decision: the last KEPT_REQUESTS of all, in their order."""
+        self._requests.append((topic, parts))
+
     def keep_samples(self, samples: Samples) -> None:
         """Append to the run's curve; what is older than its end is a repeat."""
         before = self._samples.get(samples.run)
@@ -64,6 +70,9 @@ class LiveCache:
                 yield [bytes(p) for p in pack(samples)]
         if "document/".startswith(prefix) or prefix.startswith("document/"):
             yield from self._documents
+        for topic, parts in self._requests:
+            if topic.startswith(prefix):
+                yield parts
         for topics in (*self._scans.values(), self._loose):
             for topic, parts in topics.items():
                 if topic.startswith(prefix):

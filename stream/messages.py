@@ -280,12 +280,13 @@ class GroupAccount:
 class Account:
     """The ledger of one scan: announced = received + lost + still to come.
 
-    announced: frames promised by ScanStart
+    announced: frames promised by ScanStart, less those withdrawn since
     received: frames that entered the hub, duplicates not counted
     duplicates: frames that came again and were dropped
     lost: index -> reason
     groups: what each group has done with the received ones
     closed: True when every announced frame is accounted for in every group
+    withdrawn: frames that were announced and then not to be taken any more; why: in words
     """
 
     run: str
@@ -297,6 +298,8 @@ class Account:
     lost: dict[int, str]
     groups: tuple[GroupAccount, ...]
     closed: bool
+    withdrawn: int = 0
+    why_withdrawn: str = ""
 
     def group(self, name: str) -> GroupAccount:
         """The account of group name; an empty one where it has not reported."""
@@ -335,7 +338,71 @@ class Focus:
     column: int
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A scan ends early on purpose: its frames from first on will not be taken.
+
+    They are neither lost nor missing. A frame that comes all the same is taken.
+    """
+
+    scan: str
+    first: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What somebody who reads the maps asks the plan for; alone it moves nothing.
+
+    id: unique in the run
+    kind: one of PROPOSALS: "stop" the scan that runs between two of its lines, a finer "roi" scan
+        of a region, or the scan again with more "exposure"
+    scan: identifier of the scan whose maps it rests on
+    reason: in words, with the numbers that led to it
+    region: (x, y, width) in the slice [um]; nan where the kind has none
+    exposure_s: of a frame [s]; nan where the kind has none
+    cost_s: time it takes [s], below 0 what it saves
+    dose: what a voxel of the region gets, in the unit of the run's dose map; nan where unknown
+    deadline: unix time after which nobody may act on it [s]
+    time: unix time at which it was made [s]
+    """
+
+    run: str
+    id: str
+    kind: str
+    scan: str
+    reason: str
+    region: tuple[float, float, float]
+    exposure_s: float
+    cost_s: float
+    dose: float
+    deadline: float
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A word on a proposal; the newest one of an id counts.
+
+    id: of the proposal
+    verdict: one of VERDICTS. People and the plan say "approved" or "vetoed"; the plan alone says
+        "refused", "expired" and "done"
+    by: who says so, e.g. "window", "automatic", "plan"
+    time: unix time [s]
+    """
+
+    run: str
+    id: str
+    verdict: str
+    by: str
+    reason: str
+    time: float
+
+
+PROPOSALS = ("stop", "roi", "exposure")
+VERDICTS = ("approved", "vetoed", "refused", "expired", "done")
+
 Message = (
     ScanStart | Frame | ScanStop | Positions | Samples | Document | Reduction | Result
-    | Account | Status | Focus
+    | Account | Status | Focus | Withdrawal | Proposal | Decision
 )  # fmt: skip

@@ -9,8 +9,9 @@ HDF5 writes its own bookkeeping from a cache whenever it likes; a kill between t
 could leave a file that does not open. So the cache may not evict, and bookkeeping reaches the
 disk in flush() only.
 
-What cannot be written, for want of space or because it makes no sense, is acknowledged as failed
-with its reason; the recorder goes on.
+Where the disk is nearly full nothing is taken until there is room: what comes waits in the spool,
+and the plan holds. What cannot be written for another reason, or because it makes no sense, is
+acknowledged as failed with its reason; the recorder goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -27,16 +27,19 @@ import h5py
 import numpy as np
 
 from .compression import DecodeError, checksum
+from .disk_watch import DiskWatch
 from .frame_table import FrameRefused, FrameTable
 from .history import append_document, append_samples, read_documents
 from .map_stack import stack_map
 from .members import Delivery, Member
 from .messages import (
     Account,
+    Decision,
     Document,
     Frame,
     Message,
     Positions,
+    Proposal,
     Result,
     Samples,
     ScanStart,
@@ -54,6 +57,7 @@ from .nexus import (
     write_result,
     write_start,
 )
+from .requests import Request, append_request, read_requests
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +65,7 @@ FLUSH_AFTER_S = 0.1  # the longest that something written waits for its acknowle
 FLUSH_AFTER = 16  # deliveries: half of the credit that a recorder is given
 FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
 DRAIN_S = 2.0
+ROOM_S = 0.2  # how often a full disk is looked at
 # what h5py, HDF5, NumPy and our own checks raise for one message that cannot be written
 UNWRITABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError)
 
@@ -74,17 +79,26 @@ class Recorder:
 
     member: a Member of role "all" that run() serves; None where take() is called instead
     experiment_text: the experiment file, kept in the run's file
+    disk: watches the disk of path; None = as it does by default
     Raises RecorderError where path exists, or its .part is not ours.
     """
 
-    def __init__(self, path: Path, member: Member | None = None, experiment_text: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        member: Member | None = None,
+        experiment_text: str = "",
+        disk: DiskWatch | None = None,
+    ) -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
+        self.disk = disk or DiskWatch(self.path.parent)
         self._member = member
         self._scans: dict[str, h5py.Group] = {}
         self._tables: dict[str, FrameTable] = {}
         self._starts: dict[str, ScanStart] = {}
         self._unsynced = False
+        self._full = False
         self._file = self._open(experiment_text)
         self._entry = self._file["entry"]
         self._documents: set[tuple[str, str, int]] = set()
@@ -92,6 +106,7 @@ class Recorder:
             for document in read_documents(self._entry["documents"]):
                 known = (document.run, document.name, checksum(document.text.encode()))
                 self._documents.add(known)
+        self._requests: set[Request] = set(read_requests(self._entry))
         for group in self._entry.values():
             if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
                 self._adopt(read_start(group), group)
@@ -102,32 +117,36 @@ class Recorder:
         """Frames in the file."""
         return sum(table.written for table in self._tables.values())
 
-    @property
-    def disk_free_bytes(self) -> int:
-        """Room left where the file is."""
-        return shutil.disk_usage(self.path.parent).free
-
     def run(self, stop: threading.Event) -> None:
         """Record what the member receives until stop is set, and what is still waiting then."""
         if self._member is None:
             raise RecorderError(f"recorder of {self.path}: run() needs a member")
         waiting: list[tuple[Delivery, str]] = []
-        oldest = 0.0
+        oldest = took_s = 0.0
+        octets = 0
         end = float("inf")
         while time.monotonic() < end:
             if stop.is_set() and end == float("inf"):
                 end = time.monotonic() + DRAIN_S
+            if not waiting and not stop.is_set() and self._waits_for_room(stop):
+                continue
             delivery = self._member.receive(0.0 if len(waiting) >= FLUSH_IDLE else 0.05)
             if delivery is not None:
-                oldest = oldest if waiting else time.monotonic()
+                began = time.monotonic()
+                oldest = oldest if waiting else began
                 waiting.append((delivery, self.take(delivery.message)))
+                took_s += time.monotonic() - began
+                if isinstance(delivery.message, Frame):
+                    octets += len(delivery.message.data)
             elif stop.is_set() and not waiting:
                 break
             late = bool(waiting) and time.monotonic() - oldest > FLUSH_AFTER_S
             idle = delivery is None and len(waiting) >= FLUSH_IDLE
             if late or idle or len(waiting) >= FLUSH_AFTER:
+                began = time.monotonic()
                 self._settle(waiting)
-                waiting = []
+                self.disk.wrote(octets, took_s + time.monotonic() - began)
+                waiting, octets, took_s = [], 0, 0.0
         self._settle(waiting)
 
     def take(self, message: Message) -> str:
@@ -217,6 +236,10 @@ class Recorder:
             self._document(message)
         elif isinstance(message, Result):
             self._result(message)
+        elif isinstance(message, (Proposal, Decision)):
+            if message not in self._requests:  # as with documents
+                append_request(self._entry, message)
+                self._requests.add(message)
         elif isinstance(message, Account):
             self._replace_text(self._scan(message.scan), "account", account_text(message))
             self._unsynced = True
@@ -274,6 +297,14 @@ class Recorder:
             del process[result.name]
         write_result(process, result.name, result)
         stack_map(self._entry, result)
+
+    def _waits_for_room(self, stop: threading.Event) -> bool:
+        """Wait a moment where the disk is full; whether it is."""
+        full = self.disk.full()
+        if bool(full) != self._full:
+            log.warning("recorder: %s", full or "there is room again")
+            self._full = bool(full)
+        return self._full and not stop.wait(ROOM_S)
 
     def _settle(self, waiting: list[tuple[Delivery, str]]) -> None:
         if not waiting or self._member is None:

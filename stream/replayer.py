@@ -2,7 +2,7 @@
 
 Frames come in order of index with the bytes, checksums and times they were recorded with, so that
 the same analysis gives the same maps. Between the scans come the stretches of the potentiostat's
-history and the documents that had come by then, by their unix times.
+history and the documents and requests that had come by then, by their unix times.
 """
 
 from __future__ import annotations
@@ -14,10 +14,24 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .ledger import withdrawal_of
 from .link import HubFull
-from .messages import Document, Frame, Message, Positions, Samples, ScanStart, ScanStop
+from .messages import (
+    Decision,
+    Document,
+    Frame,
+    Message,
+    Positions,
+    Proposal,
+    Result,
+    Samples,
+    ScanStart,
+    ScanStop,
+    Withdrawal,
+)
 from .run_file import RunFile
 
+PLAN = "plan"  # whose results, like the dose, no analysis of frames can make again
 SAMPLES_AT_ONCE = 500  # a live potentiostat sends a few at a time; a view redraws at each message
 
 
@@ -65,6 +79,12 @@ def replay(
         frames += put_in
         for positions in run_file.positions(start.scan):
             send(positions)
+        for result in run_file.results(start.scan):
+            if result.consumer == PLAN:
+                send(result)
+        for withdrawn in map(withdrawal_of, run_file.accounts(start.scan)):
+            if withdrawn is not None:
+                send(withdrawn)
         lost = {i: why for (scan, i), why in run_file.damaged.items() if scan == start.scan}
         last = _stop_of(run_file, start, put_in, lost, stop.is_set())
         put(names.of(last))
@@ -87,12 +107,13 @@ def _stop_of(
 
 
 class _History:
-    """Samples and documents by their unix times."""
+    """Samples, documents and requests by their unix times."""
 
     def __init__(self, run_file: RunFile) -> None:
         self._histories = run_file.histories()
         self._sent = [0] * len(self._histories)
-        self._documents = _timed(run_file.documents())
+        timed = [*_timed(run_file.documents()), *((r.time, r) for r in run_file.requests())]
+        self._timed: list[tuple[float, Message]] = sorted(timed, key=lambda item: item[0])
 
     def until(self, time: float) -> Iterator[Message]:
         """Those up to time that have not been given before."""
@@ -104,8 +125,8 @@ class _History:
             for first in range(self._sent[place], end, SAMPLES_AT_ONCE):
                 yield _stretch(samples, first, min(end, first + SAMPLES_AT_ONCE))
             self._sent[place] = end
-        while self._documents and self._documents[0][0] <= time:
-            yield self._documents.pop(0)[1]
+        while self._timed and self._timed[0][0] <= time:
+            yield self._timed.pop(0)[1]
 
 
 def _stretch(samples: Samples, first: int, end: int) -> Samples:
@@ -144,10 +165,10 @@ class _Names:
             return message
         if isinstance(message, ScanStart):
             return dataclasses.replace(message, run=new, scan=f"{new}/{message.scan}")
-        if isinstance(message, (Samples, Document)):
+        if isinstance(message, (Proposal, Result)):
+            return dataclasses.replace(message, run=new, scan=f"{new}/{message.scan}")
+        if isinstance(message, (Samples, Document, Decision)):
             return dataclasses.replace(message, run=new)
-        if isinstance(message, Frame):
-            return dataclasses.replace(message, scan=f"{new}/{message.scan}")
-        if isinstance(message, (Positions, ScanStop)):
+        if isinstance(message, (Frame, Positions, ScanStop, Withdrawal)):
             return dataclasses.replace(message, scan=f"{new}/{message.scan}")
         return message

@@ -15,7 +15,17 @@ from .group import Group, Send
 from .held import FrameKey, Payload, Stored, size_of
 from .ledger import LedgerError, ScanLedger
 from .live import LivePublisher
-from .messages import Account, Message, Samples, ScanStart, ScanStop, Status
+from .messages import (
+    Account,
+    Decision,
+    Message,
+    Proposal,
+    Samples,
+    ScanStart,
+    ScanStop,
+    Status,
+    Withdrawal,
+)
 from .packing import PackingError, pack, peek, unpack
 from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
 
@@ -103,6 +113,10 @@ class Router:
             topic = f"status/{_text(kind, fields, 'component')}"
             self._live.cache.keep(topic, parts)
             self._live.publish(topic, parts)
+        elif kind == "withdrawal":
+            self._withdraw(parts)
+        elif kind in ("proposal", "decision"):
+            self._request(kind, parts, number)
         elif kind == "focus":
             for member_group in self.groups.values():
                 member_group.add_focus(parts)
@@ -278,11 +292,35 @@ class Router:
             raise Refusal("scan_stop of a scan that is not open")
         if ledger.stopped:
             raise Refusal(f"scan {stop.scan} has been stopped before")
+        wanted = ledger.without_withdrawn(stop)
+        if wanted is not stop:
+            stop, parts = wanted, [bytes(p) for p in pack(wanted)]
         ledger.stop(stop)
         self._changed.add(stop.scan)
         self._keep(f"scan_stop/{stop.scan}", parts, stop.scan)
         for group in self.groups.values():
             group.add_stop(stop.scan, parts, number)
+
+    def _withdraw(self, parts: Payload) -> None:
+        message = unpack(parts)
+        ledger = self._ledgers.get(message.scan) if isinstance(message, Withdrawal) else None
+        if ledger is None or not isinstance(message, Withdrawal):
+            raise Refusal("withdrawal from a scan that is not open")
+        try:
+            ledger.withdraw(message)
+        except LedgerError as error:
+            raise Refusal(str(error)) from None
+        self._changed.add(message.scan)
+
+    def _request(self, kind: str, parts: Payload, number: int) -> None:
+        message = unpack(parts)
+        if not isinstance(message, (Proposal, Decision)):
+            raise Refusal(f"{kind}: is none")
+        topic = f"{kind}/{message.run}/{message.id}"
+        self._live.cache.keep_request(topic, parts)
+        self._live.publish(topic, parts)
+        for group in self.groups.values():
+            group.add_item(parts, number=number)
 
     def _samples(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
         samples: Message = unpack(parts)

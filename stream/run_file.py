@@ -17,6 +17,7 @@ from .frame_table import read_frame
 from .history import history_groups, read_documents, read_samples
 from .messages import Account, Document, Frame, Positions, Result, Samples, ScanStart, ScanStop
 from .nexus import FORMAT, account_of, read_result, read_start, stop_of, text_of
+from .requests import Request, read_requests
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,11 @@ class RunFile:
     def documents(self) -> list[Document]:
         """The Bluesky documents, in the order they came in."""
         return read_documents(self._entry["documents"]) if "documents" in self._entry else []
+
+    @_told_in_one_line
+    def requests(self) -> list[Request]:
+        """Proposals and the decisions on them, in the order of their times."""
+        return read_requests(self._entry)
 
     @_told_in_one_line
     def results(self, scan: str | None = None) -> list[Result]:

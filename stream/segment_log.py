@@ -37,6 +37,7 @@ _MAGIC = b"OpR1"
 _HEAD = struct.Struct("<4sIQQQ")  # magic, parts, number, bytes of the parts, checksum
 _COUNTS = struct.Struct("<IQQ")  # what of the head is under the checksum
 _OPEN_FILES = 4
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, of a user, of a process
 
 Buffer = bytes | memoryview
 
@@ -228,7 +229,7 @@ class SegmentLog:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             _sync_folder(self.folder)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _NO_ROOM:
                 raise LogFull(error.errno, f"no room for {path}") from None
             raise
         with self._lock:
@@ -249,7 +250,7 @@ class SegmentLog:
         except OSError as error:
             os.ftruncate(self._file, segment.length)
             os.lseek(self._file, segment.length, os.SEEK_SET)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _NO_ROOM:
                 raise LogFull(error.errno, f"no room in {segment.path}") from None
             raise
 

@@ -67,6 +67,10 @@ class SeriesAccount:
         self.damaged[index] = reason
         self._progress = now
 
+    def held(self, now: float) -> None:
+        """The source is known to wait: its silence means nothing."""
+        self._progress = now
+
     def end(self, now: float) -> None:
         """The detector says that this was all."""
         self.ended = True

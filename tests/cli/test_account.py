@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
-from operando.cli.account import account_lines, by_reason, ranges, say_accounts
+from hypothesis import given
+from hypothesis import strategies as st
+from operando.cli.account import account_lines, say_accounts
+from operando.stream.account_words import account_sums, by_reason, ranges
 from operando.stream.messages import (
     Account,
     Axis,
@@ -34,13 +39,37 @@ def test_an_account_with_losses_names_them_all():
     lines = account_lines(account, 96)
     assert lines[0] == (
         "scan 2: announced 100 = recorded 97 + lost 3; "
-        "recorded = in results 96 + failed 1 + pending 1   NOT CLOSED"
+        "received 98 = in results 96 + failed 1 + pending 1   NOT CLOSED"
     )
     assert "  the file holds 96 frames, the account says 97" in lines
     assert "  3 frames came again and were dropped" in lines
     assert "  lost: 7-8: never arrived" in lines
     assert "  not recorded: 50: disk full" in lines
     assert "  failed: 51: cut" in lines
+
+
+@given(st.data())
+def test_both_sums_close_whatever_became_of_the_frames(data):
+    announced = data.draw(st.integers(1, 200))
+    received = data.draw(st.integers(0, announced))
+    lost = data.draw(st.integers(0, announced - received))
+    done, failed = [], []
+    for _ in ("record", "process"):
+        done.append(data.draw(st.integers(0, received)))
+        failed.append(data.draw(st.integers(0, received - done[-1])))
+    account = Account(
+        "run", "scan", 1, announced, received, 0, dict.fromkeys(range(lost), "x"),
+        (
+            GroupAccount("record", done[0], dict.fromkeys(range(failed[0]), "y")),
+            GroupAccount("process", done[1], dict.fromkeys(range(failed[1]), "z")),
+        ),
+        False,
+    )  # fmt: skip
+    first, second = account_sums(account).split("; ")
+    total, *parts = [int(n) for n in re.findall(r"\d+", first)]
+    assert total == sum(parts) == announced
+    came, *parts = [int(n) for n in re.findall(r"\d+", second.replace("recorded", str(done[0])))]
+    assert came == sum(parts) == received
 
 
 def test_a_scan_without_an_account_is_said_to_be_open(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bluesky.protocols import Flyable, Preparable, Stageable, WritesStreamAssets
 from bluesky.utils import NoReplayAllowed
-from operando.detectors.dectris import DetectorError, Exposure, RunFile
+from operando.detectors.dectris import DetectorError, Exposure, FramesMissing, RunFile
 from operando.detectors.simplon import Simplon, SimplonError
 from operando.stream.description import GridAxis, ScanDescription
 
@@ -161,7 +161,14 @@ def test_frames_that_nobody_hears_fail_the_flight(
     monkeypatch.setattr("operando.detectors.dectris.ARRIVAL_S", 0.3)
     line = beamline()
     done = fly(line, connected(line, arrived=lambda scan: 2))
-    with pytest.raises(DetectorError, match="took 6 frames of scan 1, 2 arrived"):
+    with pytest.raises(FramesMissing, match="took 6 frames of scan 1, 2 arrived"):
+        done.wait(10)
+
+
+def test_a_flight_whose_frames_are_lost_is_none(beamline: Make) -> None:
+    line = beamline()
+    done = fly(line, connected(line, arrived=lambda scan: 6, lost=lambda scan: 1))
+    with pytest.raises(FramesMissing, match="1 of the 6 frames of scan 1 are lost"):
         done.wait(10)
 
 

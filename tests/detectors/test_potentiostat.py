@@ -150,3 +150,50 @@ def test_the_lease_is_renewed_while_the_client_lives_and_opens_the_circuit_when_
     assert line.simulation.instrument.mode.name == "OCV"
     with pytest.raises(PotentiostatError, match="lost its client"):
         status.wait(5)
+
+
+def test_the_safe_state_is_read_back_before_a_start_and_stop_leads_to_it(beamline: Make) -> None:
+    line = beamline(receive=False, clock=1.0)
+    cell, instrument = line.potentiostat(), line.simulation.instrument
+    cell.safe = Potentiostatic(4.0)
+    cell.set(Galvanostatic(-8e-6, Mark(capacity_ah=2e-6), 3.0))
+    assert (instrument.safe_state.name, instrument.safe_voltage_v) == ("HOLD_POTENTIAL", 4.0)
+    cell.stop(success=True)
+    assert (line.cell, instrument.mode.name) == ("HOLD_POTENTIAL", "CV")
+    cell.hold()  # open circuit is still a command of its own
+    assert (line.cell, instrument.mode.name) == ("HOLD_OCV", "OCV")
+    cell.safe = OpenCircuit()
+    cell.set(Galvanostatic(-8e-6, Mark(capacity_ah=2e-6), 3.0))
+    assert instrument.safe_state.name == "OPEN_CIRCUIT"
+
+
+def test_a_safe_potential_that_the_instrument_does_not_take_prevents_the_start(
+    beamline: Make,
+) -> None:
+    line = beamline(receive=False, clock=1.0)
+    cell = line.potentiostat()
+    cell.safe = Potentiostatic(9.0)
+    with pytest.raises(LimitError, match="SAFE:VOLTAGE reads back"):
+        cell.set(Galvanostatic(-8e-6, Mark(capacity_ah=2e-6), 3.0))
+    assert line.simulation.instrument.mode.name == "OCV"
+
+
+def test_where_the_safe_state_is_not_confirmed_the_circuit_is_opened(
+    beamline: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = beamline(receive=False, clock=1.0)
+    cell, instrument = line.potentiostat(), line.simulation.instrument
+    cell.safe = Potentiostatic(4.0)
+    cell.set(Galvanostatic(-8e-6, Mark(capacity_ah=2e-6), 3.0))
+    monkeypatch.setattr(instrument, "safe", lambda: None)  # it does nothing, current flows on
+    cell.stop()
+    assert (line.cell, instrument.mode.name) == ("HOLD_OCV", "OCV")
+
+
+def test_a_safe_potential_outside_the_limits_is_no_device(beamline: Make) -> None:
+    from operando.detectors.potentiostat import Potentiostat
+    from operando.detectors.techniques import Limits
+
+    limits = Limits(2.9, 4.35, 1e-4, 1e-4, 50.0)
+    with pytest.raises(LimitError, match=r"safe state's voltage 4\.4 V is outside"):
+        Potentiostat("NONE:", name="cell", limits=limits, safe=Potentiostatic(4.4))

@@ -16,8 +16,11 @@ def test_a_flight_gives_every_pulse_and_measures_every_line(beamline: Make, unti
     stage = line.stage()
     measured: list[MeasuredLine] = []
     stage.line.subscribe(lambda value, **_: measured.append(stage.measured(value)), run=False)
-    scan = FlyScan("abc", tuple(float(a) for a in range(0, 180, 30)), -2.0, 2.0, 5, 0.002, True)
+    scan = FlyScan(
+        "abc", tuple(float(a) for a in range(0, 180, 30)), -2.0, 2.0, 5, 0.002, True, 3.0
+    )
     stage.prepare(scan).wait(5)
+    assert stage.fly_beam.get() == 3.0
     stage.kickoff().wait(5)
     stage.complete().wait(20)
     assert stage.frames.get() == scan.frames() == 30
@@ -66,3 +69,33 @@ def test_complete_without_a_flight_says_so(beamline: Make) -> None:
         stage.complete()
     with pytest.raises(StageError, match="without prepare"):
         stage.kickoff()
+
+
+def test_a_held_flight_stands_between_two_lines_and_goes_on(beamline: Make, until: Until) -> None:
+    stage = beamline(receive=False).stage()
+    stage.prepare(FlyScan("abc", (0.0, 10.0, 20.0), 0.0, 1.0, 20, 0.02)).wait(5)
+    stage.kickoff().wait(5)
+    over = stage.complete()
+    stage.hold.put(1, wait=True)
+    until(lambda: stage.held.get(use_monitor=False) == 1)
+    standing = stage.frames.get(use_monitor=False)
+    assert standing in (20, 40)
+    assert not over.done
+    stage.hold.put(0, wait=True)
+    over.wait(20)
+    assert stage.frames.get(use_monitor=False) == 60
+    assert stage.held.get(use_monitor=False) == 0
+
+
+def test_a_held_flight_can_be_aborted_and_the_next_one_flies(beamline: Make, until: Until) -> None:
+    stage = beamline(receive=False).stage()
+    for held in (True, False):
+        stage.prepare(FlyScan("abc", (0.0, 10.0), 0.0, 1.0, 10, 0.02)).wait(5)
+        stage.kickoff().wait(5)
+        over = stage.complete()
+        if held:
+            stage.hold.put(1, wait=True)
+            until(lambda: stage.held.get(use_monitor=False) == 1)
+            stage.stop()
+        over.wait(20)
+    assert stage.frames.get(use_monitor=False) == 20

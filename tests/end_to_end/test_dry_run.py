@@ -22,6 +22,7 @@ def test_it_ends_well_and_the_account_closes(quick_run):
     summary = quick_run.summary()
     assert summary["account"] == {
         "announced": 2 * FRAMES,
+        "received": 2 * FRAMES,
         "recorded": 2 * FRAMES,
         "in_results": 2 * FRAMES,
         "lost": 0,
@@ -117,6 +118,26 @@ def test_documents_of_the_run_and_of_each_scan_are_in_the_file(quick_run):
         names = [d.name for d in recorded.documents()]
     assert names.count("start") == 3  # the discharge and two tomograms
     assert names.count("stop") == 3
+
+
+def test_the_stop_document_of_each_scan_carries_its_account(quick_run):
+    with open_run(quick_run.folder / "run.nxs") as recorded:
+        documents = [(d.name, json.loads(d.text)) for d in recorded.documents()]
+        scans = [start.scan for start in recorded.scans()]
+    stops = {d["run_start"]: d for name, d in documents if name == "stop"}
+    for scan in scans:
+        assert stops[scan]["exit_status"] == "success"
+        assert stops[scan]["reason"] == (
+            f"announced {FRAMES} = recorded {FRAMES} + lost 0; "
+            f"recorded = in results {FRAMES} + failed 0 + pending 0"
+        )
+    streams = {d["uid"]: d["name"] for name, d in documents if name == "descriptor"}
+    counted = [
+        d["data"] for name, d in documents
+        if name == "event" and streams[d["descriptor"]] == "account"
+    ]  # fmt: skip
+    assert [c["account_in_results"] for c in counted] == [FRAMES] * 2
+    assert all(c["account_closed"] for c in counted)
 
 
 def test_documents_point_to_where_the_frames_are(quick_run):

@@ -9,6 +9,8 @@ import zmq
 from operando.plans.backlog import GO_ON_BELOW, HOLD_ABOVE, SILENT_S, Backlog, why_hold
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.live import LiveSubscriber
+from operando.stream.members import Producer
+from operando.stream.messages import Status
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,40 @@ def test_the_reason_says_how_full_and_what_waits():
 def test_a_hub_that_says_nothing_is_a_reason():
     assert "said nothing for 11 s" in why_hold({"fill": 0.0}, SILENT_S + 1, False)
     assert why_hold({}, SILENT_S - 1, False) == ""
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "holding", "holds"),
+    [(59.0, False, False), (61.0, False, True), (31.0, True, True), (29.0, True, False)],
+)
+def test_a_frame_that_waits_too_long_holds_until_half_of_that_time(lag_s, holding, holds):
+    said = why_hold({"fill": 0.1, "lag_s": lag_s, "lag_frames": 7}, 0.0, holding, age_s=60.0)
+    assert bool(said) is holds
+    assert not holds or ("60 s may be" in said and "7 frames" in said)
+
+
+def test_a_recorder_without_room_is_the_reason_whatever_the_hub_says():
+    for fill in (0.0, 0.9):
+        said = why_hold({"fill": fill}, 0.0, False, recorder="12 MB free under /data")
+        assert said.startswith("12 MB free under /data;")
+
+
+def test_it_hears_the_recorder_through_the_hub(tmp_path):
+    context = zmq.Context()
+    config = HubConfig(f"ipc://{tmp_path}/i", f"ipc://{tmp_path}/l")
+    with Hub(config, context), Producer(config.items, "recorder-status", context) as recorder:
+        backlog = Backlog(lambda: LiveSubscriber(config.live, topics=("status/",)))
+        backlog.start()
+        pause = threading.Event()
+        for held in ("no room", ""):
+            recorder.put(Status("recorder", "recording", 1.0, {"held": held}))
+            for _ in range(200):
+                if ("no room" in backlog.why()) == bool(held):
+                    break
+                pause.wait(0.05)
+            assert ("no room" in backlog.why()) == bool(held)
+        backlog.stop()
+    context.destroy(linger=0)
 
 
 def test_it_hears_the_hub(tmp_path):

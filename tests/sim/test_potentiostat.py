@@ -12,6 +12,7 @@ from operando.sim.potentiostat import (
     Mode,
     Outcome,
     Program,
+    SafeState,
     State,
     Until,
 )
@@ -173,3 +174,49 @@ def test_current_flows_only_on_a_client_s_word_and_never_after_a_latch(acts: lis
             assert instrument.state is State.RUNNING
         if instrument.state in (State.LIMIT, State.FAULT, State.DISCONNECTED):
             assert instrument.mode is Mode.OCV
+
+
+@pytest.fixture
+def holding() -> Instrument:
+    """Told to leave the cell at 4.0 V."""
+    made = Instrument(LmoCell(), clock=1.0, lease_s=5.0)
+    made.safe_state, made.safe_voltage_v = SafeState.HOLD_POTENTIAL, 4.0
+    return made
+
+
+def test_a_lost_lease_holds_the_declared_potential_and_latches(holding: Instrument) -> None:
+    holding.start(discharge(), 0.0)
+    run(holding, 5.5, lease=False)
+    assert (holding.state, holding.mode) == (State.DISCONNECTED, Mode.CV)
+    assert "4 V are held" in holding.message
+    run(holding, 60.0, lease=False)  # it holds without a client
+    assert holding.state is State.DISCONNECTED
+    assert holding.cell.voltage_v == pytest.approx(4.0, abs=1e-3)
+    assert not holding.start(discharge(2), holding._now)  # a person first
+    holding.acknowledge()
+    assert (holding.state, holding.mode) == (State.HOLD_POTENTIAL, Mode.CV)
+
+
+@pytest.mark.parametrize("volts", [2.0, 4.6, NAN])
+def test_a_safe_potential_beyond_the_limits_is_never_held(
+    holding: Instrument, volts: float
+) -> None:
+    holding.safe_voltage_v = volts
+    holding.safe()
+    assert (holding.state, holding.mode) == (State.HOLD_OCV, Mode.OCV)
+
+
+def test_a_limit_passed_while_a_potential_is_held_opens_the_circuit(holding: Instrument) -> None:
+    holding.safe()
+    assert holding.state is State.HOLD_POTENTIAL
+    holding.limits = InstrumentLimits(charge_ah=1e-12)
+    run(holding, 5.0, lease=False)
+    assert (holding.state, holding.mode) == (State.LIMIT, Mode.OCV)
+    holding.safe()  # a latched limit stays open, whatever is asked
+    assert (holding.state, holding.mode) == (State.LIMIT, Mode.OCV)
+
+
+def test_a_fault_opens_the_circuit_whatever_the_safe_state_is(holding: Instrument) -> None:
+    holding.safe()
+    holding.fault("relay")
+    assert (holding.state, holding.mode) == (State.FAULT, Mode.OCV)

@@ -660,3 +660,29 @@ def test_a_scan_of_no_detector_is_not_taken_over():
         start, frames, _ = successor.scan()
     assert len(frames) == 6
     assert start.notes["detector_series"] == 7
+
+
+def test_silence_ends_a_series_taken_over_but_not_while_it_is_held(monkeypatch):
+    monkeypatch.setattr("operando.stream.dectris_receiver._RESUMED_SILENT_S", 0.2)
+    asked, holds = threading.Event(), threading.Event()
+    holds.set()
+
+    def held() -> bool:
+        asked.set()
+        return holds.is_set()
+
+    with line() as (emitter, listening):
+        emitter.start(start_of())
+        begun = listening.take(ScanStart)
+    with line(resume=begun, held=held) as (emitter, successor):
+        pause = threading.Event()
+        for _ in range(10):  # longer than the silence that would end it
+            pause.wait(0.05)
+            assert asked.wait(WAIT_S)
+            asked.clear()
+        emitter.image(1, 3, IMAGES[3], "bslz4")
+        assert successor.take(Frame).index == 3
+        holds.clear()  # and then the detector says no more
+        stop = successor.take(ScanStop)
+    assert stop.reason == "failed: silence after the receiver was started again"
+    assert stop.frames == 1

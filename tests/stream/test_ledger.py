@@ -1,8 +1,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from operando.stream.ledger import LedgerError, ScanLedger
-from operando.stream.messages import ScanStop
+from operando.stream.ledger import LedgerError, ScanLedger, withdrawal_of
+from operando.stream.messages import ScanStop, Withdrawal
 
 GROUPS = ("record", "process")
 
@@ -117,3 +117,77 @@ def test_the_books_balance_after_any_history(history):
         assert account.received + len(account.lost) <= account.announced
         assert not book.stopped or account.received + len(account.lost) == account.announced
         assert record.done + len(record.failed) + book.pending("record") == account.received
+
+
+def cut(book, first=2):
+    book.withdraw(Withdrawal("scan", first, "good enough"))
+
+
+@pytest.mark.parametrize("stop_first", [False, True])
+def test_frames_that_were_withdrawn_are_neither_lost_nor_missing(stop_first):
+    book = ledger(5)
+    for index in (0, 1):
+        book.receive(index)
+        finish(book, index)
+    stop = ScanStop("scan", 2, "complete", dict.fromkeys((2, 3, 4), "never arrived"))
+    if stop_first:
+        book.stop(stop)
+        cut(book)
+    else:
+        cut(book)
+        book.stop(stop)
+    account = book.account()
+    assert account.closed
+    assert (account.announced, account.received, account.lost) == (2, 2, {})
+    assert (account.withdrawn, account.why_withdrawn) == (3, "good enough")
+    assert book.without_withdrawn(stop) == ScanStop("scan", 2, "complete", {})
+    assert withdrawal_of(account) == Withdrawal("scan", 2, "good enough")
+
+
+def test_what_is_lost_before_the_withdrawn_part_stays_lost():
+    book = ledger(5)
+    book.receive(0)
+    cut(book, 3)
+    book.stop(ScanStop("scan", 1, "complete", {1: "damaged"}))
+    account = book.account()
+    assert account.announced == account.received + len(account.lost) == 3
+    assert set(account.lost) == {1, 2}
+    assert account.lost[1] == "damaged"
+
+
+def test_a_withdrawn_frame_that_comes_all_the_same_is_received():
+    book = ledger(5)
+    cut(book, 4)
+    book.receive(4)
+    book.stop(ScanStop("scan", 1, "complete", {}))
+    account = book.account()
+    assert (account.announced, account.withdrawn, len(account.lost)) == (5, 0, 4)
+
+
+@pytest.mark.parametrize("first", [0, 6, -1])
+def test_a_withdrawal_that_leaves_nothing_or_takes_nothing_is_refused(first):
+    with pytest.raises(LedgerError, match="withdrawn"):
+        ledger(5).withdraw(Withdrawal("scan", first, "why"))
+
+
+@given(
+    total=st.integers(1, 12),
+    first=st.integers(1, 12),
+    came=st.sets(st.integers(0, 11)),
+    order=st.permutations(["withdraw", "stop"]),
+)
+def test_the_account_closes_whatever_comes_in_whichever_order(total, first, came, order):
+    book = ledger(total)
+    came = {i for i in came if i < total}
+    for index in came:
+        book.receive(index)
+        finish(book, index)
+    for step in order:
+        if step == "stop":
+            book.stop(ScanStop("scan", len(came), "complete", {}))
+        elif first <= total:
+            book.withdraw(Withdrawal("scan", first, "why"))
+    account = book.account()
+    assert account.closed
+    assert account.announced == account.received + len(account.lost)
+    assert account.announced + account.withdrawn == total

@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from operando.stream.messages import (
+    PROPOSALS,
+    VERDICTS,
     Account,
     Axis,
     CellState,
+    Decision,
     Detector,
     Document,
     Focus,
@@ -22,6 +25,7 @@ from operando.stream.messages import (
     GroupAccount,
     Message,
     Positions,
+    Proposal,
     Reduction,
     Result,
     Samples,
@@ -29,12 +33,15 @@ from operando.stream.messages import (
     ScanStop,
     Status,
     Trajectory,
+    Withdrawal,
 )
 from operando.stream.packing import VERSION, PackingError, kind_of, pack, peek, unpack
 
 WORDS = st.text(max_size=12)
 COUNTS = st.integers(0, 2**40)
 NUMBERS = st.floats(width=64)
+IDS = st.text(min_size=1, max_size=12)
+PLACES = st.floats(-1e3, 1e3)
 SCALARS = st.one_of(WORDS, COUNTS, NUMBERS, st.booleans())
 NOTES = st.dictionaries(WORDS, SCALARS, max_size=3)
 REASONS = st.dictionaries(st.integers(0, 10**6), WORDS, max_size=3)
@@ -155,9 +162,27 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
         lost=REASONS,
         groups=st.lists(GROUPS, max_size=2).map(tuple),
         closed=st.booleans(),
+        withdrawn=COUNTS,
+        why_withdrawn=WORDS,
     ),
     Status: st.builds(Status, WORDS, WORDS, NUMBERS, NOTES),
     Focus: st.builds(Focus, WORDS, COUNTS, COUNTS),
+    Withdrawal: st.builds(Withdrawal, WORDS, COUNTS, WORDS),
+    Proposal: st.builds(
+        Proposal,
+        run=WORDS,
+        id=IDS,
+        kind=st.sampled_from(PROPOSALS),
+        scan=WORDS,
+        reason=WORDS,
+        region=st.tuples(PLACES, PLACES, st.floats(0.1, 1e3)),
+        exposure_s=st.floats(1e-6, 1e3),
+        cost_s=NUMBERS,
+        dose=NUMBERS,
+        deadline=st.floats(1e9, 2e9),
+        time=st.floats(0, 1e9),
+    ),
+    Decision: st.builds(Decision, WORDS, IDS, st.sampled_from(VERDICTS), WORDS, WORDS, NUMBERS),
 }
 ANY = st.one_of(*MESSAGES.values())
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zmq
 from operando.stream.compression import checksum, decode, encode
+from operando.stream.disk_watch import DiskWatch
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.live import LiveSubscriber
 from operando.stream.members import Member, Producer
@@ -278,7 +279,7 @@ def test_after_kill_9_everything_acknowledged_is_in_the_part_file_and_a_successo
         assert again[-1] == 99_999
 
 
-def recorded_by_a_hub(tmp_path, messages, after):
+def recorded_by_a_hub(tmp_path, messages, after, disk=None):
     """Run a recorder behind a hub over messages, call after(live), then stop the recorder."""
     context = zmq.Context()
     stop = threading.Event()
@@ -289,7 +290,7 @@ def recorded_by_a_hub(tmp_path, messages, after):
         try:
             with (
                 Member(config.items, "record", "all", "recorder", 32, context) as member,
-                Recorder(tmp_path / "run.nxs", member, "experiment") as recorder,
+                Recorder(tmp_path / "run.nxs", member, "experiment", disk) as recorder,
             ):
                 recorder.run(stop)
         except Exception as error:
@@ -298,19 +299,47 @@ def recorded_by_a_hub(tmp_path, messages, after):
     thread = threading.Thread(target=record)
     with Hub(config, context):
         thread.start()
-        with (
-            Producer(config.items, "p", context) as producer,
-            LiveSubscriber(f"ipc://{tmp_path}/l", context) as live,
-        ):
-            for message in messages:
-                producer.put(message)
-            producer.flush(PATIENCE_S)
-            found = after(live)
-        stop.set()
-        thread.join(PATIENCE_S)
+        try:
+            with (
+                Producer(config.items, "p", context) as producer,
+                LiveSubscriber(f"ipc://{tmp_path}/l", context) as live,
+            ):
+                for message in messages:
+                    producer.put(message)
+                producer.flush(PATIENCE_S)
+                found = after(live)
+        finally:
+            stop.set()
+            thread.join(PATIENCE_S)
     context.destroy(linger=0)
     assert failures == []
     return found
+
+
+def test_with_a_full_disk_nothing_is_taken_and_with_room_again_nothing_is_missing(tmp_path):
+    free = [0]
+    asked = threading.Event()
+
+    def free_bytes():
+        asked.set()
+        return free[0]
+
+    def make_room(live):
+        assert asked.wait(PATIENCE_S)
+        asked.clear()
+        assert asked.wait(PATIENCE_S)  # it looks again and again
+        held = wait_for(live, lambda m: isinstance(m, Account))
+        assert held.group("record").done == 0  # and takes nothing
+        free[0] = 1 << 40
+        return wait_for(live, lambda m: isinstance(m, Account) and m.closed)
+
+    messages = (scan_start(), *(make_frame(i) for i in range(6)), ScanStop("s1", 6, "complete"))
+    disk = DiskWatch(tmp_path, free=free_bytes)
+    account = recorded_by_a_hub(tmp_path, messages, make_room, disk)
+    assert account.group("record").done == account.received == 6
+    assert account.group("record").failed == {}
+    with open_run(tmp_path / "run.nxs") as run:
+        assert run.frame_indices("s1") == list(range(6))
 
 
 def wait_for(live, wanted):

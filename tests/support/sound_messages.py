@@ -9,12 +9,14 @@ from operando.stream.description import GridAxis, ScanDescription
 from operando.stream.messages import (
     Axis,
     CellState,
+    Decision,
     Detector,
     Document,
     Focus,
     Frame,
     Message,
     Positions,
+    Proposal,
     Reduction,
     Result,
     Samples,
@@ -22,6 +24,7 @@ from operando.stream.messages import (
     ScanStop,
     Status,
     Trajectory,
+    Withdrawal,
 )
 from operando.stream.packing import pack
 from operando.stream.wire_ops import (
@@ -96,6 +99,10 @@ def messages() -> list[Message]:
         Result("r", "s", 1, "xrdct", "a", ("y",), {"y": three}, {"y": "um"}, "", three, three,
                0.5, 1, True, True, {"low": 8.0}),
         Status("plan", "scanning", 1.0, {"n": 1, "x": 0.5}), Focus("s", 1, 2),
+        Withdrawal("s", 3, "good enough"),
+        Proposal("r", "r-1", "roi", "s", "it deviates", (1.0, -2.0, 6.0), 0.01, 9.0, 1e6,
+                 60.0, 0.0),
+        Decision("r", "r-1", "approved", "window", "", 1.0),
     ]  # fmt: skip
 
 

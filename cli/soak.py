@@ -1,0 +1,188 @@
+"""The fault laboratory for people: whole dry runs, disturbed by a seed, and what became of them.
+
+First one run that nobody disturbs, to compare with. Then one after another, with a fault every so
+many seconds, until the minutes are over; the last one is ended the hard way, by killing its
+hardware or its plan. After each run every promise is looked at (soak_verdict.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .experiment import Experiment
+from .folder import RunFolder, free_port
+from .run import Choices, Run
+from .soak_clock import WallClock
+from .soak_laboratory import Laboratory, Struck
+from .soak_measure import rate
+from .soak_report import RunRecord, say_table, write_json
+from .soak_schedule import KILL_PLAN, KILL_SIM, Deck, Fault, faults
+from .soak_verdict import Verdict, left_behind, memory_problems, verdict_of
+from .summary import Outcome
+
+MISBEHAVIOUR = {
+    "duplicate": 0.01, "reorder": 0.01, "zero_prefix": 0.01, "drop": 0.001, "truncate": 0.001,
+    "wrong_size": 0.001, "end_early": 0.05,
+}  # fmt: skip
+PICTURE_EVERY_S = 5.0
+UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SoakChoices:
+    """What the command line decides.
+
+    every_s: between two faults; keep: the frames of runs that kept every promise
+    """
+
+    minutes: float = 30.0
+    seed: int = 1
+    every_s: float = 10.0
+    keep: bool = False
+
+
+@dataclass
+class Soak:
+    """One soak from its first run to its table; folder gets a folder for each run."""
+
+    experiment: Experiment
+    folder: Path
+    choices: SoakChoices
+    say: Say
+    records: list[RunRecord] = field(default_factory=list)
+    _stopped: int = 0
+
+    def execute(self) -> int:
+        """Soak; the exit code: 0 every promise was kept, 1 one was not, 130 it was stopped."""
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._stop) for number in handled}
+        clock = WallClock(self.folder / "clock")
+        try:
+            quiet = self._run(0, None, None, float("inf"), clock)
+            self._judge(quiet, quiet)
+            self._disturb(quiet, clock)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        good = say_table(self.records, self.choices.seed, self.say)
+        write_json(self.records, self.choices.seed, good, self.folder / "soak.json")
+        self.say(f"everything is in {self.folder}")
+        if self._stopped:
+            return 130
+        return 0 if good else 1
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._stopped += 1
+        if self._stopped > 1:
+            raise KeyboardInterrupt
+
+    def _disturb(self, quiet: RunRecord, clock: WallClock) -> None:
+        """Runs, one after another, until the minutes are over."""
+        seed = self.choices.seed
+        deck = Deck(faults(self.experiment.analysis.reducers), seed)
+        ending = KILL_PLAN if seed % 2 else KILL_SIM
+        left_s = self.choices.minutes * 60
+        number = 1
+        while left_s > 0 and not self._stopped:
+            began = time.monotonic()
+            record = self._run(number, deck, ending, began + left_s, clock)
+            left_s -= time.monotonic() - began
+            self._judge(record, quiet)
+            number += 1
+
+    def _run(
+        self, number: int, deck: Deck | None, ending: Fault | None, until_s: float, clock: WallClock
+    ) -> RunRecord:
+        folder = RunFolder(self.folder / (f"run-{number:03d}" if number else "undisturbed"))
+        folder.path.mkdir(parents=True)
+        misbehaviour = {**MISBEHAVIOUR, "seed": self.choices.seed + number} if deck else {}
+        experiment = prepared(self.experiment, misbehaviour)
+        self.say(f"{folder.path.name}: {'faults' if deck else 'nothing is disturbed'}")
+        laboratory = Laboratory(
+            folder, clock, self.say, deck, self.choices.every_s, ending, until_s
+        )
+        record = one_run(experiment, folder, laboratory, self.say)
+        self._stopped += record.outcome.interrupted
+        self.records.append(record)
+        return record
+
+    def _judge(self, record: RunRecord, quiet: RunRecord) -> None:
+        if record.outcome.interrupted or self._stopped:
+            record.judged = False
+            return
+        allowance_mb = float(self.experiment.network.window_MB)
+        record.verdict = judged(record)
+        record.verdict.problems += memory_problems(
+            record.measure.peaks_mb(), quiet.measure.peaks_mb(), allowance_mb
+        )
+        for line in record.verdict.problems:
+            self.say(f"{record.folder.path.name}: BROKEN: {line}")
+        if not record.verdict.problems and not self.choices.keep:
+            record.folder.file.unlink(missing_ok=True)
+            shutil.rmtree(record.folder.spool, ignore_errors=True)
+            record.folder.path.joinpath("run.recovered.nxs").unlink(missing_ok=True)
+
+
+def prepared(experiment: Experiment, misbehaviour: dict[str, float]) -> Experiment:
+    """The experiment as it is soaked: over TCP, with a detector that misbehaves.
+
+    misbehaviour: settings of stream/dectris_faults.py, Misbehaviour
+    """
+    network = experiment.network.model_copy(update={"items": f"tcp://127.0.0.1:{free_port()}"})
+    update: dict[str, object] = {"network": network}
+    if experiment.simulation is not None:
+        update["simulation"] = experiment.simulation.model_copy(
+            update={"detector_faults": misbehaviour}
+        )
+    return experiment.model_copy(update=update)
+
+
+def one_run(
+    experiment: Experiment, folder: RunFolder, laboratory: Laboratory, say: Say
+) -> RunRecord:
+    """A whole dry run in the hands of a laboratory."""
+    choices = Choices(window="pictures", picture_every_s=PICTURE_EVERY_S)
+    run = Run(experiment, folder, choices, say, disturbance=laboratory)
+    try:
+        with laboratory.clock.shown():
+            outcome = run.execute()
+    finally:
+        laboratory.close()
+    return RunRecord(
+        folder, experiment, outcome, laboratory.struck, laboratory.measure, laboratory.cell,
+        rate(run.observer), run.observer.not_recorded(),
+    )  # fmt: skip
+
+
+def judged(record: RunRecord) -> Verdict:
+    """Which promises a run has kept; that of its memory needs another run to compare with."""
+    misbehaves = bool(record.experiment.simulation and record.experiment.simulation.detector_faults)
+    may_lose = misbehaves or any(s.fault.loses for s in record.struck)
+    verdict = verdict_of(
+        record.folder, record.experiment, record.cell, may_lose, record.not_recorded
+    )
+    verdict.problems += outcome_problems(record.outcome, record.struck)
+    verdict.problems += left_behind(record.folder.path)
+    return verdict
+
+
+def outcome_problems(outcome: Outcome, struck: list[Struck]) -> list[str]:
+    """Trouble that no fault explains; and an end that should have been trouble and was none."""
+    ended = next((s.fault for s in struck if s.fault.ends), None)
+    if ended is not None:
+        if any(ended.victim in line for line in outcome.trouble):
+            return []
+        return [f"{ended} was not named: {outcome.trouble}"]
+    full = any(s.fault.kind == "fill the disk of" for s in struck)
+    return [
+        f"the run failed: {line}"
+        for line in outcome.trouble
+        if not (full and any(words in line for words in UNWRITTEN))
+    ]

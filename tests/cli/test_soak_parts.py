@@ -1,0 +1,199 @@
+"""The laboratory's own tools: deck, clock, file limits, slopes; and a verdict that can say no."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from operando.cli.observer import Observer
+from operando.cli.soak import outcome_problems
+from operando.cli.soak_clock import WallClock
+from operando.cli.soak_faults import limit_files
+from operando.cli.soak_laboratory import Struck, fitting
+from operando.cli.soak_measure import Life, slope
+from operando.cli.soak_schedule import KILL_SIM, Deck, Fault, faults
+from operando.cli.soak_verdict import (
+    account_problems,
+    cell_problems,
+    memory_problems,
+    results_problems,
+)
+from operando.cli.summary import Outcome
+from operando.stream.messages import Account, GroupAccount, Result, Samples, Status
+
+
+def test_every_fault_is_dealt_once_before_any_comes_again_and_the_seed_decides_the_order():
+    every = faults(2)
+    orders = []
+    for seed in (1, 1, 2):
+        deck = Deck(every, seed)
+        dealt = [deck.deal(lambda fault: True) for _ in range(2 * len(every))]
+        assert set(dealt[: len(every)]) == set(dealt[len(every) :]) == set(every)
+        orders.append(dealt)
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_fault_that_does_not_fit_waits_for_its_moment():
+    deck = Deck(faults(2), 3)
+    assert deck.deal(lambda fault: False) is None
+    first = deck.deal(lambda fault: fault.kind == "abort")
+    assert first is not None
+    assert first.kind == "abort"
+    assert deck.deal(lambda fault: fault.kind == "abort") is None
+    deck.back(first)
+    assert deck.deal(lambda fault: fault.kind == "abort") is first
+
+
+def test_nothing_is_done_twice_to_the_same_part_nor_before_the_plan_runs():
+    observer = Observer()
+    assert not fitting(observer, set())(Fault("kill", "hub"))
+    observer.take(Status("plan", "discharging", 0.0, {}))
+    assert fitting(observer, set())(Fault("kill", "hub"))
+    assert not fitting(observer, {"hub"})(Fault("kill", "hub"))
+    assert not fitting(observer, set())(Fault("kill", "sim", phase="scanning"))
+    assert not fitting(observer, set())(Fault("repeat", "the series", phase="discharging"))
+
+
+def test_a_clock_that_jumps_is_seen_by_programs_and_not_by_their_waiting(tmp_path):
+    clock = WallClock(tmp_path / "clock")
+    code = (
+        "import sys, time\n"
+        "for line in sys.stdin:\n"
+        "    print(time.time(), time.time_ns() / 1e9, time.monotonic(), flush=True)\n"
+    )
+    with clock.shown():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    assert str(tmp_path) not in os.environ.get("PYTHONPATH", "")
+
+    def asked() -> list[float]:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return [float(word) for word in process.stdout.readline().split()]
+
+    before = asked()
+    clock.jump(-7200)
+    after = asked()
+    process.communicate()
+    assert after[0] - before[0] == pytest.approx(-7200, abs=60)
+    assert after[1] - before[1] == pytest.approx(-7200, abs=60)
+    assert 0 <= after[2] - before[2] < 60
+
+
+def test_a_full_disk_is_one_for_the_part_that_it_is_meant_for_and_is_emptied_again(tmp_path):
+    code = (
+        "import sys\n"
+        "for path in sys.stdin:\n"
+        "    try:\n"
+        "        with open(path.strip(), 'ab', buffering=0) as file:\n"
+        "            print(file.write(bytes(2000)), flush=True)\n"
+        "    except OSError as error:\n"
+        "        print(error.errno, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def written() -> int:
+        process.stdin.write(f"{tmp_path / 'file'}\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    assert written() == 2000
+    mend = limit_files(process.pid, 2000)
+    assert written() == 27  # EFBIG
+    (tmp_path / "ours").write_bytes(bytes(10_000))
+    mend()
+    assert written() == 2000
+    process.communicate()
+    mend()  # of a process that is gone: nothing
+
+
+def test_growth_is_told_within_lives_and_not_between_them():
+    times = np.arange(0.0, 60.0)
+    grows = Life(0.0, list(times), list(1e8 + 1000.0 * times))
+    higher = Life(0.0, list(times), list(9e8 + 1000.0 * times))
+    short = Life(0.0, [0.0, 1.0], [0.0, 9e9])
+    assert slope([grows, higher, short]) == pytest.approx(1000.0)
+    assert np.isnan(slope([short]))
+
+
+def account(**changes) -> Account:
+    made = Account(
+        "r", "s", 1, 10, 9, 0, {4: "cut"},
+        (GroupAccount("record", 9, {}), GroupAccount("process", 9, {})), True,
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def test_an_account_that_adds_up_is_no_problem():
+    assert account_problems(account(), 9, may_lose=True) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "kept", "may_lose", "words"),
+    [
+        (account(closed=False), 9, True, "open"),
+        (account(received=8), 9, True, "announced 10, received 8, lost 1"),
+        (account(), 8, True, "9 recorded by the account, 8 in the file"),
+        (account(), 9, False, "lost, for no fault: 4: cut"),
+        (account(lost={4: ""}), 9, True, "without a reason"),
+        (
+            account(groups=(GroupAccount("record", 9, {}), GroupAccount("process", 8, {}))),
+            9, True, "process has done 8",
+        ),
+    ],
+)  # fmt: skip
+def test_an_account_that_does_not_add_up_is_named(broken, kept, may_lose, words):
+    assert any(words in line for line in account_problems(broken, kept, may_lose))
+
+
+def result(values) -> Result:
+    array = np.asarray(values, "f4")
+    return Result("r", "s", 1, "xrdct", "map", ("y",), {}, {}, "Å", array, None, 1.0, 1, True)
+
+
+def test_one_bit_in_one_map_is_seen():
+    key = ("xrdct", "map")
+    wanted = {key: result([1.0, 2.0])}
+    assert results_problems(1, {key: result([1.0, 2.0])}, wanted) == []
+    other = result([1.0, np.nextafter(np.float32(2.0), np.float32(3.0))])
+    assert "differs" in results_problems(1, {key: other}, wanted)[0]
+    assert "missing" in results_problems(1, {}, wanted)[0]
+    assert "too many" in results_problems(1, wanted, {})[0]
+
+
+def test_a_cell_through_which_current_may_flow_is_named():
+    one = np.ones(1)
+    off = Samples("r", one, one, one, 0 * one, one, one, ("HOLD_OCV",))
+    on = dataclasses.replace(off, current_a=-8e-6 * one, states=("RUNNING",))
+    assert cell_problems("HOLD_OCV", [on]) == []  # its own word counts
+    assert "RUNNING" in cell_problems("RUNNING", [off])[0]
+    assert cell_problems("", [off]) == []
+    assert "-8e-06 A" in cell_problems("", [on])[0]
+    assert cell_problems("", []) != []
+
+
+def test_memory_is_held_against_the_undisturbed_run():
+    assert memory_problems({"hub": 150.0}, {"hub": 100.0}, 64.0) == []
+    assert "hub took 200 MB" in memory_problems({"hub": 200.0}, {"hub": 100.0}, 64.0)[0]
+
+
+def test_trouble_is_a_problem_unless_it_was_asked_for():
+    def ended(*trouble: str) -> Outcome:
+        return Outcome(False, list(trouble), [], 1.0)
+
+    full = [Struck(0.0, Fault("fill the disk of", "recorder"), "scanning")]
+    words = ("3 frames could not be recorded; see", "nothing is thrown away: operando recover")
+    assert outcome_problems(ended(), []) == []
+    assert outcome_problems(ended(*words), full) == []
+    assert len(outcome_problems(ended(*words), [])) == 2
+    assert len(outcome_problems(ended("hub went down"), full)) == 1
+    killed = [Struck(0.0, KILL_SIM, "scanning")]
+    assert outcome_problems(ended("sim went down: "), killed) == []
+    assert "not named" in outcome_problems(ended(), killed)[0]
