@@ -101,15 +101,16 @@ class SampleResults:
         table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
         if slice_ is not None and slice_.found.count:
             more = refine_particles(
-                phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
-                slice_.identity, slice_.order(),
+                phases, lambda chosen: patterns(chosen)[0], slice_.found.label[inside],
+                slice_.shell[inside], shells, slice_.identity, slice_.order(),
             )  # fmt: skip
             values = np.concatenate([table.values, more.values])
             table = RegionTable(table.regions + more.regions, table.columns, values)
             names = slice_.identity[1:]
             fractions = shell_fractions(table, names.tolist(), shells)
             yield from shell_fraction_results(self._labels, fractions, names)
-        yield table.result(self._labels)
+        if table.regions:
+            yield table.result(self._labels)
 
     def _strength(self, inside: NDArray[np.bool_], patterns: Patterns) -> F64:
         voxels = int(inside.sum())
