@@ -114,6 +114,7 @@ class Scan(Section):
     translations: Translations = Field(default_factory=lambda: Translations())
     angles: Angles = Field(default_factory=lambda: Angles())
     exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+    beam_um: float = Field(0.0, ge=0, description="width of the beam; 0 leaves it as it is [um]")
     snake: bool = Field(True, description="odd lines run backwards: saves the fly-back")
     relaxation_s: float = Field(
         300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"

@@ -395,12 +395,16 @@ def keys(
     client: Annotated[
         str, typer.Option(help="Add keys for another host: FOLDER/CLIENT is carried there.")
     ] = "",
+    may: Annotated[
+        str,
+        typer.Option(help="What that host may be: part (of a run), window, person or recommender."),
+    ] = "part",
 ) -> None:
     """Make the keys of a run that other machines can reach: `network.keys` in its file."""
     from ..stream.curve_keys import KeysError, add_client, make_keys
 
     try:
-        made = add_client(folder, client) if client else make_keys(folder)
+        made = add_client(folder, client, may) if client else make_keys(folder)
     except KeysError as error:
         fail(str(error), 2)
     for path in made:

@@ -205,6 +205,7 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
         "step_um": (lines.stop_um - lines.start_um) / (lines.points - 1),
         "centre_um": 0.5 * (lines.start_um + lines.stop_um),
         "snake": scan.snake,
+        "beam_um": scan.beam_um,
         "exposure_s": scan.exposure_s,
         "dwell_s": scan.exposure_s,
         "relaxation_s": scan.relaxation_s,

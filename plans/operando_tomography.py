@@ -60,6 +60,7 @@ def operando_tomography(
     step_um: float = 1.0,
     centre_um: float = 0.0,
     snake: bool = False,
+    beam_um: float = 0.0,
     exposure_s: float = 0.01,
     dwell_s: float = 0.0,
     relaxation_s: float = 600.0,
@@ -83,6 +84,7 @@ def operando_tomography(
     cutoff_v: the discharge ends here, before a mark or after the last one [V]
     angles, order, span_deg, sweeps: see scan_angles()
     translations, step_um, centre_um: points of a line, their distance, their middle [um]
+    beam_um: width of the beam; 0 leaves it as it is
     exposure_s: [s] a frame; dwell_s: time at a point, 0 for exposure plus readout [s]
     relaxation_s: at open circuit before each tomogram [s of the potentiostat's clock]
     attempts: how often a tomogram is begun before the run is given up
@@ -115,6 +117,7 @@ def operando_tomography(
         poni=poni,
         technique=technique,
         notes={"angle_order": order, "role": "slice", **(notes or {})},
+        beam_um=beam_um,
     )
     hold = Hold(why_hold or str, hold_limit_s)
     progress = Progress(report or _nobody, len(wanted), hold, account_of, adaptive)

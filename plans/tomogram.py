@@ -67,6 +67,7 @@ class Tomogram:
     exposure_s, dwell_s: count time, and time at a point [s]
     energy_ev: 0 leaves the detector's as it is [eV]
     poni: text of the geometry
+    beam_um: width of the beam; 0 leaves it as it is
     centre_um: (x, y) of the slice to be put on the rotation axis; None leaves the sample alone
     """
 
@@ -81,6 +82,7 @@ class Tomogram:
     poni: str
     technique: str
     notes: dict[str, Scalar] = field(default_factory=dict)
+    beam_um: float = 0.0
     centre_um: tuple[float, float] | None = None
 
     def frames(self) -> int:
@@ -123,6 +125,7 @@ class Tomogram:
             points=self.points,
             dwell_s=self.dwell_s,
             snake=self.snake,
+            beam_um=self.beam_um,
         )
 
 
