@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..consumers.reducer import Reducer, consumers_of
+from ..stream.account_words import by_reason
 from ..stream.messages import Account, Reduction, Result, Samples, ScanStart
 from ..stream.run_file import RunFile, RunFileError, open_run
-from .account import by_reason
 from .experiment import Experiment
 from .experiment_file import check_consumers
 from .folder import RunFolder
