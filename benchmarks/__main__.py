@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import datetime
-import json
 import os
 import re
 import subprocess
@@ -15,14 +13,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import figure, table
+from . import pages, store, table
 from .catalogue import ENTRIES, Entry, entry, first_line
-from .machine import ONE_THREAD, Machine, this_machine
-from .rows import Row, plain, to_json
+from .machine import ONE_THREAD, this_machine
+from .rows import Row
 from .sections import Section, read_answer
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).resolve().parent / "results"  # of complete runs only
+RESULTS = Path(__file__).resolve().parent / "results"  # of full measurements only
 PARTIAL = ROOT / ".benchmarks"
 
 
@@ -33,28 +31,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in ENTRIES:
             print(f"{each.name:18} {first_line(each)}")
         return 0
+    if chosen.readme:
+        return _fill_pages(store.read(RESULTS))
     try:
         entries = [entry(name) for name in chosen.only] or list(ENTRIES)
     except KeyError as error:
         print(f"benchmarks: {error.args[0]}", file=sys.stderr)
         return 2
-    machine, began = this_machine(), time.monotonic()
-    rows: list[Row] = []
-    sections: list[Section] = []
+    complete = not (chosen.only or chosen.quick)
+    if chosen.update and (chosen.quick or not chosen.only):
+        print("benchmarks: --update takes the entries of --only, measured in full", file=sys.stderr)
+        return 2
+    out = chosen.out or (RESULTS if complete or chosen.update else PARTIAL)
+    command = "python -m benchmarks" + "".join(f" {word}" for word in arguments or sys.argv[1:])
+    known = store.read(out) if out == RESULTS or chosen.update else []
+    machine, when, began = this_machine(), _now(), time.monotonic()
+    measured: list[store.Measured] = []
     for number, each in enumerate(entries, 1):
         print(
             f"[{number}/{len(entries)}, {time.monotonic() - began:.0f} s] {each.name}", flush=True
         )
-        more_rows, more_sections = run_apart(each, chosen.quick)
-        rows += more_rows
-        sections += more_sections
-    when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
-    command = "python -m benchmarks" + "".join(f" {word}" for word in arguments or sys.argv[1:])
-    out = chosen.out or (PARTIAL if chosen.only or chosen.quick else RESULTS)
-    page = table.markdown(rows, sections, machine, when, command)
-    write_results(out, rows, sections, machine, when, command)
-    print(f"\n{page}\nwritten to {out}", flush=True)
+        rows, sections = run_apart(each, chosen.quick)
+        measured.append(store.Measured(each.name, when, command, machine, rows, sections))
+        everything = store.merged(known, measured, [e.name for e in ENTRIES])
+        store.write(out, everything)  # after each: a run that is ended early has measured some
+    print(f"\n{table.markdown(everything)}\nwritten to {out}", flush=True)
+    return _fill_pages(everything) if out == RESULTS else 0
+
+
+def _fill_pages(measured: Sequence[store.Measured]) -> int:
+    try:
+        pages.fill(ROOT, measured)
+    except (OSError, pages.NoMarks) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    print(f"{' and '.join(pages.PAGES)} say what is in {RESULTS}", flush=True)
     return 0
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="minutes")
 
 
 def run_apart(each: Entry, quick: bool) -> tuple[list[Row], list[Section]]:
@@ -84,35 +100,19 @@ def run_apart(each: Entry, quick: bool) -> tuple[list[Row], list[Section]]:
     return rows, sections
 
 
-def write_results(
-    folder: Path,
-    rows: Sequence[Row],
-    sections: Sequence[Section],
-    machine: Machine,
-    when: str,
-    command: str,
-) -> None:
-    """latest.json, latest.md and latest.png in folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {
-        "when": when,
-        "command": command,
-        "machine": dataclasses.asdict(machine),
-        "rows": to_json(rows),
-        "sections": plain([dataclasses.asdict(section) for section in sections]),
-    }
-    (folder / "latest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    page = table.markdown(rows, sections, machine, when, command)
-    (folder / "latest.md").write_text(page, encoding="utf-8")
-    try:
-        figure.draw(rows, folder / "latest.png", f"{machine.processor}, {when}")
-    except ImportError:
-        print("no figure: matplotlib is not installed", flush=True)
-
-
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these")
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="put what --only names into the stored results, with its own date",
+    )
+    parser.add_argument(
+        "--readme",
+        action="store_true",
+        help="write the stored results into README and docs, and run nothing",
+    )
     parser.add_argument("--quick", action="store_true", help="few repetitions, smaller peers' work")
     parser.add_argument("--list", action="store_true", help="what there is, and nothing more")
     parser.add_argument(

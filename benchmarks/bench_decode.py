@@ -35,7 +35,7 @@ def decode(quick: bool) -> Iterator[Comparison]:
             peers=_peers(payloads, shape, goal=1.0),
             agree=_equal_to(frames[0]),
             rounds=5 if quick else 25,
-            note=f"{size:.2f} MB compressed; ours checks the container first",
+            note=f"{size:.2f} MB compressed; ours checks every length",
         )
 
 
@@ -49,7 +49,7 @@ def decode_and_trim(quick: bool) -> Iterator[Comparison]:
     for counts in (0.1, 9.0):
         frames = camera.frames(counts, FRAMES)
         payloads = [compression.encode(frame, "bslz4") for frame in frames]
-        fastest = _fastest(_peers(payloads, shape))
+        fastest = _fastest(_peers(payloads, shape), frames[0])
         peer: Contender | Absent = Absent(engine.name(), "no library decoder here", 10.0)
         if fastest is not None:
             peer = Contender(
@@ -94,8 +94,8 @@ def _peers(
     return peers
 
 
-def _fastest(peers: list[Contender | Absent]) -> Contender | None:
-    """The quickest of those that are here, the best of five calls each."""
+def _fastest(peers: list[Contender | Absent], pixels: Any) -> Contender | None:
+    """The quickest of those that are here and decode input 0 to pixels, the best of five calls."""
 
     def best_s(peer: Contender) -> float:
         times = []
@@ -105,8 +105,16 @@ def _fastest(peers: list[Contender | Absent]) -> Contender | None:
             times.append(time.perf_counter() - began)
         return min(times)
 
-    here = [peer for peer in peers if isinstance(peer, Contender)]
+    here = [p for p in peers if isinstance(p, Contender) and _decodes(p, pixels)]
     return min(here, key=best_s) if here else None
+
+
+def _decodes(peer: Contender, pixels: Any) -> bool:
+    """Whether a peer runs here and is right; decode() says what is wrong with it."""
+    try:
+        return np.array_equal(peer.run(0), pixels)
+    except Exception:  # anything that other people's code may raise
+        return False
 
 
 def _bitshuffle(payloads: list[bytes], shape: tuple[int, int]) -> Callable[[int], Any]:
@@ -150,7 +158,7 @@ def _dectris_compression(payloads: list[bytes], shape: tuple[int, int]) -> Calla
     from dectris.compression import decompress
 
     def run(n: int) -> Any:
-        raw = decompress(payloads[n % len(payloads)], "bslz4-h5", elem_size=4)
+        raw = decompress(payloads[n % len(payloads)], "bslz4", elem_size=4)
         return np.frombuffer(raw, np.uint32).reshape(shape)
 
     return run

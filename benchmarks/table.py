@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .machine import Machine
 from .rows import Row
-from .sections import Section
+
+if TYPE_CHECKING:
+    from .store import Measured
 
 
 def seconds(value: float) -> str:
@@ -18,29 +21,15 @@ def seconds(value: float) -> str:
     return ""
 
 
-def markdown(
-    rows: Sequence[Row], sections: Sequence[Section], machine: Machine, when: str, command: str
-) -> str:
+def markdown(measured: Sequence[Measured]) -> str:
     """The whole page."""
-    lines = [
-        "# Side by side",
-        "",
-        f"`{command}`, {when}. {machine.processor}, {machine.cores} cores, "
-        f"{machine.memory_gb:g} GB; {machine.system}, Python {machine.python}; "
-        f"load {machine.load:g} when it began; source {machine.source or 'unknown'}.",
-        "",
-        *_goals(rows),
-        "## Every row",
-        "",
-        "Wall times, median (least to most). Ratio: how many times faster than the peer; by",
-        "processor time in brackets where that differs by a tenth. One thread each unless the work",
-        "says otherwise." + _busy(rows),
-        "",
-        "| work | peer | ours | peer | ratio | goal | |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [_line(row) for row in rows]
-    for section in sections:
+    rows = [row for each in measured for row in each.rows]
+    lines = ["# Side by side", "", *provenance(measured), ""]
+    nearest = goals(rows)
+    if nearest:
+        lines += ["## Goals, each against the peer that is nearest", "", *nearest, ""]
+    lines += ["## Every row", "", *every_row(rows)]
+    for section in (section for each in measured for section in each.sections):
         lines += ["", f"## {section.title}", "", section.text]
     notes = _notes(rows)
     if notes:
@@ -48,7 +37,36 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _goals(rows: Sequence[Row]) -> list[str]:
+def provenance(measured: Sequence[Measured]) -> list[str]:
+    """By which commands, when and on what machine: a line for each that differs."""
+    runs: dict[tuple[str, str, Machine], list[str]] = {}
+    for each in measured:
+        runs.setdefault((each.command, each.when, each.machine), []).append(each.name)
+    lines = []
+    for (command, when, machine), names in sorted(runs.items(), key=lambda run: -len(run[1])):
+        which = f" ({', '.join(names)} again)" if lines else ""
+        lines.append(
+            f"`{command}`, {when}{which}: {machine.processor}, {machine.cores} cores, "
+            f"{machine.memory_gb:g} GB; {machine.system}, Python {machine.python}; "
+            f"load {machine.load:g} when it began; source {machine.source or 'unknown'}.  "
+        )
+    return [line.rstrip() if line is lines[-1] else line for line in lines]
+
+
+def every_row(rows: Sequence[Row]) -> list[str]:
+    """A line a peer."""
+    return [
+        "Wall times, median (least to most). Ratio: how many times faster than the peer; by",
+        "processor time in brackets where that differs by a tenth. One thread each unless the work",
+        "says otherwise." + _busy(rows),
+        "",
+        "| work | peer | ours | peer | ratio | goal | |",
+        "|---|---|---|---|---|---|---|",
+        *map(_line, rows),
+    ]
+
+
+def goals(rows: Sequence[Row]) -> list[str]:
     """For every goal the peer that comes nearest to us, or why there is no answer."""
     nearest: dict[tuple[str, float], Row] = {}
     for row in rows:
@@ -60,8 +78,7 @@ def _goals(rows: Sequence[Row]) -> list[str]:
             nearest[key] = row
     if not nearest:
         return []
-    lines = ["## Goals, each against the peer that is nearest", ""]
-    lines += ["| work | peer | ours | peer | ratio | goal | |", "|---|---|---|---|---|---|---|"]
+    lines = ["| work | peer | ours | peer | ratio | goal | |", "|---|---|---|---|---|---|---|"]
     for row in nearest.values():
         times = [seconds(t) if t > 0 else "" for t in (row.ours_s, row.peer_s)]
         ratio = f"{row.ratio:.3g}" if row.ratio > 0 else ""
@@ -69,7 +86,7 @@ def _goals(rows: Sequence[Row]) -> list[str]:
             f"| {row.work} | {row.peer} | {times[0]} | {times[1]} | {ratio} | {row.goal:g} "
             f"| {row.verdict()} |"
         )
-    return [*lines, ""]
+    return lines
 
 
 def _nearness(row: Row) -> float:

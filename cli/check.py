@@ -40,17 +40,20 @@ class Load:
     """What a run will ask of this machine.
 
     frame_bytes: a decoded frame; rate_hz: frames a second during a scan
+    rescan_frames: the most that adaptive rescans may add
     """
 
     shape: tuple[int, int]
     frame_bytes: int
     rate_hz: float
     frames: int
+    rescan_frames: int = 0
 
     @property
     def volume_gb(self) -> float:
         """What the record will take on disk [GB], an estimate."""
-        return self.frames * self.frame_bytes * COMPRESSED_SHARE / 1e9
+        frames = self.frames + self.rescan_frames
+        return frames * self.frame_bytes * COMPRESSED_SHARE / 1e9
 
     @property
     def bandwidth_mb_s(self) -> float:
@@ -121,8 +124,32 @@ def _load(experiment: Experiment, ask: bool) -> Load:
     itemsize = np.dtype(twin.dtype).itemsize if twin is not None else 4
     frames = experiment.scan.frames() * len(experiment.marks)
     return Load(
-        (shape[0], shape[1]), shape[0] * shape[1] * itemsize, 1 / experiment.scan.exposure_s, frames
+        (shape[0], shape[1]),
+        shape[0] * shape[1] * itemsize,
+        1 / min(_exposures_s(experiment)),
+        frames,
+        _rescan_frames(experiment) * len(experiment.marks),
     )
+
+
+def _exposures_s(experiment: Experiment) -> list[float]:
+    adaptive, own_s = experiment.adaptive, experiment.scan.exposure_s
+    finer = adaptive is not None and "roi" in adaptive.kinds and adaptive.budgets.rescans > 0
+    return [own_s, adaptive.roi.exposure_s] if adaptive is not None and finer else [own_s]
+
+
+def _rescan_frames(experiment: Experiment) -> int:
+    """The most that rescans may add to one pause, by their number and by their time."""
+    adaptive = experiment.adaptive
+    if adaptive is None:
+        return 0
+    sizes = [0]
+    if "roi" in adaptive.kinds:
+        sizes.append(adaptive.roi.points * adaptive.roi.angles)
+    if "exposure" in adaptive.kinds:
+        sizes.append(experiment.scan.frames())
+    by_time = duration_s(experiment)["rescans_wall_s"] / min(_exposures_s(experiment))
+    return min(adaptive.budgets.rescans * max(sizes), int(by_time))
 
 
 def _asked_shape(experiment: Experiment) -> tuple[int, int]:
@@ -152,6 +179,13 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
         f"plan  {last}; {times['relaxation_cell_s'] / 60:.0f} min of rest; about "
         f"{times['wall_s'] / 60:.1f} min on the wall, without the way to the cut-off"
     )
+    if experiment.adaptive is not None:
+        budgets = experiment.adaptive.budgets
+        say(
+            f"plan  adaptive: at most {budgets.rescans} rescans a pause, at worst "
+            f"{times['rescans_wall_s']:.0f} s more a pause and "
+            f"{load.rescan_frames} frames more in all, approval {experiment.adaptive.approval}"
+        )
     say(
         f"plan  {load.frames} frames of {load.shape[0]} x {load.shape[1]}, about "
         f"{load.volume_gb:.2f} GB on disk, {load.bandwidth_mb_s:.0f} MB/s during a scan"

@@ -395,12 +395,16 @@ def keys(
     client: Annotated[
         str, typer.Option(help="Add keys for another host: FOLDER/CLIENT is carried there.")
     ] = "",
+    may: Annotated[
+        str,
+        typer.Option(help="What that host may be: part (of a run), window, person or recommender."),
+    ] = "part",
 ) -> None:
     """Make the keys of a run that other machines can reach: `network.keys` in its file."""
     from ..stream.curve_keys import KeysError, add_client, make_keys
 
     try:
-        made = add_client(folder, client) if client else make_keys(folder)
+        made = add_client(folder, client, may) if client else make_keys(folder)
     except KeysError as error:
         fail(str(error), 2)
     for path in made:
@@ -476,6 +480,37 @@ def reduce(
     from .serve import serve_reducer
 
     serve_reducer(_part_of_a_run(file), name)
+
+
+@app.command()
+def decide(
+    file: ExperimentFile,
+    proposal: Annotated[str, typer.Argument(help="Its id, as the log and the window show it.")],
+    verdict: Annotated[Literal["approve", "veto"], typer.Argument(help="What to say of it.")],
+    reason: Annotated[str, typer.Option(help="In words, for the record.")] = "",
+) -> None:
+    """Approve or veto a proposed rescan or stop from the command line."""
+    from ..stream.link import HubUnreachable
+    from .recommend import say_decision
+
+    experiment = _part_of_a_run(file)
+    try:
+        refused = say_decision(experiment, proposal, verdict, reason)
+    except HubUnreachable as error:
+        fail(str(error))
+    if refused:
+        fail(refused)
+
+
+@app.command(rich_help_panel=PARTS)
+def recommend(file: ExperimentFile) -> None:
+    """The recommender: reads the maps and proposes rescans; needs an `adaptive:` section."""
+    from .recommend import serve_recommender
+
+    experiment = _part_of_a_run(file)
+    if experiment.adaptive is None:
+        fail(f"{file}: there is no `adaptive:` section to go by", 2)
+    serve_recommender(experiment, experiment.adaptive)
 
 
 @app.command(rich_help_panel=PARTS)

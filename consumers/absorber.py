@@ -40,6 +40,7 @@ from ..stream.messages import (
 )
 from .contract import Consumer
 from .findings import EarlierScans, Findings
+from .pace import Pace
 from .reducer import consumers_of
 
 SCANS_KEPT = 12  # whose details can still be asked for
@@ -84,6 +85,7 @@ class Absorber:
     def __init__(self, configs: Mapping[str, object], interval_s: float = 0.4) -> None:
         self._configs = dict(configs)
         self._interval_s = interval_s
+        self._pace = Pace(interval_s)
         self._scans: OrderedDict[str, OpenScan] = OrderedDict()
         self._focus: Focus | None = None
         self._newest = ""
@@ -100,17 +102,15 @@ class Absorber:
             self._finals.shutdown(wait=True, cancel_futures=True)
 
     def _serve(self, member: Member, stop: threading.Event) -> None:
-        next_results = next_status = 0.0
+        next_status = 0.0
         while not stop.is_set():
             delivery = member.receive(min(0.2, self._interval_s))
             if delivery is not None:
                 self._take(member, delivery)
             now = time.monotonic()
-            if now >= next_results:
+            if self._pace.due(now):
                 self._publish(member)
-                spent = time.monotonic() - now
-                # never more than half of the time goes into pictures of the unfinished
-                next_results = time.monotonic() + max(self._interval_s, spent)
+                self._pace.answered(now, time.monotonic())
             self._finish(member)
             if now >= next_status:
                 member.send(self._status())
@@ -192,6 +192,7 @@ class Absorber:
         self._absorb_s += time.perf_counter() - began
         scan.seen.add(reduction.index)
         scan.changed = True
+        self._pace.frame()
         reasons = sorted(set(failed.values()))
         for reason in reasons:
             log.warning("%s", reason)

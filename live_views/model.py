@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 
 from ..stream.messages import (
     Account,
+    Decision,
     Frame,
     Message,
+    Proposal,
     Result,
     Samples,
     ScanStart,
@@ -31,6 +33,7 @@ from ..stream.messages import (
 )
 from .cell_history import CellHistory
 from .plan_report import PlanReport
+from .request_queue import RequestQueue
 
 MAX_SCANS = 100
 MAX_RESULT_BYTES = 64 << 20
@@ -105,6 +108,7 @@ class RunModel:
         self.run = ""
         self.history = CellHistory()
         self.plan = PlanReport()
+        self.requests = RequestQueue()
         self.components: dict[str, Heard] = {}
         self.frame: Frame | None = None
         self.log: deque[LogLine] = deque(maxlen=MAX_LOG)
@@ -136,12 +140,14 @@ class RunModel:
                 self._take_start(message)
             case ScanStop():
                 self._take_stop(message)
+            case Proposal() | Decision():
+                self._take_request(message)
             case _:
                 pass
 
     def changes(self) -> set[str]:
-        """What changed since the last call: "samples", "frame", "scan", "status", "log", and
-        "result" together with the results' names."""
+        """What changed since the last call: "samples", "frame", "scan", "status", "log",
+        "requests", and "result" together with the results' names."""
         changed, self._changed = self._changed, set()
         return changed
 
@@ -194,11 +200,12 @@ class RunModel:
             self._scans.clear()
             self.history.clear()
             self.plan.clear()
+            self.requests.clear()
             self._missed.clear()
             self.frame = None
             self._say("info", f"another run begins: {run}")
         self.run = run
-        self._changed |= {"scan", "samples", "frame", "result"}
+        self._changed |= {"scan", "samples", "frame", "result", "requests"}
         return True
 
     def _record(self, run: str, scan: str, number: int) -> ScanRecord | None:
@@ -258,6 +265,17 @@ class RunModel:
         if known is None or _is_better(result, known):
             record.results[key] = result
             self._changed |= {"result", result.name}
+
+    def _take_request(self, message: Proposal | Decision) -> None:
+        if not self._in_run(message.run) or not self.requests.take(message, self.clock()):
+            return
+        self._changed.add("requests")
+        if isinstance(message, Proposal):
+            said = f"proposed: {message.kind}, {message.reason}"
+        else:
+            why = f": {message.reason}" if message.reason else ""
+            said = f"{message.id} {message.verdict} by {message.by}{why}"
+        self._say("info", said, message.time)
 
     def _take_samples(self, samples: Samples) -> None:
         if samples.run and not self._in_run(samples.run):

@@ -8,10 +8,10 @@ import math
 
 import pytest
 from operando.benchmarks import figure, table
-from operando.benchmarks.__main__ import write_results
 from operando.benchmarks.machine import Machine, this_machine
 from operando.benchmarks.rows import Row, from_json, to_json
 from operando.benchmarks.sections import Section, read_answer, write_answer
+from operando.benchmarks.store import Measured
 
 MACHINE = Machine("A processor", 2, 24.0, "Linux", "3.11", 0.1)
 GOOD = Row(
@@ -22,6 +22,10 @@ SLOW = Row("fit, a peak", "scipy", "1.17", 1e-5, 4e-4, 40.0, 80.0, True)
 ABSENT = Row("decode, a frame", "elsewhere", goal=1.0, note="absent: not installed")
 WRONG = Row("decode, a frame", "wrong", "1", goal=1.0, agrees=False, note="the results differ")
 ROWS = [GOOD, SLOW, ABSENT, WRONG]
+
+
+def page_of(*rows: Row) -> str:
+    return table.markdown([Measured("some", "now", "python -m benchmarks", MACHINE, rows, [])])
 
 
 def test_rows_have_the_promised_keys_and_come_back_the_same():
@@ -41,7 +45,7 @@ def test_verdicts_say_met_missed_by_how_much_absent_or_wrong():
 
 
 def test_the_table_has_a_line_a_row_and_no_ratio_where_there_is_none():
-    page = table.markdown(ROWS, [], MACHINE, "now", "python -m benchmarks")
+    page = page_of(*ROWS)
     every = page.partition("## Every row")[2]
     lines = [line for line in every.splitlines() if line.startswith("| ")][1:]
     assert len(lines) == len(ROWS)
@@ -55,7 +59,7 @@ def test_the_table_has_a_line_a_row_and_no_ratio_where_there_is_none():
 
 def test_each_goal_is_held_against_the_nearest_peer():
     slower = dataclasses.replace(GOOD, peer="pyFAI, slower", ratio=50.0)
-    page = table.markdown([slower, GOOD, ABSENT, WRONG], [], MACHINE, "now", "python")
+    page = page_of(slower, GOOD, ABSENT, WRONG)
     goals = page.partition("## Goals")[2].partition("## Every row")[0]
     lines = [line for line in goals.splitlines() if line.startswith("| ")][1:]
     assert len(lines) == 2
@@ -67,8 +71,8 @@ def test_each_goal_is_held_against_the_nearest_peer():
 def test_a_busy_machine_is_said_to_be_one_and_the_ratio_by_processor_time_stands_beside():
     alone = dataclasses.replace(GOOD, ours_cpu_s=1e-3, peer_cpu_s=2e-2)
     held_up = dataclasses.replace(GOOD, ours_cpu_s=5e-4, peer_cpu_s=2e-2)
-    assert "busy" not in table.markdown([alone], [], MACHINE, "now", "python")
-    page = table.markdown([alone, held_up], [], MACHINE, "now", "python")
+    assert "busy" not in page_of(alone)
+    page = page_of(alone, held_up)
     assert "busy" in page
     assert "**20** (40)" in page
 
@@ -78,17 +82,6 @@ def test_a_busy_machine_is_said_to_be_one_and_the_ratio_by_processor_time_stands
 )
 def test_times_are_written_with_a_fitting_unit(value, text):
     assert table.seconds(value) == text
-
-
-def test_a_run_leaves_json_table_and_picture(tmp_path):
-    section = Section("The chain", "held 80 Hz", {"rate": 80.0, "lag": float("nan")})
-    write_results(tmp_path, ROWS, [section], MACHINE, "now", "python -m benchmarks")
-    document = json.loads((tmp_path / "latest.json").read_text())
-    assert len(document["rows"]) == len(ROWS)
-    assert document["sections"][0]["data"] == {"rate": 80.0, "lag": None}
-    assert document["machine"]["cores"] == 2
-    assert "held 80 Hz" in (tmp_path / "latest.md").read_text()
-    assert (tmp_path / "latest.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_without_any_ratio_is_no_error(tmp_path):

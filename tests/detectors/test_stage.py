@@ -16,8 +16,11 @@ def test_a_flight_gives_every_pulse_and_measures_every_line(beamline: Make, unti
     stage = line.stage()
     measured: list[MeasuredLine] = []
     stage.line.subscribe(lambda value, **_: measured.append(stage.measured(value)), run=False)
-    scan = FlyScan("abc", tuple(float(a) for a in range(0, 180, 30)), -2.0, 2.0, 5, 0.002, True)
+    scan = FlyScan(
+        "abc", tuple(float(a) for a in range(0, 180, 30)), -2.0, 2.0, 5, 0.002, True, 3.0
+    )
     stage.prepare(scan).wait(5)
+    assert stage.fly_beam.get() == 3.0
     stage.kickoff().wait(5)
     stage.complete().wait(20)
     assert stage.frames.get() == scan.frames() == 30
