@@ -112,7 +112,7 @@ class SampleResults:
 
     def _strength(self, inside: NDArray[np.bool_], patterns: Patterns) -> F64:
         voxels = int(inside.sum())
-        parts = [patterns(slice(n, n + HAND)) @ self._sums for n in range(0, voxels, HAND)]
+        parts = [patterns(slice(n, n + HAND))[0] @ self._sums for n in range(0, voxels, HAND)]
         strength = np.full(inside.shape, np.nan)
         if parts:
             strength[inside] = np.concatenate(parts)

@@ -95,6 +95,8 @@ class Lab:
         self.accounts: dict[str, Account] = {}
         self.outstanding = -1
         self.members = ""
+        self.held = ""
+        self.free = 1 << 62
         self.hub_heard = False
         self.kills: dict[str, int] = {}
 
@@ -136,6 +138,8 @@ class Lab:
             elif isinstance(message, Status) and message.component == "hub":
                 self.outstanding = int(message.values["outstanding"])
                 self.members = str(message.values["members"])
+                self.held = str(message.values.get("held", ""))
+                self.free = int(message.values["disk_free_bytes"])
                 self.hub_heard = True
 
     def until(self, true) -> None:
