@@ -101,8 +101,8 @@ class Laboratory:
             if not ending:
                 self.deck.back(fault)
             return
-        if ending:
-            self.ending, self.deck = None, None
+        if fault.ends:
+            self.deck = None
         self._next = now + self.every_s
         phase = phase_of(observer)
         self.struck.append(Struck(now - self._began, fault, phase))
