@@ -68,7 +68,8 @@ class Soak:
         try:
             quiet = self._run(0, None, None, float("inf"), clock)
             self._judge(quiet, quiet)
-            self._disturb(quiet, clock)
+            if not quiet.verdict.problems:  # else there is nothing to compare with
+                self._disturb(quiet, clock)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

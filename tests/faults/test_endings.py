@@ -98,7 +98,8 @@ def test_what_a_full_disk_kept_from_the_record_is_named_and_recovered(lab, tmp_p
     assert all("OSError" in why or "not flushed" in why for why in record.failed.values())
     assert lab.accounts["after"].group("record").failed == {}
     lab.end()
-    with open_run(lab.folder.file) as run:
+    part = lab.folder.path / "run.nxs.part"  # HDF5 may not get over a full disk when it closes
+    with open_run(part if part.exists() else lab.folder.file) as run:
         for scan in ("before", "after"):
             assert [bytes(f.data) for f in run.frames(scan)] == [
                 frame(scan, index).data for index in range(FRAMES)
