@@ -83,10 +83,31 @@ def faults_of(experiment: Experiment) -> list[str]:
         high = cell.limits.voltage_V[1]
         if mark.voltage_V is not None and mark.voltage_V >= high:
             faults.append(f"marks[{place}]: {mark.voltage_V} V is beyond limits.voltage_V {high}")
+    faults += _adaptive_faults(experiment)
     try:
         check_twin(experiment, "experiment")
     except ExperimentError as error:
         faults.append(str(error))
+    return faults
+
+
+def _adaptive_faults(experiment: Experiment) -> list[str]:
+    adaptive, scan = experiment.adaptive, experiment.scan
+    if adaptive is None:
+        return []
+    faults = []
+    if "stop" in adaptive.kinds and scan.angles.order == "sequential":
+        faults.append(
+            "adaptive.kinds: stop needs scan.angles.order bit-reversed or interlaced: "
+            "a sequential scan that ends early lacks a whole wedge"
+        )
+    alone_s, budgets = duration_s(experiment)["scan_wall_s"], adaptive.budgets
+    rescans = budgets.rescans > 0 and {"roi", "exposure"} & set(adaptive.kinds)
+    if rescans and budgets.pause_s <= alone_s and "stop" not in adaptive.kinds:
+        faults.append(
+            f"adaptive.budgets.pause_s: {budgets.pause_s:g} s leave no room for a rescan, "
+            f"the tomogram alone takes {alone_s:.0f} s"
+        )
     return faults
 
 
@@ -150,7 +171,7 @@ def _rescan_frames(experiment: Experiment) -> int:
     if "exposure" in adaptive.kinds:
         sizes.append(experiment.scan.frames())
     by_time = duration_s(experiment)["rescans_wall_s"] / min(_exposures_s(experiment))
-    return min(adaptive.budgets.rescans * max(sizes), int(by_time))
+    return min(adaptive.budgets.rescans * max(sizes), round(by_time))
 
 
 def _asked_shape(experiment: Experiment) -> tuple[int, int]:

@@ -268,6 +268,30 @@ def report(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables; by default `tables` beside it.")
+    ] = None,
+) -> None:
+    """Refinement and particle tables of a run as CSV files."""
+    from ..stream.run_file import RunFileError
+    from .export import export_tables
+
+    folder = out or file.parent / "tables"
+    try:
+        tables = export_tables(file, folder)
+    except RunFileError as error:
+        fail(str(error), 2)
+    except OSError as error:
+        fail(f"{folder}: {error.strerror or error}", 2)
+    for table in tables:
+        say(str(table))
+    if not tables:
+        say(f"{file} holds no tables: no phases were configured, or no scan was finished")
+
+
+@app.command()
 def account(
     file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
 ) -> None:
