@@ -212,8 +212,8 @@ def test_what_is_lost_is_said_with_its_reasons_and_so_in_the_log(model, small):
 def test_a_recorder_that_waits_or_is_slow_is_said_before_anything_is_lost(model, small):
     model.take(Status("recorder", "recording", NOW, {}))
     assert words.trouble(model).text == "connected"
-    for key, said in (("warning", "the disk is slow"), ("held", "12 MB free")):
-        model.take(Status("recorder", "recording", NOW + len(said), {key: said}))
+    for after, key, said in ((1, "warning", "the disk is slow"), (2, "held", "12 MB free")):
+        model.take(Status("recorder", "recording", NOW + after, {key: said}))
         assert words.trouble(model) == words.Said(f"recorder: {said}", "warning")
     model.take(Status("recorder", "recording", NOW + 100, {}))
     assert words.trouble(model).text == "connected"
