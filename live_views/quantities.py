@@ -119,7 +119,7 @@ def quantities_of(scans: list[ScanRecord]) -> list[Quantity]:
     at = sum(quantity.result == "soc" for quantity in more)
     found = [*QUANTITIES, *more[:at], *fractions, *more[at:]]
     known = {quantity.result for quantity in found} | NO_QUANTITIES
-    for name, result in maps.items():
+    for name in maps:
         if name not in known:
             words = name.replace("_", " ")
             found.append(Quantity(name, name, words, words.capitalize(), None))
