@@ -145,7 +145,8 @@ class Recorder:
             if late or idle or len(waiting) >= FLUSH_AFTER:
                 began = time.monotonic()
                 self._settle(waiting)
-                self.disk.wrote(octets, took_s + time.monotonic() - began)
+                if octets:  # without frames it is bookkeeping, which says nothing of a rate
+                    self.disk.wrote(octets, took_s + time.monotonic() - began)
                 waiting, octets, took_s = [], 0, 0.0
         self._settle(waiting)
 
