@@ -35,6 +35,7 @@ class RunRecord:
     cell: str
     frames_per_s: float
     not_recorded: int
+    disturbed_s: float
     verdict: Verdict = field(default_factory=Verdict)
     judged: bool = True
 
