@@ -41,7 +41,6 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
     configure_logging()
     os.environ.update(epics_environment(experiment))
-    from ophyd.signal import EpicsSignalBase
 
     from ..detectors.dectris import DectrisDetector
     from ..detectors.dectris import RunFile as FileOfScan
