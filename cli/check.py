@@ -32,6 +32,7 @@ from .folder import epics_environment
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
 DISK_MB = 64
 PROBE_S = 1.0
+REACTION_S = 2.0  # from a spool's filling to a stage that stands: status, plan, end of a line
 DEFAULT_SHAPE = (1679, 1475)  # a Pilatus 2M, where the detector cannot be asked
 
 
@@ -123,7 +124,7 @@ def check_experiment(
         say("ok    dry run: the hardware is simulated, there is nothing to reach")
     load = _load(experiment, ask=reach and not faults)
     _say_duration(experiment, load, say)
-    faults += _room(experiment, load, say)
+    faults += _room(experiment, load, say) + _spool_room(experiment, load, say)
     if measure:
         faults += _measure(experiment, load, say)
     for fault in faults:
@@ -222,6 +223,21 @@ def _room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> lis
     if free_gb < 1.2 * load.volume_gb:
         return [f"output: {free_gb:.1f} GB are free in {place}, {1.2 * load.volume_gb:.1f} needed"]
     say(f"ok    {free_gb:.0f} GB are free in {place}")
+    return []
+
+
+def _spool_room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
+    """Whether the spool takes the line that is being flown when the plan decides to hold."""
+    from ..plans.backlog import HOLD_ABOVE
+
+    frames = experiment.scan.translations.points + REACTION_S * load.rate_hz
+    need_mb = frames * load.frame_bytes * COMPRESSED_SHARE / (1 - HOLD_ABOVE) / 1e6
+    if experiment.network.spool_MB < need_mb:
+        return [
+            f"network.spool_MB: {experiment.network.spool_MB} MB; {need_mb:.0f} needed, or a line "
+            f"that begins when {100 * HOLD_ABOVE:.0f} % are full does not fit"
+        ]
+    say(f"ok    a spool of {experiment.network.spool_MB} MB, {need_mb:.0f} needed to hold in time")
     return []
 
 

@@ -36,7 +36,8 @@ class Pairs:
 
     low, high, low_sigma, high_sigma: lattice parameters, the lower first [Å]
     high_share: of the higher one in the volume of both; high_share_sigma
-    fall: by how much chi2 is lower than with one, in units of the patterns' variance
+    fall: by how much chi2 is lower than with one, in units of the patterns' variance, or of what
+        the residual says it is, whichever is larger; uncertainties likewise
     """
 
     low: F64
@@ -88,7 +89,7 @@ class Coexistence:
         level: (n,) as in Refinement.refine()
         """
         found = Pairs.none(len(patterns))
-        for first in range(0, len(patterns), CHUNK):
+        for first in range(0, max(len(patterns), 1), CHUNK):  # none at all warms the kernels
             part = slice(first, first + CHUNK)
             mine = None if level is None else level[part]
             found.put(part, self._find_chunk(patterns[part], refined.part(part), mine))
@@ -102,7 +103,9 @@ class Coexistence:
         better = ~(out[:, kernel.CHI2] <= again[:, kernel.CHI2])
         out[better], scales[better] = again[better], other[better]
         free = self._refinement.free_points - 2
-        own_level = out[:, kernel.CHI2] / free if level is None else level
+        # what two spinels do not explain either is no reason to believe in them
+        own_level = out[:, kernel.CHI2] / free
+        own_level = own_level if level is None else np.maximum(own_level, level)
         one = refined.chi2 * (1.0 if level is None else level) * (free + 2)
         fall = (one - out[:, kernel.CHI2]) / own_level
         spread = np.sqrt(own_level)

@@ -13,9 +13,10 @@ multiplicity; polarisation and solid angle are the integration's. r_e^2 is left 
 
 F is summed here over the atoms of the cell as they lie in it, each with the occupancy that the CIF
 gives: so no atom on a special position can be counted twice, and what the cell holds is checked
-against F(0,0,0) and the file's own formula. Scattering factors: International Tables for
-Crystallography C, 1992, table 6.1.1.4, of neutral atoms, by gemmi. Anomalous scattering is left
-out: 50 keV is far above the edges of what batteries are made of. Displacements are isotropic.
+against F(0,0,0) and the file's own formula (in proportions: files differ in what they call a
+formula unit). Scattering factors: International Tables for Crystallography C, 1992, table 6.1.1.4,
+of neutral atoms, by gemmi. Anomalous scattering is left out: 50 keV is far above the edges of what
+batteries are made of. Displacements are isotropic.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from ..materials.structures import Structure
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 FORWARD = 0.005  # by which F(0,0,0) may differ from the electrons in the cell
-CONTENT = 0.02  # by which the cell's mass may differ from that of its formula units
+CONTENT = 0.02  # by which the cell's elements may be in other proportions than in the formula
 SAME_LINE = 1e-6  # relative distance below which reflections of an unknown cell are one line
 ABSENT = 1e-9  # of the strongest line's strength, below which a line is none
 GRAM_PER_CM3 = 1.66053906892  # of 1 u / Å3; CODATA 2022
@@ -255,29 +256,27 @@ def _check_content(
         raise StructureError(
             f"structure {name}: F(000) is {forward:.1f}, its cell has {electrons:.1f} electrons"
         )
-    expected = _formula_mass(block)
-    mass = sum(site.occ * site.element.weight for site in atoms)
-    if expected is not None and not abs(mass - expected) <= CONTENT * expected:
-        raise StructureError(
-            f"structure {name}: its atoms weigh {mass:.1f} u a cell, its formula units "
-            f"{expected:.1f} u: occupancies and positions do not belong to this formula"
-        )
-
-
-def _formula_mass(block: gemmi.cif.Block) -> float | None:
-    """Z times the formula's mass [u], where the file gives both."""
-    formula = block.find_value("_chemical_formula_sum")
-    units = block.find_value("_cell_formula_units_Z")
-    if formula is None or units is None:
-        return None
-    try:
-        mass = sum(
-            gemmi.Element(element).weight * float(number or 1)
-            for element, number in re.findall(
-                r"([A-Z][a-z]?)\s*([\d.]*)", gemmi.cif.as_string(formula)
+    formula = _formula(block)
+    content: dict[str, float] = {}
+    for kind, number in amount.items():
+        content[kind.element] = content.get(kind.element, 0.0) + number
+    if formula and set(formula) == set(content):
+        units = [content[element] / number for element, number in formula.items()]
+        if max(units) - min(units) > CONTENT * max(units):
+            held = " ".join(f"{element}{number:g}" for element, number in content.items())
+            raise StructureError(
+                f"structure {name}: its unit cell holds {held}, which is not its formula "
+                f"{gemmi.cif.as_string(block.find_value('_chemical_formula_sum'))}: look at "
+                "positions and occupancies"
             )
-        )
+
+
+def _formula(block: gemmi.cif.Block) -> dict[str, float]:
+    """Element -> number in the file's formula; nothing where it has none that can be read."""
+    formula = block.find_value("_chemical_formula_sum")
+    parts = re.findall(r"([A-Z][a-z]?)([\d.]*)", gemmi.cif.as_string(formula) if formula else "")
+    try:
+        numbers = {element: float(number or 1) for element, number in parts}
     except ValueError:
-        return None
-    total = mass * gemmi.cif.as_number(units)
-    return total if math.isfinite(total) and total > 0 else None
+        return {}
+    return numbers if all(number > 0 for number in numbers.values()) else {}

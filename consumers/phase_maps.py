@@ -7,6 +7,10 @@ fitted to the final volume itself: they do not know what the live ones were.
 Not shown are voxels where the working phase does not stand out of the noise, pores (less of it
 than a share of the strong voxels'), and, with "ambiguous" 1, voxels at whose lattice parameter it
 cannot be told from another phase.
+
+Final maps know of voxels that hold the working phase twice (coexistence.py): a is that of which
+there is more, the other one and its share of the two stand in maps of their own, and mass fractions
+are not shown, because they come from the refinement with one.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from .xrdct_results import XrdctResults
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+COST_OF_TWO = 6  # how many times longer a pattern takes with two free edges
 SAMPLE = 4096  # voxels that tell the profile
 
 
@@ -62,7 +67,9 @@ class PhaseMaps:
         """Forget all answers; so many voxels are inside the circle from now on."""
         self.refined = Refined.none(voxels, len(self._phases))
         self.pairs = Pairs.none(voxels)
-        count = max(1, -(-voxels // HAND))
+        two = self._phases[-1].c_limits is not None
+        hand = HAND // COST_OF_TWO if two else HAND
+        count = max(1, -(-voxels // hand))
         self._hands = [slice(start, None, count) for start in range(count)]
         self._next = 0
         self._old = 0
@@ -166,16 +173,25 @@ class PhaseMaps:
                          self.refined.a_sigma)  # fmt: skip
         return np.where(told, a, np.nan), np.where(told, sigma, np.nan)
 
+    def table(self, regions: Mapping[str, NDArray[np.bool_]], patterns: Patterns) -> RegionTable:
+        """The refinement of regions as wholes.
+
+        regions: name -> (n,) which of the voxels inside the circle; empty ones are left out
+        """
+        sums = {name: np.zeros(self._q.size) for name, voxels in regions.items() if voxels.any()}
+        for chosen in self._hands:
+            mine, _ = patterns(chosen)
+            for name, total in sums.items():
+                total += mine[regions[name][chosen]].sum(axis=0, dtype=np.float64)
+        named = [
+            self.region(name, regions[name], total / int(regions[name].sum()))
+            for name, total in sums.items()
+        ]
+        return refine_regions(named, self.refinement)
+
     def bulk(self, patterns: Patterns) -> RegionTable:
         """The refinement of all voxels shown as one region; of none where there are none."""
-        shown = self.shown()
-        total = np.zeros(self._q.size)
-        for chosen in self._hands:
-            total += patterns(chosen)[0][shown[chosen]].sum(axis=0, dtype=np.float64)
-        number = int(shown.sum())
-        if not number:
-            return refine_regions([], self.refinement)
-        return refine_regions([self.region("bulk", shown, total / number)], self.refinement)
+        return self.table({"bulk": self.shown()}, patterns)
 
     def region(self, name: str, voxels: NDArray[np.bool_], pattern: F64) -> Region:
         """Some voxels, (n,) of those inside the circle, with their mean pattern, (channels,)."""

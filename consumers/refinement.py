@@ -137,7 +137,7 @@ class Refinement:
         tolerance: of the cell, as a share of its standard uncertainty
         """
         found = Refined.none(len(patterns), self._phases + 1)
-        for first in range(0, len(patterns), CHUNK):
+        for first in range(0, max(len(patterns), 1), CHUNK):  # none at all warms the kernels
             part = slice(first, first + CHUNK)
             mine = None if level is None else level[part]
             found.put(part, self._refine_chunk(patterns[part], mine, tolerance))

@@ -148,7 +148,8 @@ def refine_patterns(
     most: steps at most; free_points: channels less parameters
     out: (n, OUTPUTS) nan where there is no fit; a and c and their variances in nodes, variances
         for patterns of unit variance; LIKENESS: the largest correlation with a fixed phase
-    scales: (n, 2, phases + 1) and their variances, the working phase last
+    scales: (n, 2, phases + 1) and their variances, the working phase last; that one's scale is 0
+        where no cell has a positive one
     fractions: (n, 2, phases + 1) Hill and Howard's mass fractions and their variances
     """
     count_a, count_c, columns = table.shape
@@ -185,7 +186,8 @@ def refine_patterns(
                 explained += right[k] * s[k]
             if explained > best and s[last] > 0.0:
                 best, node = explained, start
-        if node < 0:
+        if node < 0:  # nowhere a positive scale
+            scales[n, 0, last] = 0.0
             continue
         trial[0], trial[1] = node // count_c, node % count_c
         # --- down from there

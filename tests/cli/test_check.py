@@ -33,6 +33,19 @@ def test_a_dry_run_is_predicted_and_this_machine_is_measured():
     assert said.endswith("ready to run")
 
 
+def test_a_spool_that_takes_no_line_above_the_level_of_the_hold_is_a_fault():
+    raw = yaml.safe_load(DRY)
+    raw["scan"]["translations"]["points"] = 12_000
+    good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=False)
+    assert good
+    # (12000 points + 2 s at 50 Hz) x 64 x 96 x 2 B x 0.35 compressed, five times that
+    assert "a spool of 4096 MB, 260 needed to hold in time" in said
+    raw["network"] = {"spool_MB": 250}
+    good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=False)
+    assert not good
+    assert "FAULT network.spool_MB: 250 MB; 260 needed" in said
+
+
 def test_a_rate_that_no_machine_takes_is_a_fault():
     raw = yaml.safe_load(DRY)
     raw["scan"]["exposure_s"] = 1e-7

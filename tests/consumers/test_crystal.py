@@ -86,6 +86,17 @@ def test_a_cell_on_hexagonal_axes_has_two_edges() -> None:
     assert all((-h + k + m) % 3 == 0 for h, k, m in lines.hkl.tolist())
 
 
+def test_a_tetragonal_cell_has_two_edges() -> None:
+    atom = LAYERED.replace("'R -3 m :H'", "'P 4/m m m'").replace("gamma 120", "gamma 90")
+    atom = atom[: atom.index("Li1 Li")].replace("'Li Co O2'", "'Mn'") + "Mn1 Mn 0 0 0 1 0.01\n"
+    crystal = Crystal(Structure("simple", "Mn", atom), 3.0)
+    assert (crystal.family, crystal.free) == ("tetragonal", ("a", "c"))
+    lines = crystal.lines(3.0, 13.0)
+    places = dict(zip(map(tuple, lines.hkl.tolist()), lines.q, strict=True))
+    assert places[1, 0, 1] == pytest.approx(2 * math.pi * math.hypot(1 / 3.0, 1 / 13.0))
+    assert crystal.volume(3.0, 13.0) == pytest.approx(117.0)
+
+
 def test_a_cell_that_is_neither_stays_as_it_is() -> None:
     crystal = Crystal(structure("li2mno3"), 4.7)
     assert (crystal.family, crystal.free) == ("fixed", ())
@@ -98,8 +109,8 @@ def test_a_cell_that_is_neither_stays_as_it_is() -> None:
         (Structure("x", "x", "what is this"), "no CIF"),
         (Structure("x", "x", "data_x\n_cell_length_a 4\n"), "no unit cell"),
         # oxygen on a general position instead of its own: the cell would hold too much
-        (layered(**{"O1 O 0 0 0.2395": "O1 O 0.1 0.2 0.2395"}), "formula units"),
-        (layered(**{"Co1 Co 0 0 0 1": "Co1 Co 0 0 0 0.5"}), "formula units"),
+        (layered(**{"O1 O 0 0 0.2395": "O1 O 0.1 0.2 0.2395"}), "not its formula"),
+        (layered(**{"Co1 Co 0 0 0 1": "Co1 Co 0 0 0 0.5"}), "not its formula"),
         (layered(**{"Co1 Co 0 0": "Co1 Co 0 ?"}), "no place"),
     ],
 )
