@@ -25,7 +25,7 @@ from ..stream.messages import PROPOSALS, Message, Proposal, Scalar, Withdrawal
 from .angles import scan_angles
 from .board import Board
 from .budget import Budget, Spent, unaffordable
-from .dose import Beam, DoseBook, Lines
+from .dose import DoseBook, Lines
 from .tomogram import EarlyEnd, Taken, Tomogram
 
 Plan = Generator[Msg, Any, Any]
@@ -68,7 +68,7 @@ class Adaptive:
     """Proposals, budget and dose of a run, as its plan uses them.
 
     send: takes messages for the hub, returns when they are on their way
-    beam: for the dose; None where nobody said how bright it is
+    dose: of the run so far, on the slice's grid; None where nobody said how bright the beam is
     """
 
     def __init__(
@@ -76,15 +76,14 @@ class Adaptive:
         rules: Rules,
         board: Board,
         send: Callable[[Message], None],
-        beam: Beam | None = None,
+        dose: DoseBook | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rules = rules
         self.board = board
         self._send = send
-        self._beam = beam
+        self._dose = dose
         self._clock = clock
-        self._dose: DoseBook | None = None
         self._pause = Pause(clock())
 
     # --- around any scan
@@ -100,9 +99,9 @@ class Adaptive:
             "rescans_left": max(0, budget.rescans - spent.rescans),
             "pause_left_s": round(max(0.0, budget.pause_s - self._lasted_s()), 1),
         }
-        if self._dose is not None and self._beam is not None:
+        if self._dose is not None:
             left["dose_highest"] = float(f"{self._dose.highest:.4g}")
-            left["dose_unit"] = self._beam.unit
+            left["dose_unit"] = self._dose.beam.unit
         return left
 
     def count(self, run: str, number: int, scan: Tomogram, taken: Taken) -> None:
@@ -113,11 +112,8 @@ class Adaptive:
 
     def book(self, scan: Tomogram, lines: int) -> None:
         """So many lines of a scan went through the sample."""
-        if self._beam is None:
-            return
-        if self._dose is None:
-            self._dose = DoseBook(self._beam, scan.points, scan.step_um)
-        self._dose.add(self._lines(scan, lines))
+        if self._dose is not None:
+            self._dose.add(self._lines(scan, lines))
 
     # --- a stop, while a tomogram runs
 

@@ -14,7 +14,7 @@ from operando.detectors.stage import CentringStage
 from operando.plans.board import Board
 from operando.plans.budget import Budget
 from operando.plans.documents import DocumentPublisher
-from operando.plans.dose import Beam
+from operando.plans.dose import Beam, DoseBook
 from operando.plans.engine import make_engine, run_safely
 from operando.plans.operando_tomography import operando_tomography
 from operando.plans.rescans import Adaptive, Rules
@@ -49,7 +49,7 @@ class Pause:
         settings = {"approval_s": 0.0, "wait_s": 10.0, "points": 6, "step_um": 0.5, "angles": 4}
         self.adaptive = Adaptive(
             Rules(rules.pop("kinds", ALL), budget, **{**settings, **rules}), self.board,
-            self.sent.append, Beam(1e9, 1.0),
+            self.sent.append, DoseBook(Beam(1e9, 1.0), POINTS, 1.0),
         )  # fmt: skip
         self.on_scan: Callable[[int, int], None] = lambda number, done: None
         self.phases: list[str] = []
