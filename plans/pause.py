@@ -14,7 +14,7 @@ from ..stream.messages import Scalar
 from .devices import CellController, FlyDetector, FlyStage
 from .progress import Progress
 from .safety import cause_of
-from .tomogram import EarlyEnd, Incomplete, Tomogram, centred, tomogram
+from .tomogram import EarlyEnd, Incomplete, Tomogram, tomogram
 
 Plan = Generator[Msg, Any, Any]
 
@@ -129,3 +129,22 @@ def scan_until_whole(
 def _is_short(error: Exception) -> bool:
     """Whether a scan failed by missing frames, so that another attempt may do better."""
     return isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
+
+
+def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:
+    """inner with the place that scan looks at on the rotation axis; the sample is put back after.
+
+    Returns what inner returns.
+    """
+    if scan.centre_um is None:
+        return (yield from inner)
+    x_um, y_um = scan.centre_um
+
+    def moved() -> Plan:
+        yield from bps.mv(stage.centre_x, x_um, stage.centre_y, y_um)
+        return (yield from inner)
+
+    def back() -> Plan:
+        yield from bps.mv(stage.centre_x, 0.0, stage.centre_y, 0.0)
+
+    return (yield from bpp.finalize_wrapper(moved(), back))

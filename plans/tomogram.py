@@ -294,22 +294,3 @@ def _at_rest(hold: Hold, stage: FlyStage, detector: FlyDetector) -> Plan:
     hold.over()
     yield from bps.stop(stage)
     yield from bps.unstage(detector)
-
-
-def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:
-    """inner with the place that scan looks at on the rotation axis; the sample is put back after.
-
-    Returns what inner returns.
-    """
-    if scan.centre_um is None:
-        return (yield from inner)
-    x_um, y_um = scan.centre_um
-
-    def moved() -> Plan:
-        yield from bps.mv(stage.centre_x, x_um, stage.centre_y, y_um)
-        return (yield from inner)
-
-    def back() -> Plan:
-        yield from bps.mv(stage.centre_x, 0.0, stage.centre_y, 0.0)
-
-    return (yield from bpp.finalize_wrapper(moved(), back))
