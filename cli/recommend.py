@@ -68,6 +68,7 @@ def rules_of(section: Section) -> Rules:
         points=section.roi.points,
         step_um=section.roi.step_um,
         angles=section.roi.angles,
+        exposure_s=section.roi.exposure_s,
     )
 
 

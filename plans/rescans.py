@@ -40,7 +40,8 @@ class Rules:
     kinds: of proposals that are looked at; the others are refused
     approval: "automatic": taken unless vetoed in approval_s; "by_hand": only if approved in it [s]
     wait_s: the longest that the plan waits for the recommender's word on a scan [s]
-    points, step_um, angles: of a finer scan
+    points, step_um, angles, exposure_s: of a finer scan, whatever a proposal says
+    most_exposure: times its own, the longest that a scan may be exposed again
     """
 
     kinds: frozenset[str]
@@ -51,6 +52,8 @@ class Rules:
     points: int = 15
     step_um: float = 0.5
     angles: int = 24
+    exposure_s: float = 0.01
+    most_exposure: float = 8.0
 
 
 @dataclass(slots=True)
@@ -139,10 +142,13 @@ class Adaptive:
 
     # --- rescans, when it is over
 
-    def rescans(self, scan: Tomogram, taken: Taken, number: int) -> Plan:
+    def rescans(
+        self, scan: Tomogram, taken: Taken, number: int, tell: Callable[[str], None]
+    ) -> Plan:
         """Wait for a rescan of a scan that may be taken; (Proposal, Tomogram), or None.
 
         To be asked again after each rescan, until None.
+        tell: told what is waited for, several times a second
         """
         until = self._clock() + self.rules.wait_s
         while True:
@@ -155,12 +161,13 @@ class Adaptive:
                 late_s = self._clock() - until
                 if not self.board.awaited(number) or late_s > 0:
                     return None
+                tell("the recommender's word")
                 yield from bps.sleep(POLL_S)
                 continue
             wanted = self._answer(scan, proposal)
             if wanted is None:
                 continue
-            verdict = yield from self._approval(proposal)
+            verdict = yield from self._approval(proposal, tell)
             if verdict == "approved":
                 return proposal, wanted
             until = self._clock() + self.rules.wait_s
@@ -191,10 +198,11 @@ class Adaptive:
     def _answer(self, scan: Tomogram, proposal: Proposal) -> Tomogram | None:
         """The rescan, if it is allowed and fits into the budget; the refusal is said."""
         why_not = "" if proposal.kind in self.rules.kinds else f"no {proposal.kind} is allowed here"
-        wanted = None if why_not else requested(scan, proposal, self.rules)
-        if wanted is None:
-            self.board.decide(proposal, "refused", why_not or "it makes no scan of this stage")
+        why_not = why_not or impossible(scan, proposal, self.rules)
+        if why_not:
+            self.board.decide(proposal, "refused", why_not)
             return None
+        wanted = requested(scan, proposal, self.rules)
         spent = replace(self._pause.spent, pause_s=self._lasted_s())
         dose = 0.0
         if self._dose is not None:
@@ -206,9 +214,11 @@ class Adaptive:
             return None
         return wanted
 
-    def _approval(self, proposal: Proposal) -> Plan:
+    def _approval(self, proposal: Proposal, tell: Callable[[str], None]) -> Plan:
         """Wait for the people's word; "approved" or another verdict, already said."""
+        word = "a veto" if self.rules.approval == "automatic" else "an approval"
         while (verdict := self._verdict(proposal)) == "":
+            tell(f"{word} of {proposal.id}: {proposal.kind}, {proposal.reason}")
             yield from bps.checkpoint()
             yield from bps.sleep(POLL_S)
         return verdict
@@ -248,18 +258,26 @@ class Adaptive:
         )
 
 
-def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram | None:
-    """The scan that a proposal asks for, in the shape that the rules declare; None for none."""
+def impossible(scan: Tomogram, proposal: Proposal, rules: Rules) -> str:
+    """Why a proposal cannot be taken on this slice, in words; "" where it can."""
+    if proposal.kind == "exposure":
+        most_s = rules.most_exposure * scan.exposure_s
+        fits = 0 < proposal.exposure_s <= most_s
+        return "" if fits else f"{proposal.exposure_s:g} s a frame, 0 to {most_s:g} s are possible"
+    half_um = 0.5 * abs(scan.stop_um - scan.start_um)
+    x_um, y_um, _ = proposal.region
+    inside = math.hypot(x_um, y_um) <= half_um
+    return "" if inside else f"the region at ({x_um:g}, {y_um:g}) um lies outside the slice"
+
+
+def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram:
+    """The scan that a possible proposal asks for, in the shape that the rules declare."""
     notes = {**scan.notes, "parent": proposal.scan, "proposal": proposal.id, "role": proposal.kind}
-    exposure_s = proposal.exposure_s
-    if not 0 < exposure_s < math.inf:
-        return None
     dead_s = max(0.0, scan.dwell_s - scan.exposure_s)
     if proposal.kind == "exposure":
+        exposure_s = proposal.exposure_s
         return replace(scan, exposure_s=exposure_s, dwell_s=exposure_s + dead_s, notes=notes)
     x_um, y_um, _ = proposal.region
-    if not (math.isfinite(x_um) and math.isfinite(y_um)):
-        return None
     half_um = 0.5 * rules.step_um * (rules.points - 1)
     return replace(
         scan,
@@ -267,8 +285,8 @@ def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram | No
         start_um=-half_um,
         stop_um=half_um,
         points=rules.points,
-        exposure_s=exposure_s,
-        dwell_s=exposure_s + dead_s,
+        exposure_s=rules.exposure_s,
+        dwell_s=rules.exposure_s + dead_s,
         centre_um=(x_um, y_um),
         notes={
             **notes,
