@@ -271,7 +271,9 @@ def _collect(
     found = np.uint64(0)
     for start in range(0, counts.size, LANES):
         at = np.uint64(start)
-        bright = nonzero_lanes(counts, start) & open[start // LANES]
+        bright = open[start // LANES]
+        if bright != np.uint64(0):
+            bright &= nonzero_lanes(counts, start)
         if bits_set(bright) >= DENSE:
             for k in range(lanes):
                 span[k] = spans[words[at + k] >> shift]
