@@ -40,6 +40,7 @@ ENTRIES = (
     Entry("fbp", "bench_fbp.streaming", 1200.0),
     Entry("fbp-one-channel", "bench_fbp.one_channel"),
     Entry("peak-fit", "bench_fit.peak_fit"),
+    Entry("pattern-fit", "bench_pattern.pattern_fit"),
     Entry("channel", "bench_channel.channel"),
     Entry("libertem", "bench_libertem.libertem"),
     Entry("chain", "chain.chain", 1500.0),

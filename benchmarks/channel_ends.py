@@ -1,4 +1,4 @@
-"""The two channels of bench_channel: both ends in processes of their own, commanded by pipes.
+"""The channels of bench_channel: both ends in processes of their own, commanded by pipes.
 
 Each end answers "ready", then for every number of frames it is told moves as many; the receiving
 end answers with how many arrived whole, by their checksums.
@@ -71,17 +71,38 @@ def plain(size: int) -> Channel:
     return Channel(size, {"receiver": _pull, "sender": _push})
 
 
+def forwarded(size: int) -> Channel:
+    """The same through a third process that only forwards, as ours does: nothing is answered."""
+    return Channel(size, {"receiver": _pull, "forwarder": _forward, "sender": _push_further})
+
+
 def hub(size: int) -> Channel:
     """Producer, hub and member: every frame is acknowledged by the member."""
     return Channel(size, {"hub": _hub, "receiver": _member, "sender": _producer})
 
 
-def _push(pipe: Connection, folder: str, size: int) -> None:
+def _forward(pipe: Connection, folder: str, size: int) -> None:
+    import zmq
+
+    taken, given = (zmq.Context.instance().socket(kind) for kind in (zmq.PULL, zmq.PUSH))
+    taken.setsockopt(zmq.RCVHWM, 8)
+    given.setsockopt(zmq.SNDHWM, 8)
+    taken.bind(f"ipc://{folder}/further")
+    given.connect(f"ipc://{folder}/plain")
+    pipe.send("ready")
+    zmq.proxy(taken, given)
+
+
+def _push_further(pipe: Connection, folder: str, size: int) -> None:
+    _push(pipe, folder, size, "further")
+
+
+def _push(pipe: Connection, folder: str, size: int, to: str = "plain") -> None:
     import zmq
 
     socket = zmq.Context.instance().socket(zmq.PUSH)
     socket.setsockopt(zmq.SNDHWM, 8)
-    socket.connect(f"ipc://{folder}/plain")
+    socket.connect(f"ipc://{folder}/{to}")
     data = payload(size)
     pipe.send("ready")
     while True:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from operando.consumers import geometry, integration
+from operando.consumers import geometry, integration, phases, refinement, templates
 from operando.consumers.decoding import FrameDecoder
 from operando.consumers.kernels import fbp, peak_fit
 from operando.stream import compression
@@ -221,3 +221,47 @@ def fit_peaks(x: F64, y: F64, weight: F64, start: F64, tolerance: float) -> Peak
         x, y, weight, lower, upper, start, tolerance, 200, parameters, sigma, chi2, status, steps
     )
     return PeakFits(parameters, sigma, chi2 * (x.size - 6))
+
+
+@dataclass(frozen=True, slots=True)
+class PatternAnswers:
+    """Whole-pattern refinements: a, a_sigma [Å] and the spinel's scale, all (patterns,)."""
+
+    a: F64
+    a_sigma: F64
+    scale: F64
+
+
+BENCH_PHASES = ("limno2_rock_salt", "li2mno3", "aluminium", "limn2o4")
+BENCH_PROFILE = templates.Profile(0.012, 0.002, 0.3)
+
+
+def _bench_phases(q: F64) -> tuple[phases.Phase, ...]:
+    configs = {name: phases.PhaseConfig(working=name == "limn2o4") for name in BENCH_PHASES}
+    return phases.read_phases(configs, float(q[-1]), (7.95, 8.30))
+
+
+def whole_patterns(a: F64, points: int) -> F64:
+    """Clean patterns, (n, points), of spinels with 3 % rock salt and 2 % Li2MnO3 by volume."""
+    q = np.linspace(1.1, 4.7, points)
+    made = _bench_phases(q)
+    drawn = [templates.draw(q, p.crystal.lines(), BENCH_PROFILE) for p in made[:2]]
+    spinels = [templates.draw(q, made[-1].crystal.lines(each), BENCH_PROFILE) for each in a]
+    return np.array(spinels) + 0.03 * drawn[0] + 0.02 * drawn[1]
+
+
+class PatternFits:
+    """Refinement of patterns that are weighted by the mean of some of them."""
+
+    def __init__(self, some: F32, points: int) -> None:
+        q = np.linspace(1.1, 4.7, points)
+        made = templates.Templates(q, some.mean(axis=0), _bench_phases(q), BENCH_PROFILE)
+        self._refinement = refinement.Refinement(made)
+        self.nodes, self.fixed = made.nodes, made.fixed
+        self.background, self.root_weight = made.background, made.root_weight
+        self.first_a, self.step_a = float(made.a_axis[0]), float(made.a_axis[1] - made.a_axis[0])
+
+    def __call__(self, patterns: F32) -> PatternAnswers:
+        """Refine patterns, (n, points)."""
+        found = self._refinement.refine(patterns)
+        return PatternAnswers(found.a, found.a_sigma, found.scale[:, -1])

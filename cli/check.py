@@ -32,6 +32,7 @@ from .folder import epics_environment
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
 DISK_MB = 64
 PROBE_S = 1.0
+REACTION_S = 2.0  # from a spool's filling to a stage that stands: status, plan, end of a line
 DEFAULT_SHAPE = (1679, 1475)  # a Pilatus 2M, where the detector cannot be asked
 
 
@@ -40,17 +41,20 @@ class Load:
     """What a run will ask of this machine.
 
     frame_bytes: a decoded frame; rate_hz: frames a second during a scan
+    rescan_frames: the most that adaptive rescans may add
     """
 
     shape: tuple[int, int]
     frame_bytes: int
     rate_hz: float
     frames: int
+    rescan_frames: int = 0
 
     @property
     def volume_gb(self) -> float:
         """What the record will take on disk [GB], an estimate."""
-        return self.frames * self.frame_bytes * COMPRESSED_SHARE / 1e9
+        frames = self.frames + self.rescan_frames
+        return frames * self.frame_bytes * COMPRESSED_SHARE / 1e9
 
     @property
     def bandwidth_mb_s(self) -> float:
@@ -79,10 +83,31 @@ def faults_of(experiment: Experiment) -> list[str]:
         high = cell.limits.voltage_V[1]
         if mark.voltage_V is not None and mark.voltage_V >= high:
             faults.append(f"marks[{place}]: {mark.voltage_V} V is beyond limits.voltage_V {high}")
+    faults += _adaptive_faults(experiment)
     try:
         check_twin(experiment, "experiment")
     except ExperimentError as error:
         faults.append(str(error))
+    return faults
+
+
+def _adaptive_faults(experiment: Experiment) -> list[str]:
+    adaptive, scan = experiment.adaptive, experiment.scan
+    if adaptive is None:
+        return []
+    faults = []
+    if "stop" in adaptive.kinds and scan.angles.order == "sequential":
+        faults.append(
+            "adaptive.kinds: stop needs scan.angles.order bit-reversed or interlaced: "
+            "a sequential scan that ends early lacks a whole wedge"
+        )
+    alone_s, budgets = duration_s(experiment)["scan_wall_s"], adaptive.budgets
+    rescans = budgets.rescans > 0 and {"roi", "exposure"} & set(adaptive.kinds)
+    if rescans and budgets.pause_s <= alone_s and "stop" not in adaptive.kinds:
+        faults.append(
+            f"adaptive.budgets.pause_s: {budgets.pause_s:g} s leave no room for a rescan, "
+            f"the tomogram alone takes {alone_s:.0f} s"
+        )
     return faults
 
 
@@ -99,7 +124,7 @@ def check_experiment(
         say("ok    dry run: the hardware is simulated, there is nothing to reach")
     load = _load(experiment, ask=reach and not faults)
     _say_duration(experiment, load, say)
-    faults += _room(experiment, load, say)
+    faults += _room(experiment, load, say) + _spool_room(experiment, load, say)
     if measure:
         faults += _measure(experiment, load, say)
     for fault in faults:
@@ -121,8 +146,32 @@ def _load(experiment: Experiment, ask: bool) -> Load:
     itemsize = np.dtype(twin.dtype).itemsize if twin is not None else 4
     frames = experiment.scan.frames() * len(experiment.marks)
     return Load(
-        (shape[0], shape[1]), shape[0] * shape[1] * itemsize, 1 / experiment.scan.exposure_s, frames
+        (shape[0], shape[1]),
+        shape[0] * shape[1] * itemsize,
+        1 / min(_exposures_s(experiment)),
+        frames,
+        _rescan_frames(experiment) * len(experiment.marks),
     )
+
+
+def _exposures_s(experiment: Experiment) -> list[float]:
+    adaptive, own_s = experiment.adaptive, experiment.scan.exposure_s
+    finer = adaptive is not None and "roi" in adaptive.kinds and adaptive.budgets.rescans > 0
+    return [own_s, adaptive.roi.exposure_s] if adaptive is not None and finer else [own_s]
+
+
+def _rescan_frames(experiment: Experiment) -> int:
+    """The most that rescans may add to one pause, by their number and by their time."""
+    adaptive = experiment.adaptive
+    if adaptive is None:
+        return 0
+    sizes = [0]
+    if "roi" in adaptive.kinds:
+        sizes.append(adaptive.roi.points * adaptive.roi.angles)
+    if "exposure" in adaptive.kinds:
+        sizes.append(experiment.scan.frames())
+    by_time = duration_s(experiment)["rescans_wall_s"] / min(_exposures_s(experiment))
+    return min(adaptive.budgets.rescans * max(sizes), round(by_time))
 
 
 def _asked_shape(experiment: Experiment) -> tuple[int, int]:
@@ -152,6 +201,13 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
         f"plan  {last}; {times['relaxation_cell_s'] / 60:.0f} min of rest; about "
         f"{times['wall_s'] / 60:.1f} min on the wall, without the way to the cut-off"
     )
+    if experiment.adaptive is not None:
+        budgets = experiment.adaptive.budgets
+        say(
+            f"plan  adaptive: at most {budgets.rescans} rescans a pause, at worst "
+            f"{times['rescans_wall_s']:.0f} s more a pause and "
+            f"{load.rescan_frames} frames more in all, approval {experiment.adaptive.approval}"
+        )
     say(
         f"plan  {load.frames} frames of {load.shape[0]} x {load.shape[1]}, about "
         f"{load.volume_gb:.2f} GB on disk, {load.bandwidth_mb_s:.0f} MB/s during a scan"
@@ -167,6 +223,21 @@ def _room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> lis
     if free_gb < 1.2 * load.volume_gb:
         return [f"output: {free_gb:.1f} GB are free in {place}, {1.2 * load.volume_gb:.1f} needed"]
     say(f"ok    {free_gb:.0f} GB are free in {place}")
+    return []
+
+
+def _spool_room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
+    """Whether the spool takes the line that is being flown when the plan decides to hold."""
+    from ..plans.backlog import HOLD_ABOVE
+
+    frames = experiment.scan.translations.points + REACTION_S * load.rate_hz
+    need_mb = frames * load.frame_bytes * COMPRESSED_SHARE / (1 - HOLD_ABOVE) / 1e6
+    if experiment.network.spool_MB < need_mb:
+        return [
+            f"network.spool_MB: {experiment.network.spool_MB} MB; {need_mb:.0f} needed, or a line "
+            f"that begins when {100 * HOLD_ABOVE:.0f} % are full does not fit"
+        ]
+    say(f"ok    a spool of {experiment.network.spool_MB} MB, {need_mb:.0f} needed to hold in time")
     return []
 
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..stream.admission import is_local
-
-
-class Section(BaseModel):
-    """A part of the experiment file; a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from .adaptive_section import Adaptive, Beam
+from .section import Section
 
 
 class Limits(Section):
@@ -118,6 +114,7 @@ class Scan(Section):
     translations: Translations = Field(default_factory=lambda: Translations())
     angles: Angles = Field(default_factory=lambda: Angles())
     exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+    beam_um: float = Field(0.0, ge=0, description="width of the beam; 0 leaves it as it is [um]")
     snake: bool = Field(True, description="odd lines run backwards: saves the fly-back")
     relaxation_s: float = Field(
         300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"
@@ -269,6 +266,8 @@ class Experiment(Section):
     detector: AreaDetector = Field(default_factory=lambda: AreaDetector())
     geometry: str = Field("", description="a pyFAI .poni file; empty in a dry run: the twin knows")
     analysis: Analysis = Field(default_factory=lambda: Analysis())
+    beam: Beam | None = None
+    adaptive: Adaptive | None = None
     simulation: Simulation | None = None
     frames: Files | None = None
     network: Network = Field(default_factory=lambda: Network())
@@ -279,6 +278,9 @@ class Experiment(Section):
             if self.marks or self.simulation is not None:
                 raise ValueError("frames: comes from files: marks and simulation have no place")
             return self
+        limited = self.adaptive is not None and self.adaptive.budgets.dose is not None
+        if limited and self.beam is None:
+            raise ValueError("adaptive.budgets.dose: a limit on the dose needs a `beam:` section")
         low, high = self.cell.limits.voltage_V
         safe = self.potentiostat.safe_voltage_V
         if safe is not None and not low <= safe <= high:
@@ -308,6 +310,8 @@ class Experiment(Section):
 def duration_s(experiment: Experiment) -> dict[str, float]:
     """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
 
+    rescans_wall_s: the most that rescans may add to one pause; not in wall_s
+
     The discharge is bounded from above by the largest capacity mark or time mark; voltage marks
     say nothing of the time, with them alone it is 0.
     """
@@ -317,10 +321,13 @@ def duration_s(experiment: Experiment) -> dict[str, float]:
     scan = experiment.scan.frames() * experiment.scan.exposure_s
     clock = experiment.simulation.clock if experiment.simulation else 1.0
     pauses = len(experiment.marks)
+    budgets = experiment.adaptive.budgets if experiment.adaptive is not None else None
+    rescans = max(0.0, budgets.pause_s - scan) if budgets is not None and budgets.rescans else 0.0
     relaxing = pauses * experiment.scan.relaxation_s
     return {
         "discharge_cell_s": discharge,
         "relaxation_cell_s": relaxing,
         "scan_wall_s": scan,
+        "rescans_wall_s": rescans,
         "wall_s": (discharge + relaxing) / clock + pauses * scan,
     }

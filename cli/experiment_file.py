@@ -40,7 +40,7 @@ def load(path: Path) -> Experiment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path}: cannot be read: {error}") from None
-    experiment = parse(text, str(path))
+    experiment = parse(text, str(path), path.parent)
     if experiment.geometry:
         poni = (path.parent / experiment.geometry).resolve()
         if not poni.is_file():
@@ -59,8 +59,32 @@ def load(path: Path) -> Experiment:
     return experiment
 
 
-def parse(text: str, name: str) -> Experiment:
-    """The experiment in YAML text; name stands in the messages. Raises ExperimentError."""
+def _take_structures(raw: dict[str, Any], folder: Path, name: str) -> None:
+    """Put the text of CIF files in place of their names: it then travels with the experiment.
+
+    folder: where relative names begin. Raises ExperimentError.
+    """
+    place: Any = raw
+    for key in ("analysis", "consumers", "xrdct", "phases"):
+        place = place.get(key) if isinstance(place, dict) else None
+    for key, phase in place.items() if isinstance(place, dict) else ():
+        named = phase.get("cif") if isinstance(phase, dict) else None
+        if isinstance(named, str) and named.lower().endswith(".cif"):
+            file = (folder / named).expanduser()
+            try:
+                phase["cif"] = file.read_text(encoding="utf-8", errors="replace")
+            except (OSError, ValueError) as error:
+                said = getattr(error, "strerror", None) or error
+                raise ExperimentError(
+                    f"{name}: analysis.consumers.xrdct.phases.{key}.cif: {file}: {said}"
+                ) from None
+
+
+def parse(text: str, name: str, folder: Path = Path()) -> Experiment:
+    """The experiment in YAML text; name stands in the messages. Raises ExperimentError.
+
+    folder: where names of other files begin
+    """
     try:
         loader = _Loader(text)
         try:
@@ -71,6 +95,7 @@ def parse(text: str, name: str) -> Experiment:
         raise ExperimentError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ExperimentError(f"{name}: holds no keys; start from one of the examples")
+    _take_structures(raw, folder, name)
     try:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:

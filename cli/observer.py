@@ -38,6 +38,11 @@ class ScanSeen:
         """Frames that were to come, less those withdrawn."""
         return self.account.announced if self.account is not None else self.start.frames
 
+    def saved_s(self) -> float:
+        """Time that the withdrawn frames would have taken at the rate of those that came [s]."""
+        withdrawn = self.account.withdrawn if self.account is not None else 0
+        return withdrawn / self.frames_per_s() if withdrawn else 0.0
+
     def frames_per_s(self) -> float:
         """Mean rate of frames from the first to the last; nan where there were none."""
         seen = self.account.received if self.account else 0

@@ -21,6 +21,7 @@ from .experiment import Experiment, Mark
 from .experiment_file import check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone
+from .recommend import adaptive_of
 from .serve import configure_logging, producer_of, subscriber_of
 
 CONNECT_S = 20.0
@@ -42,7 +43,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..detectors.dectris import DectrisDetector
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
-    from ..detectors.stage import ScanStage
+    from ..detectors.stage import CentringStage, ScanStage
     from ..detectors.techniques import OpenCircuit, Potentiostatic
     from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
@@ -62,7 +63,9 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         lease_s=experiment.potentiostat.lease_s,
         safe=OpenCircuit() if safe_v is None else Potentiostatic(safe_v),
     )
-    stage = ScanStage(experiment.stage.prefix, name="stage")
+    moves_sample = experiment.adaptive is not None and "roi" in experiment.adaptive.kinds
+    stage_type = CentringStage if moves_sample else ScanStage
+    stage = stage_type(experiment.stage.prefix, name="stage")
     detector = DectrisDetector(
         experiment.detector.rest,
         name="detector",
@@ -94,6 +97,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
         watch = CellWatch(potentiostat, outbox.put)
         places = PositionWatch(stage, outbox.put)
+        weighed = adaptive_of(experiment, outbox)
         backlog = Backlog(
             lambda: subscriber_of(experiment, ("status/hub", "status/recorder")),
             experiment.network.spool_age_s,
@@ -103,6 +107,8 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         watch.start()
         places.start()
         backlog.start()
+        if weighed is not None:
+            weighed.listener.start()
         try:
             plan = operando_tomography(
                 potentiostat,
@@ -112,6 +118,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
                 report=report,
                 why_hold=backlog.why,
                 account_of=accounts.of,
+                adaptive=None if weighed is None else weighed.adaptive,
             )
             run_safely(engine, plan, potentiostat)
             code = 0
@@ -127,6 +134,8 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             _last_samples(watch, potentiostat)
             places.stop()
             backlog.stop()
+            if weighed is not None:
+                weighed.listener.stop()
             outbox.close(FLUSH_S)
             accounts.close()
             potentiostat.destroy()
@@ -196,6 +205,7 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
         "step_um": (lines.stop_um - lines.start_um) / (lines.points - 1),
         "centre_um": 0.5 * (lines.start_um + lines.stop_um),
         "snake": scan.snake,
+        "beam_um": scan.beam_um,
         "exposure_s": scan.exposure_s,
         "dwell_s": scan.exposure_s,
         "relaxation_s": scan.relaxation_s,

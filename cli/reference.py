@@ -55,16 +55,31 @@ def _settings() -> Iterator[str]:
         ("simulation.twin", TwinConfig),
         ("simulation.detector_faults", Misbehaviour),
     ):
-        yield f"## `{name}`\n\n```text\n{inspect.getdoc(config)}\n```\n"
-        yield "| key | type | default |\n|---|---|---|"
-        hints = typing.get_type_hints(config)
-        for field in dataclasses.fields(config):
-            value = field.default
-            if value is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
-                value = field.default_factory()
-            shown = "needed" if value is dataclasses.MISSING else f"`{value!r}`"
-            yield f"| `{field.name}` | {_type(hints[field.name])} | {shown} |"
-        yield ""
+        yield from _dataclass(name, config)
+
+
+def _dataclass(name: str, config: type) -> Iterator[str]:
+    """A room's own configuration, and those inside it."""
+    yield f"## `{name}`\n\n```text\n{inspect.getdoc(config)}\n```\n"
+    yield "| key | type | default |\n|---|---|---|"
+    hints = typing.get_type_hints(config)
+    inner = []
+    for field in dataclasses.fields(config):
+        hint = hints[field.name]
+        value = field.default
+        if value is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        shown = "needed" if value is dataclasses.MISSING else f"`{value!r}`"
+        named = typing.get_origin(hint) is dict
+        child = typing.get_args(hint)[1] if named else hint
+        text = _type(hint)
+        if dataclasses.is_dataclass(child):
+            inner.append((f"{name}.{field.name}{'.NAME' if named else ''}", child))
+            text, shown = ("sections by name", "none") if named else ("section", "see below")
+        yield f"| `{field.name}` | {text} | {shown} |"
+    yield ""
+    for place, child in inner:
+        yield from _dataclass(place, child)
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -39,6 +39,8 @@ CLOSE_S = 20.0
 PLAN_STOP_S = 30.0
 ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
 
+DISPENSABLE = ("window", "recommender")  # a run goes on without them
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -169,6 +171,8 @@ class Run:
             name = f"reducer-{number}"
             view = str(self.views.get(name, file))
             parts.start(name, "reduce", view, "--name", name, restart=True)
+        if self.choices.live and experiment.adaptive is not None:
+            parts.start("recommender", "recommend", file, restart=True)
         if self.choices.window == "screen":
             parts.start("window", "watch", file, restart=False)
         elif self.choices.window == "pictures":
@@ -192,7 +196,7 @@ class Run:
             self._poll(live, 0.1)
             waiting -= {n for n, s in self.observer.statuses.items() if s.state != "starting"}
             for part in parts.parts:
-                if not part.alive() and part.name != "window":
+                if not part.alive() and part.name not in DISPENSABLE:
                     raise StartUpError(f"{part.name} did not start: {parts.tail(part, 1)}")
             if time.monotonic() > deadline:
                 raise StartUpError(
@@ -216,7 +220,7 @@ class Run:
                 for part in parts.parts:
                     gone = part.process is not None and not part.alive() and not part.restart
                     down = part.process is None and part.name in ESSENTIAL
-                    if (gone or down) and part is not source and part.name != "window":
+                    if (gone or down) and part is not source and part.name not in DISPENSABLE:
                         trouble.append(f"{part.name} went down: {parts.tail(part, 1)}")
                         return trouble
             progress.show(self.observer)

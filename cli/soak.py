@@ -30,6 +30,7 @@ MISBEHAVIOUR = {
     "wrong_size": 0.001, "end_early": 0.05,
 }  # fmt: skip
 PICTURE_EVERY_S = 5.0
+MOST_RUNS = 1000
 UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
 
 Say = Callable[[str], None]
@@ -67,7 +68,8 @@ class Soak:
         try:
             quiet = self._run(0, None, None, float("inf"), clock)
             self._judge(quiet, quiet)
-            self._disturb(quiet, clock)
+            if not quiet.verdict.problems:  # else there is nothing to compare with
+                self._disturb(quiet, clock)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -84,16 +86,17 @@ class Soak:
             raise KeyboardInterrupt
 
     def _disturb(self, quiet: RunRecord, clock: WallClock) -> None:
-        """Runs, one after another, until the minutes are over."""
+        """Runs, one after another, until the minutes are over and one was ended the hard way."""
         seed = self.choices.seed
         deck = Deck(faults(self.experiment.analysis.reducers), seed)
         ending = KILL_PLAN if seed % 2 else KILL_SIM
         left_s = self.choices.minutes * 60
-        number = 1
-        while left_s > 0 and not self._stopped:
+        number, ended = 1, False
+        while (left_s > 0 or not ended) and number <= MOST_RUNS and not self._stopped:
             began = time.monotonic()
             record = self._run(number, deck, ending, began + left_s, clock)
             left_s -= time.monotonic() - began
+            ended = any(struck.fault.ends for struck in record.struck)
             self._judge(record, quiet)
             number += 1
 

@@ -39,7 +39,7 @@ class Laboratory:
     """A Disturbance of one run.
 
     deck: where the faults come from, one every every_s; None = nothing is disturbed
-    ending: done once until_s (monotonic) is reached, instead of all others; None = no such time
+    ending: done as soon as it fits once until_s (monotonic) is reached; None = nothing ends it
     cell: what the potentiostat itself said last, in its words; "" where it did not answer
     """
 
@@ -91,9 +91,9 @@ class Laboratory:
         if self.deck is None or self._bench is None or now < self._next:
             return
         fits = fitting(observer, {a.fault.victim for a in self._active})
-        ending = now >= self.until_s and self.ending is not None
+        ending = now >= self.until_s and self.ending is not None and fits(self.ending)
         fault = self.ending if ending else self.deck.deal(fits)
-        if fault is None or not fits(fault):
+        if fault is None:
             return
         try:
             self._active.append(strike(fault, self._bench, parts))
@@ -101,8 +101,8 @@ class Laboratory:
             if not ending:
                 self.deck.back(fault)
             return
-        if ending:
-            self.ending, self.deck = None, None
+        if fault.ends:
+            self.deck = None
         self._next = now + self.every_s
         phase = phase_of(observer)
         self.struck.append(Struck(now - self._began, fault, phase))

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..consumers.reducer import Reducer, consumers_of
+from ..stream.account_words import by_reason
 from ..stream.messages import Account, Reduction, Result, Samples, ScanStart
 from ..stream.run_file import RunFile, RunFileError, open_run
-from .account import by_reason
 from .experiment import Experiment
 from .experiment_file import check_consumers
 from .folder import RunFolder
@@ -54,9 +54,14 @@ def verdict_of(
     not_recorded: frames that could not be written: they are recovered from the spool first
     """
     found = Verdict()
+    part = folder.file.with_name(folder.file.name + ".part")
     try:
-        with open_run(folder.file) as run:
-            _judge(found, run, folder, experiment, may_lose, not_recorded)
+        file = folder.file
+        if not_recorded or (part.exists() and not file.exists()):
+            file = folder.path / "run.recovered.nxs"
+            recover_run(folder.path, file, lambda line: None)
+        with open_run(folder.file if folder.file.exists() else part) as run:
+            _judge(found, run, file, experiment, may_lose)
             found.cell = cell or f"{last_state(run.histories())}, as recorded"
             found.problems += cell_problems(cell, run.histories())
     except (RunFileError, OSError) as error:
@@ -69,10 +74,9 @@ def verdict_of(
 def _judge(
     found: Verdict,
     run: RunFile,
-    folder: RunFolder,
+    file: Path,
     experiment: Experiment,
     may_lose: bool,
-    not_recorded: int,
 ) -> None:
     accounts = {account.scan: account for account in run.accounts()}
     for start in run.scans():
@@ -90,11 +94,7 @@ def _judge(
         found.problems += account_problems(account, kept, may_lose)
     if not run.scans():
         found.problems.append("no scan was recorded")
-    source = run.path
-    if not_recorded:
-        source = folder.path / "run.recovered.nxs"
-        recover_run(folder.path, source, lambda line: None)
-    with open_run(source) as whole:
+    with open_run(file) as whole:
         for start in run.scans():
             if start.scan in accounts:
                 frames = len(whole.frame_indices(start.scan))

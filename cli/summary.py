@@ -6,12 +6,11 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..stream.messages import Result
+from .against_truth import lattice_errors
 from .folder import RunFolder
 from .observer import Observer
 
@@ -63,6 +62,10 @@ def write_summary(
                 "frames": s.start.frames,
                 "frames_per_s": _number(s.frames_per_s()),
                 "lattice_error_median_A": _number(errors.get(s.start.number, math.nan)),
+                "role": s.start.notes.get("role", "slice"),
+                "not_taken": s.account.withdrawn if s.account is not None else 0,
+                "why_not_taken": s.account.why_withdrawn if s.account is not None else "",
+                "saved_s": _number(s.saved_s()),
             }
             for s in sorted(observer.scans.values(), key=lambda s: s.start.number)
         ],
@@ -89,25 +92,16 @@ def write_summary(
     return summary
 
 
-def lattice_errors(truth: Path, finals: list[Result]) -> dict[int, float]:
-    """Scan number -> median |a - a_true| in the solid-solution voxels of particles [Å].
-
-    Empty where there is no truth to compare with. A voxel counts where it holds one spinel and is
-    mostly particle; voxels in which two spinels coexist have no single lattice parameter.
-    """
-    from ..sim.truth import load_truth
-
-    found = {}
-    for result in finals:
-        if (result.consumer, result.name) != ("xrdct", "lattice_parameter"):
-            continue
-        path = truth / f"truth_{result.number:03d}.npz"
-        if path.is_file():
-            true = load_truth(path)
-            error = np.abs(result.values - true.lattice_parameter_a)[true.solid_solution]
-            if np.isfinite(error).any():
-                found[result.number] = float(np.nanmedian(error))
-    return found
+def _early(scan: dict[str, Any]) -> str:
+    """What a scan that ended early has, and what that saved."""
+    taken = scan["frames"] - scan["not_taken"]
+    line = (
+        f"scan {scan['number']}: {taken} of {scan['frames']} frames "
+        f"({100 * taken / scan['frames']:.0f} %), {scan['saved_s'] or 0:.1f} s saved; "
+    )
+    if scan["lattice_error_median_A"] is not None:
+        line += f"median |a - a_true| {scan['lattice_error_median_A']:.5f} Å; "
+    return line + scan["why_not_taken"]
 
 
 def _median(values: list[float]) -> float:
@@ -143,5 +137,6 @@ def _lines(summary: dict[str, Any]) -> list[str]:
             "median |a - a_true| in solid-solution voxels: "
             f"{summary['lattice_error_median_A']:.5f} Å"
         )
+    lines += [_early(scan) for scan in summary["scans"] if scan["not_taken"]]
     lines += [f"trouble: {line}" for line in summary["trouble"]]
     return lines

@@ -16,9 +16,13 @@ def warm_kernels(say: Callable[[str], None]) -> None:
 
 def _warm_consumers() -> None:
     from ..consumers.catalogue import configs
+    from ..consumers.phases import PhaseConfig
     from ..consumers.warm_up import warm_up
+    from ..consumers.xrdct_config import XrdctConfig
 
-    warm_up([(name, config()) for name, config in configs().items()], ("uint8", "uint16", "uint32"))
+    plain = [(name, config()) for name, config in configs().items()]
+    phases = XrdctConfig(phases={"limn2o4": PhaseConfig(working=True)})
+    warm_up([*plain, ("xrdct", phases)], ("uint8", "uint16", "uint32"))
 
 
 def _warm_twin() -> None:

@@ -29,6 +29,14 @@ class Labels:
         self._completeness = frames / max(self._start.frames, 1)
         self._final = final
 
+    def region_um(self) -> tuple[float, float]:
+        """(x, y) of the slice that lay on the rotation axis, by the scan's notes [um]."""
+        x_um, y_um = (self._start.notes.get(f"region_{n}_um", 0.0) for n in "xy")
+        return (
+            float(x_um) if isinstance(x_um, (int, float)) else 0.0,
+            float(y_um) if isinstance(y_um, (int, float)) else 0.0,
+        )
+
     def warn(self, warning: str) -> None:
         """Log a warning about the scan, the first of all only."""
         if not self._warned:

@@ -110,6 +110,7 @@ class LatticeFits:
     a, a_sigma [Å]; width, width_sigma [1/Å]; area, area_sigma: of the summed reflections
     [pattern's unit / Å]; chi2: residual variance in units of the given variance
     fitted: reflections higher than three standard uncertainties
+    Uncertainties are of counting only where the fit was given variances, see LatticeSearch.fit().
     """
 
     a: F64
@@ -179,11 +180,14 @@ class LatticeSearch:
         near: F64,
         previous: LatticeFits | None = None,
         tolerance: float = LIVE_TOLERANCE,
+        variances: NDArray[np.float32] | None = None,
     ) -> LatticeFits:
         """Refine the search's answers.
 
         near: (n,) lattice parameters to start at, nan for patterns to leave out
         previous: fits of the same patterns at an earlier time
+        variances: (n, channels) of the patterns; None: 1 / weight tells them up to a factor, and
+            uncertainties are made of the misfit
         """
         start = np.stack([near, np.full_like(near, self.model.width)], axis=1)
         if previous is not None:
@@ -191,12 +195,16 @@ class LatticeSearch:
             start[known, 1] = previous.width[known]
             same = known & (np.abs(previous.a - near) < 2 * SEARCH_STEP)
             start[same, 0] = previous.a[same]
+        scaled = variances is None
+        if variances is None:
+            relative = np.where(self.weight > 0, 1.0 / np.maximum(self.weight, 1e-30), 0.0)
+            variances = relative.astype(np.float32)[None, :]
         out = np.empty((len(patterns), kernel.OUTPUTS))
         heights = np.empty((len(patterns), self._roots.size))
         kernel.fit_lattices(
-            self.q, patterns, self.weight, self._roots, self.model.summed(), self.model.lines,
-            self.model.half_window, self.model.mixing, start, self._limits(), tolerance, 60,
-            out, heights,
+            self.q, patterns, variances, scaled, self.weight > 0, self._roots,
+            self.model.summed(), self.model.lines, self.model.half_window, self.model.mixing,
+            start, self._limits(), tolerance, 60, out, heights,
         )  # fmt: skip
         unit_area = area(1.0, self.model.mixing)
         return LatticeFits(
@@ -210,14 +218,23 @@ class LatticeSearch:
             fitted=out[:, kernel.FITTED],
         )
 
-    def fit_one(self, pattern: NDArray[np.float32]) -> tuple[LatticeFits, F64]:
+    def fit_one(
+        self, pattern: NDArray[np.float32], variance: NDArray[np.float32] | None = None
+    ) -> tuple[LatticeFits, F64]:
         """Search, fit and draw a single pattern: its fit, and the curve, nan between windows."""
         patterns = np.ascontiguousarray(pattern, np.float32)[None, :]
-        fits = self.fit(patterns, self.scores(patterns)[0], tolerance=FINAL_TOLERANCE)
+        fits = self.fit(
+            patterns, self.scores(patterns)[0], tolerance=FINAL_TOLERANCE,
+            variances=None if variance is None else variance[None, :],
+        )  # fmt: skip
         curve = np.full(self.q.size, np.nan)
         if np.isfinite(fits.a[0]):
+            weight = self.weight
+            if variance is not None:
+                known = (weight > 0) & (variance > 0)
+                weight = np.where(known, 1.0 / np.maximum(variance, 1e-30), 0.0)
             kernel.model(
-                self.q, patterns[0], self.weight, self._roots, self.model.lines,
+                self.q, patterns[0], weight, self._roots, self.model.lines,
                 self.model.half_window, self.model.mixing, fits.a[0], fits.width[0], curve,
             )  # fmt: skip
         return fits, curve

@@ -19,8 +19,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 HAND = 8192  # voxels: less than a tenth of a second
 
-# patterns of the chosen ones of the voxels inside the circle, (n, channels)
-Patterns = Callable[[slice], F32]
+# patterns of the chosen ones of the voxels inside the circle, (n, channels), and their variances
+Patterns = Callable[[slice], tuple[F32, F32]]
 
 
 class LatticeMap:
@@ -51,11 +51,12 @@ class LatticeMap:
         """Fit the next hand, if any is old."""
         if self._old:
             chosen = self._hands[self._next]
-            mine = patterns(chosen)
+            mine, variances = patterns(chosen)
             near, heights = search.scores(mine)
             self._heights[chosen] = heights
             near[heights < 0.5 * self._threshold(self._heights)] = np.nan
-            self.fits.put(chosen, search.fit(mine, near, self.fits.part(chosen), LIVE_TOLERANCE))
+            known = self.fits.part(chosen)
+            self.fits.put(chosen, search.fit(mine, near, known, LIVE_TOLERANCE, variances))
             self._next = (self._next + 1) % len(self._hands)
             self._old -= 1
 
@@ -63,11 +64,12 @@ class LatticeMap:
         """Fit every voxel from nothing, to the final tolerance."""
         nears = np.empty_like(self._heights)
         for chosen in self._hands:
-            nears[chosen], self._heights[chosen] = search.scores(patterns(chosen))
+            nears[chosen], self._heights[chosen] = search.scores(patterns(chosen)[0])
         nears[self._heights < 0.5 * self._threshold(self._heights)] = np.nan
         for chosen in self._hands:
-            fits = search.fit(patterns(chosen), nears[chosen], tolerance=FINAL_TOLERANCE)
-            self.fits.put(chosen, fits)
+            mine, variances = patterns(chosen)
+            near = nears[chosen]
+            self.fits.put(chosen, search.fit(mine, near, None, FINAL_TOLERANCE, variances))
         self._old = 0
 
     def shown(self) -> LatticeFits:

@@ -31,6 +31,8 @@ from .contract import ScanNotForThis
 from .kernels import fbp
 from .rotation_centre import centre_of_rotation
 from .sinogram_grid import SinogramGrid
+from .surroundings import Outside
+from .volume_noise import VolumeNoise, interpolated
 
 LEVELS = 8  # of the live filter's cut-off
 MOVED = 0.25  # voxels by which a tracked rotation centre has to move to begin the volume again
@@ -45,6 +47,7 @@ class Tomogram:
     edge: see kernels.fbp.ramp_matrix
     shown: (n,) channels of the live volume, ascending; None: all
     mass: (channels,) weights that sum a spectrum to what the rotation centre is tracked by
+    width: (channels,) pixels of full solid angle that a channel of a frame is the mean of; 0: none
     """
 
     def __init__(
@@ -55,12 +58,17 @@ class Tomogram:
         edge: bool,
         shown: NDArray[np.intp] | None = None,
         mass: NDArray[np.float32] | None = None,
+        width: NDArray[np.float64] | None = None,
     ) -> None:
         rotations, translations = grid.rotations_deg.size, grid.translations_um.size
         self.grid = grid
         self.sinogram = np.full((rotations, translations, channels), np.nan, np.float32)
         self.measured = np.zeros((rotations, translations), np.bool_)
         self.mass = np.full((rotations, translations), np.nan, np.float32)
+        # variance over that of a plain mean of Poisson counts
+        self.excess = np.full((rotations, translations), np.nan, np.float32)
+        wide = np.ones(channels) if width is None else width
+        self._per_count = np.where(wide > 0, 1.0 / np.maximum(wide, 1e-9), 0.0).astype(np.float32)
         self._mass_of = np.ones(channels, np.float32) if mass is None else mass
         self._shown = np.arange(channels) if shown is None else shown
         self._angle_deg = np.repeat(grid.rotations_deg[:, None], translations, axis=1)
@@ -76,20 +84,29 @@ class Tomogram:
         self._volume = fbp.channel_array(translations, translations, depth)
         self._group = fbp.channel_array(fbp.GROUP, translations, depth)
         self._even_shown = fbp.channel_array(translations, depth)
+        self._variances = fbp.channel_array(fbp.GROUP, translations, depth)
+        self._noise = VolumeNoise(translations, self._shown.size)
         # the filter's level of each projection in the volume, 0 for those that are not
         self._level_of = np.zeros(rotations, np.int64)
         self._complete = np.zeros(rotations, np.bool_)
+        self._energies: dict[int, NDArray[np.float64]] = {}
         self._matrices: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._outside: Outside | None = None
 
-    def absorb(self, index: int, spectrum: NDArray[np.float32]) -> None:
-        """Put the spectrum of frame index, (channels,) without nan, into its slot."""
+    def absorb(self, index: int, spectrum: NDArray[np.float32], excess: float = 1.0) -> None:
+        """Put the spectrum of frame index, (channels,) without nan, into its slot.
+
+        excess: its variance over that of a plain mean of Poisson counts
+        """
         row, column = self.grid.slots[index]
         slot = self.sinogram[row, column]
         if self.measured[row, column]:
-            if np.array_equal(slot, spectrum):
+            same = self.excess[row, column] == np.float32(excess)
+            if same and np.array_equal(slot, spectrum):
                 return
             self._withdraw([row])
         slot[:] = spectrum
+        self.excess[row, column] = excess
         self.mass[row, column] = self._mass_of @ spectrum
         self.measured[row, column] = True
         self._complete[row] = self.measured[row].all()
@@ -110,6 +127,12 @@ class Tomogram:
             drift = np.abs(self._place_um[row] - self.grid.translations_um).max()
             self._moved[row] = drift > 1e-3 * self.grid.step_um()
 
+    def surround(self, outside: Outside | None) -> None:
+        """Take from now on what is outside off every projection, the live volume's as well."""
+        self._outside = outside
+        self._matrices.clear()
+        self._begin_again()
+
     # --- the live volume
 
     def projections(self) -> int:
@@ -129,6 +152,7 @@ class Tomogram:
             group = rows[first : first + fbp.GROUP]
             matrices = [self._matrix(level, int(self._level_of[row])) for row in group]
             self._add(group, matrices, np.ones(len(group)))
+            self._add_noise([row for row in group if self._level_of[row] == 0], 1.0)
             self._level_of[group] = level
         return len(rows)
 
@@ -140,6 +164,13 @@ class Tomogram:
     def live_voxels(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Some voxels of live_volume(), (n, shown channels)."""
         return self._volume[rows, columns, : self._shown.size] * self._live_scale()
+
+    def live_variances(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """Variances of live_voxels(), (n, shown channels); see volume_noise.py."""
+        energy = self._energy(self._level()) * float(self._live_scale()) ** 2
+        return self._noise.variances(rows, columns, energy)
 
     def complete(self) -> int:
         """How many projections have all their frames."""
@@ -183,10 +214,12 @@ class Tomogram:
         elif inside:
             matrices = [self._matrix(int(self._level_of[row]), 0) for row in inside]
             self._add(inside, matrices, np.full(len(inside), -1.0))
+            self._add_noise(inside, -1.0)
             self._level_of[inside] = 0
 
     def _begin_again(self) -> None:
         self._volume[:] = 0.0
+        self._noise.clear()
         self._level_of[:] = 0
 
     def _add(
@@ -203,6 +236,18 @@ class Tomogram:
         fbp.back_project(
             self._group[: len(rows)], np.cos(angles), np.sin(angles), self._centre, self.columns,
             weights, self._volume,
+        )  # fmt: skip
+
+    def _add_noise(self, rows: list[int], weight: float) -> None:
+        """Count the noise of at most GROUP projections as theirs that are in the live volume."""
+        if not rows:
+            return
+        for n, row in enumerate(rows):
+            self._variances[n, :, : self._shown.size] = self.variance(row, self._shown)
+        angles = np.radians([self.angle_deg(row) for row in rows])
+        self._noise.add(
+            self._variances[: len(rows)], angles, self._centre, self.columns,
+            np.full(len(rows), weight),
         )  # fmt: skip
 
     # --- the rotation centre
@@ -262,18 +307,41 @@ class Tomogram:
         """The filter of the final volume."""
         return self._matrix(0, 0)
 
+    def ramp_energy(self) -> NDArray[np.float64]:
+        """What that filter makes of white noise, see volume_noise.py."""
+        return self._energy(0)
+
     # --- one projection
 
     def angle_deg(self, row: int) -> float:
         """Rotation of projection row, the mean of its frames'."""
         return float(self._angle_deg[row][self.measured[row]].mean())
 
-    def even(self, row: int) -> NDArray[np.float32]:
-        """Projection row on the even grid of translations, gaps filled."""
-        if self._as_planned(row):
-            whole: NDArray[np.float32] = self.sinogram[row]
-            return whole
-        return self._interpolated(row, self.sinogram[row])
+    def even(self, row: int, axis_um: float | None = None) -> NDArray[np.float32]:
+        """Projection row on the even grid of translations, gaps filled, without what is outside.
+
+        axis_um: translation of the rotation axis; None: the live volume's
+        """
+        whole: NDArray[np.float32] = self.sinogram[row]
+        if not self._as_planned(row):
+            whole = self._interpolated(row, whole)
+        if self._outside is not None:
+            rays = self.grid.translations_um - (self.centre_um() if axis_um is None else axis_um)
+            whole = np.subtract(whole, self._outside.projection(self.angle_deg(row), rays))
+        return whole
+
+    def variance(self, row: int, channels: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Variance of even(row), as white noise that is back-projected as much as that one is."""
+        per_count = self._per_count[channels]
+        least = per_count  # one count
+        counted: NDArray[np.float32] = np.maximum(self.sinogram[row][:, channels], least)
+        counted *= per_count
+        counted *= self.excess[row][:, None]
+        if not self._as_planned(row):
+            part = self._neighbours(row)[2][:, 0].astype(np.float64)
+            counted = self._interpolated(row, counted)
+            counted *= interpolated(part, self._energy(0)).astype(np.float32)[:, None]
+        return counted
 
     def _even_mass(self, row: int) -> NDArray[np.float32]:
         if self._as_planned(row):
@@ -285,17 +353,30 @@ class Tomogram:
         return bool(self.measured[row].all()) and not self._moved[row]
 
     def _interpolated(self, row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        measured = self.measured[row]
-        places = self._place_um[row][measured]
+        left, right, part = self._neighbours(row)
+        even: NDArray[np.float32] = (1 - part) * values[left] + part * values[right]
+        return even
+
+    def _neighbours(
+        self, row: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+        """For every translation the frames on either side, and how far it is between, (n, 1)."""
+        frames = np.flatnonzero(self.measured[row])
+        places = self._place_um[row][frames]
         order = np.argsort(places, kind="stable")
-        places = places[order]
-        spectra = values[measured][order]
+        places, frames = places[order], frames[order]
         wanted = self.grid.translations_um
         right = np.clip(np.searchsorted(places, wanted), 1, places.size - 1)
         gap = np.maximum(places[right] - places[right - 1], 1e-9)
         part = np.clip((wanted - places[right - 1]) / gap, 0.0, 1.0).astype(np.float32)[:, None]
-        even: NDArray[np.float32] = (1 - part) * spectra[right - 1] + part * spectra[right]
-        return even
+        return frames[right - 1], frames[right], part
+
+    def _energy(self, level: int) -> NDArray[np.float64]:
+        """R0, R1, R2 of a level's filter, see volume_noise.py."""
+        if level not in self._energies:
+            cutoff = level / LEVELS if level else 1.0
+            self._energies[level] = fbp.ramp_energy(self.grid.step_um(), cutoff, level > 0)
+        return self._energies[level]
 
     def _matrix(self, level: int, instead_of: int) -> NDArray[np.float32]:
         """The filter of a live level (0: the plain ramp), less that of the level it replaces."""
@@ -306,7 +387,7 @@ class Tomogram:
                 self.grid.step_um(),
                 cutoff=level / LEVELS if level else 1.0,
                 hann=level > 0,
-                edge=self._edge,
+                edge=self._edge and not (self._outside is not None and self._outside.whole),
             )
             if instead_of:
                 matrix = matrix - self._matrix(instead_of, 0)

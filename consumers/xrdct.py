@@ -2,8 +2,9 @@
 
 reduce: azimuthal integration of a frame, mean and trimmed mean of every ring.
 absorb: one slot of the sinogram; a finished projection goes into the q-resolved volume.
-results: in every voxel that scatters, one lattice parameter for all reflections chosen. Live, a
-    bounded share of what waits is worked through each time; "unfinished" says whether more waits.
+results: in every voxel that scatters, one lattice parameter for all reflections chosen; where
+    phases are configured, that of a whole-pattern refinement, and these phases. Live, a bounded
+    share of what waits is worked through each time; "unfinished" says whether more waits.
 
 Units: a pattern is in photons per pixel of full solid angle, a voxel's pattern in that per um, and
 a peak's area in the latter per Å.
@@ -13,6 +14,7 @@ Why the trimmed mean is the default, and when it is not the right one: docs/expl
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -20,16 +22,22 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
+from .field import Field
 from .findings import Findings
 from .geometry import Binning, ring_table
-from .integration import MEAN, ROBUST, Integrator, bias_warning
+from .integration import Integrator, bias_warning
 from .kernels.azimuthal import ROWS
 from .kernels.fbp import GROUP
 from .labels import Labels
 from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
+from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
+from .sample_results import SampleResults
+from .scan_field import field_of_scan
 from .sinogram_grid import sinogram_grid
+from .spectrum import Spectrum
+from .surroundings import Outside, fields_around
 from .tomogram import Tomogram
 from .xrdct_config import XrdctConfig
 from .xrdct_results import XrdctResults
@@ -59,9 +67,15 @@ class Xrdct:
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
         self._integrate = Integrator(start, self._table, config.trim, config.estimator)
-        self._row = MEAN if config.estimator == "mean" else ROBUST
         self._model = config.lattice_model()
-        self._used = channels_used(self._model, self._table.centres)
+        self._phases = self._phase_maps()
+        self._used = (
+            np.arange(config.bins)  # a whole pattern has no windows
+            if self._phases
+            else channels_used(self._model, self._table.centres)
+        )
+        self._spectrum = Spectrum(self._table, self._used, config.estimator)
+        sums = peak_sum_weights(self._model, self._table.centres)
         fixed = config.rotation_centre_um
         self._tomogram = Tomogram(
             grid,
@@ -69,21 +83,24 @@ class Xrdct:
             None if fixed == "track" else float(fixed),
             config.edge_padding,
             self._used,
-            peak_sum_weights(self._model, self._table.centres),
+            sums,
+            self._spectrum.width,
         )
         voxels = float(np.diff(self._tomogram.columns, axis=1).sum())
         most = round(LIVE_WORK / (voxels * max(self._used.size, 1)))
         # one more than whole groups would cost a pass through the volume of its own
         self._most = most - most % GROUP if most > GROUP else max(1, most)
         self._inside = self._circle(self._tomogram.columns)
-        self._map = self._new_map()
+        self._new_map()
         self._seen = np.zeros(start.frames, np.bool_)
         self._sum = np.zeros(config.bins)
         self._search: LatticeSearch | None = None
         self._search_frames = 0
         self._record: Reconstruction | None = None
-        self._earlier: tuple[Findings, ...] = ()
+        self._record_phases: PhaseMaps | None = None
+        self._fields: list[Findings] = []
         self._labels = Labels(start, self.name)
+        self._sample = SampleResults(config, start, self._labels, sums[self._used])
         self._shown = XrdctResults(self._labels, config, grid, self._table)
 
     @property
@@ -102,11 +119,11 @@ class Xrdct:
                 f"reduction {index} of scan {self._start.scan} is {array.shape}, "
                 f"{(ROWS, self._config.bins)} and index below {self._start.frames} were expected"
             )
-        pattern = self._without_gaps(np.asarray(array[self._row], np.float32))
+        pattern, excess = self._spectrum(array)
         row, column = self._tomogram.grid.slots[index]
         if self._seen[index]:
             self._sum -= self._tomogram.sinogram[row, column]
-        self._tomogram.absorb(index, pattern)
+        self._tomogram.absorb(index, pattern, excess)
         self._sum += pattern
         self._seen[index] = True
         self._record = None
@@ -126,57 +143,117 @@ class Xrdct:
         if self._tomogram.advance(self._most):
             self._take_circle()
             self._map.renew()
+            if self._phases:
+                self._phases.renew()
         search = self._searcher(final)
         self._map.advance(self._live_patterns, search)
+        waiting = self._tomogram.waiting() + self._map.unfinished()
+        if self._phases:
+            self._phases.advance(self._live_patterns)
+            waiting += self._phases.unfinished()
         counted: dict[str, Scalar] = {
             "projections": self._tomogram.projections(),
-            "unfinished": self._tomogram.waiting() + self._map.unfinished(),
+            "unfinished": waiting,
             "rotation_centre_um": self._tomogram.centre_um(),
+            "roi_correction": self._correction(),
         }
-        return [
-            *self._pattern_results(search, final),
-            *self._shown.maps(self._map.shown(), self._inside, counted),
-        ]
+        maps = list(self._map_results(self._map.shown(), self._phases, self._inside, counted))
+        sample = self._sample.live(maps, self._inside, self._live_patterns)
+        return [*self._pattern_results(search, final), *maps, *sample]
 
     def details(self, focus: Focus) -> Iterable[Result]:
         """The pattern of one voxel, from the final volume where it stands, and its fit."""
-        record = self._record
+        record, where = self._record, (np.array([focus.row]), np.array([focus.column]))
         inside = self._inside if record is None else self._circle(record.columns)
         if not self._has_voxel(inside, focus):
             return []
+        variance: F32 | None = None
         if record is not None and self._config.volume:
             pattern = record.volume[focus.row, focus.column]
+            variance = record.variances(*where)[0]
         elif self._tomogram.complete():
             pattern = self._tomogram.live_voxel(focus.row, focus.column)
+            if self._tomogram.projections():
+                variance = self._tomogram.live_variances(*where)[0]
         else:
             return []
         self._labels.next_revision(int(self._seen.sum()), final=False)
-        fits, curve = self._fit_one(self._searcher(final=record is not None), pattern)
-        return list(self._shown.voxel(pattern, fits, curve, focus))
+        phases = self._phases if record is None else self._record_phases
+        if phases:
+            fits, curve = phases.refine_one(pattern, variance)
+        else:
+            fits, curve = self._fit_one(self._searcher(record is not None), pattern, variance)
+        sigma = np.full(self._config.bins, np.nan)
+        if variance is not None:
+            sigma[self._used] = np.sqrt(variance)
+        return list(self._shown.voxel(pattern, sigma, fits, curve, focus))
 
     def follow(self, earlier: Sequence[Findings]) -> None:
         """Know what earlier scans of the run have found."""
-        self._earlier = tuple(earlier)
+        self._sample.follow(tuple(earlier))
+        fields = fields_around(self._start, earlier, self.q)
+        if fields != self._fields:
+            self._fields = fields
+            self._tomogram.surround(self._outside_of(fields) if fields else None)
+            self._record = None
 
     def findings(self) -> Findings:
         """What later scans of the run may build on."""
-        return Findings.of(self._start)
+        return dataclasses.replace(
+            Findings.of(self._start), particles=self._sample.particles, field=self._field()
+        )
+
+    def _field(self) -> Field | None:
+        """The final volume as rescans and finer scans of the run may use it."""
+        record = self._record
+        if record is None or not record.projections:
+            return None
+        channels = np.arange(self._config.bins) if self._config.volume else self._used
+        return field_of_scan(
+            self._start, self._tomogram, record, self._circle(record.columns), channels, self.q,
+            self._labels.region_um(), tuple(found.scan for found in self._fields),
+        )  # fmt: skip
+
+    def _outside_of(self, fields: list[Findings]) -> Outside:
+        widest = float(np.diff(self._tomogram.columns, axis=1).max())
+        radius = 0.5 * widest * self._tomogram.grid.step_um()
+        circle = (*self._labels.region_um(), radius)
+        return Outside(fields, circle, self._start.exposure_s, self._config.bins)
+
+    def _correction(self) -> str:
+        """What was done about what lies outside the field, for attrs."""
+        plain = "edge" if self._config.edge_padding else "none"
+        return "+".join(found.role for found in self._fields) or plain
 
     # --- what goes into the fits
 
-    def _live_patterns(self, chosen: slice) -> F32:
+    def _live_patterns(self, chosen: slice) -> tuple[F32, F32]:
         rows, columns = np.nonzero(self._inside)
-        return self._tomogram.live_voxels(rows[chosen], columns[chosen])
+        where = rows[chosen], columns[chosen]
+        return self._tomogram.live_voxels(*where), self._tomogram.live_variances(*where)
 
     def _take_circle(self) -> None:
         """Take the circle of a rotation centre that has moved."""
         inside = self._circle(self._tomogram.columns)
         if not np.array_equal(inside, self._inside):
             self._inside = inside
-            self._map = self._new_map()
+            self._new_map()
 
-    def _new_map(self) -> LatticeMap:
-        return LatticeMap(int(self._inside.sum()), self._config.threshold)
+    def _new_map(self) -> None:
+        voxels = int(self._inside.sum())
+        self._map = LatticeMap(voxels, self._config.threshold)
+        if self._phases:
+            self._phases.start(voxels)
+
+    def _phase_maps(self) -> PhaseMaps | None:
+        """A whole-pattern refinement without answers yet; None where no phases are configured."""
+        config = self._config
+        phases = config.read_phases()
+        if not phases:
+            return None
+        return PhaseMaps(
+            self._table.centres, phases, config.profile, config.background_terms, config.threshold
+        )
 
     def _circle(self, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which voxels every angle sees, (rows, columns)."""
@@ -186,43 +263,42 @@ class Xrdct:
 
     def _final_results(self) -> Iterable[Result]:
         if self._record is None:
-            self._record = rebuild(self._tomogram, None if self._config.volume else self._used)
+            self._record = rebuild(
+                self._tomogram, None if self._config.volume else self._used, self._used
+            )
         record = self._record
         used = self._used if self._config.volume else np.arange(self._used.size)
         inside = self._circle(record.columns)
         rows, columns = np.nonzero(inside)
         search = self._searcher(final=True)
         final_map = LatticeMap(rows.size, self._config.threshold)
+        phases = self._record_phases = self._phase_maps()
+
+        def patterns(chosen: slice) -> tuple[F32, F32]:
+            row, column = rows[chosen], columns[chosen]
+            return record.volume[row[:, None], column[:, None], used], record.variances(row, column)
+
         if record.projections:
-            final_map.fit_all(
-                lambda chosen: record.volume[rows[chosen][:, None], columns[chosen][:, None], used],
-                search,
-            )
+            final_map.fit_all(patterns, search)
+        if phases:
+            phases.start(rows.size)
+            phases.weigh(_variance(search.weight), patterns, record.projections > 0)
+            if record.projections:
+                phases.refine_all(patterns)
         counted: dict[str, Scalar] = {
             "projections": record.projections,
             "unfinished": 0,
             "rotation_centre_um": record.centre_um,
+            "roi_correction": self._correction(),
         }
         yield from self._pattern_results(search, final=True)
-        yield from self._shown.maps(final_map.shown(), inside, counted)
+        maps = list(self._map_results(final_map.shown(), phases, inside, counted))
+        yield from maps
+        yield from self._sample.final(maps, inside, patterns)
+        if phases:
+            yield from self._sample.regions(phases, patterns, inside)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
-
-    def _without_gaps(self, pattern: F32) -> F32:
-        """The pattern with rings that this frame has no pixel for filled from their neighbours.
-
-        Rings that have no pixel in any frame are 0 and take no part in fits.
-        """
-        if not np.isfinite(pattern).all():
-            good = np.isfinite(pattern)
-            pattern = np.where(
-                self._table.ring_pixels > 0,
-                np.interp(self._table.centres, self._table.centres[good], pattern[good])
-                if good.any()
-                else 0.0,
-                0.0,
-            ).astype(np.float32)
-        return pattern
 
     def _mean_pattern(self, final: bool) -> F64:
         """Mean over the frames absorbed; final: summed in the sinogram's order."""
@@ -266,6 +342,9 @@ class Xrdct:
             used = self._used
             self._search = LatticeSearch(self._model, self._table.centres[used], weight[used])
             self._search_frames = frames
+            if self._phases and not final:
+                tells = 4 * frames >= self._start.frames  # early volumes are streaks
+                self._phases.weigh(_variance(weight), self._live_patterns, tells)
         return self._search
 
     def _has_voxel(self, inside: NDArray[np.bool_], focus: Focus) -> bool:
@@ -274,16 +353,35 @@ class Xrdct:
         return within and bool(inside[focus.row, focus.column])
 
     def _fit_one(
-        self, search: LatticeSearch, pattern: NDArray[np.floating]
+        self, search: LatticeSearch, pattern: NDArray[np.floating], variance: F32 | None = None
     ) -> tuple[LatticeFits, F64]:
         """The fit of one pattern and its curve over the whole axis, nan between windows."""
-        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32))
+        fits, drawn = search.fit_one(pattern[self._used].astype(np.float32), variance)
         curve = np.full(self._config.bins, np.nan)
         curve[self._used] = drawn
         return fits, curve
+
+    def _map_results(
+        self,
+        fits: LatticeFits,
+        phases: PhaseMaps | None,
+        inside: NDArray[np.bool_],
+        counted: dict[str, Scalar],
+    ) -> Iterable[Result]:
+        if phases:
+            a, a_sigma = phases.lattice_parameter()
+            fits = dataclasses.replace(fits, a=a, a_sigma=a_sigma)
+        yield from self._shown.maps(fits, inside, counted)
+        if phases:
+            yield from phases.results(self._shown, inside, counted)
 
     def _pattern_results(self, search: LatticeSearch, final: bool) -> Iterable[Result]:
         mean = self._mean_pattern(final)
         fits, curve = self._fit_one(search, mean)
         yield from self._shown.pattern(mean, fits, curve, self._counting(mean))
         yield self._shown.sinogram(self._tomogram.mass.copy())
+
+
+def _variance(weight: F64) -> F64:
+    """Of the channels, relative; nan for those that are left out."""
+    return np.where(weight > 0, 1 / np.where(weight > 0, weight, 1.0), np.nan)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from .integration import ESTIMATORS
 from .lattice import ALUMINIUM_A, ALUMINIUM_HKL, Hkl, LatticeModel, roots_of
+from .particle_config import ParticlesConfig
+from .phases import Phase, PhaseConfig, ProfileConfig, read_phases
+from .soc import CalibrationConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,12 @@ class XrdctConfig:
     threshold: voxels with less than this share of the strong ones' intensity are pores
     histogram_bins: of the lattice parameter, from a_min to a_max
     volume: put the q-resolved volume into the final results
+    particles: how particles are found, followed and judged
+    calibration: how lattice parameters become states of charge
+    phases: of the sample, by name, for a whole-pattern refinement of every voxel; none: only the
+        reflections above are fitted
+    profile: shape of the lines of all phases
+    background_terms: of the whole pattern's Chebyshev polynomial
     """
 
     q_min: float = 1.1
@@ -71,6 +80,11 @@ class XrdctConfig:
     threshold: float = 0.2
     histogram_bins: int = 70
     volume: bool = True
+    particles: ParticlesConfig = field(default_factory=ParticlesConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    phases: dict[str, PhaseConfig] = field(default_factory=dict)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
+    background_terms: int = 6
 
     def __post_init__(self) -> None:
         problems = {
@@ -85,10 +99,21 @@ class XrdctConfig:
             "at least one reflection": len(self.reflections) > 0,
             "0 <= threshold < 1": 0 <= self.threshold < 1,
             "histogram_bins >= 1": self.histogram_bins >= 1,
+            "1 <= background_terms <= 20": 1 <= self.background_terms <= 20,
         }
         broken = [rule for rule, holds in problems.items() if not holds]
         if broken:
             raise ValueError(f"xrdct: {'; '.join(broken)} does not hold")
+        self.read_phases()
+
+    def read_phases(self) -> tuple[Phase, ...]:
+        """The phases, the working one last; none where none are configured.
+
+        Raises ValueError naming the phase and what is wrong with it.
+        """
+        if not self.phases:
+            return ()
+        return read_phases(self.phases, self.q_max, (self.a_min, self.a_max))
 
     def lattice_model(self) -> LatticeModel:
         """What the fits are to look for."""

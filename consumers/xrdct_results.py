@@ -47,6 +47,7 @@ class XrdctResults:
             ("peak_intensity", "photons/(pixel um Å)", fits.area, fits.area_sigma, counted),
             ("peak_width", "1/Å", fits.width, fits.width_sigma, counted),
             ("fit_status", "", fits.fitted, None, counted),
+            ("fit_chi2", "", fits.chi2, None, counted),
         ]
         for name, unit, values, sigma, attrs in maps:
             yield self.map_of(name, unit, inside, values, sigma, attrs)
@@ -103,12 +104,15 @@ class XrdctResults:
             {"rotation": "deg", "translation": "um"}, mass,
         )  # fmt: skip
 
-    def voxel(self, pattern: F32, fits: LatticeFits, curve: F64, focus: Focus) -> Iterable[Result]:
-        """The pattern of one voxel and its fit."""
+    def voxel(
+        self, pattern: F32, sigma: F64, fits: LatticeFits, curve: F64, focus: Focus
+    ) -> Iterable[Result]:
+        """The pattern of one voxel, where known with its standard uncertainty, and its fit."""
         attrs: dict[str, Scalar] = {"row": focus.row, "column": focus.column, **_found(fits)}
         shown = np.where(self._table.ring_pixels > 0, pattern, np.nan)
-        for name, values in (("voxel_pattern", shown), ("voxel_fit", curve)):
-            yield self._on_q(name, "photons/(pixel um)", values, attrs)
+        unit = "photons/(pixel um)"
+        yield self._on_q("voxel_pattern", unit, shown, attrs, sigma)
+        yield self._on_q("voxel_fit", unit, curve, attrs)
 
     def volume(self, volume: F32, inside: NDArray[np.bool_]) -> Result:
         """The whole volume; it is given away: voxels outside the circle become nan in place."""
@@ -120,14 +124,24 @@ class XrdctResults:
         )
 
     def map_coords(self) -> dict[str, Array]:
-        """Where the voxels stand, from the rotation axis [um]."""
+        """Where the voxels stand in the slice [um], from the place on the rotation axis."""
         points = self._grid.translations_um.size
-        coordinate = (np.arange(points) - 0.5 * (points - 1)) * self._grid.step_um()
-        return {"y": coordinate, "x": coordinate}
+        beside = (np.arange(points) - 0.5 * (points - 1)) * self._grid.step_um()
+        x_um, y_um = self._labels.region_um()
+        return {"y": y_um + beside, "x": x_um + beside}
 
-    def _on_q(self, name: str, unit: str, values: Array, attrs: Mapping[str, Scalar]) -> Result:
+    def _on_q(
+        self,
+        name: str,
+        unit: str,
+        values: Array,
+        attrs: Mapping[str, Scalar],
+        sigma: F64 | None = None,
+    ) -> Result:
         coords, units = {"q": self._table.centres}, {"q": "1/Å"}
-        return self._labels.result(name, unit, ("q",), coords, units, values, attrs=attrs)
+        return self._labels.result(
+            name, unit, ("q",), coords, units, values, uncertainty=sigma, attrs=attrs
+        )
 
 
 def _found(fits: LatticeFits) -> dict[str, Scalar]:

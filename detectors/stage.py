@@ -36,6 +36,7 @@ class FlyScan:
     start_um, stop_um, points: one line, ends included
     dwell_s: time at a point
     snake: odd lines run backwards
+    beam_um: width of the beam; 0 leaves it as it is
     """
 
     scan: str
@@ -45,6 +46,7 @@ class FlyScan:
     points: int
     dwell_s: float
     snake: bool = False
+    beam_um: float = 0.0
 
     def frames(self) -> int:
         """Points of the whole flight."""
@@ -73,6 +75,7 @@ class ScanStage(Device):
     fly_points = Cpt(EpicsSignal, "FLY:POINTS", kind=Kind.config)
     fly_dwell = Cpt(EpicsSignal, "FLY:DWELL", kind=Kind.config)
     fly_snake = Cpt(EpicsSignal, "FLY:SNAKE", kind=Kind.config)
+    fly_beam = Cpt(EpicsSignal, "FLY:BEAM", kind=Kind.config)
     fly_run = Cpt(EpicsSignal, "FLY:RUN", kind=Kind.omitted)
     fly_abort = Cpt(EpicsSignal, "FLY:ABORT", kind=Kind.omitted)
     hold = Cpt(EpicsSignal, "FLY:HOLD", kind=Kind.omitted)
@@ -108,6 +111,8 @@ class ScanStage(Device):
             (self.hold, 0),
         ):
             put_and_wait(signal, setting)
+        if value.beam_um > 0:
+            put_and_wait(self.fly_beam, value.beam_um)
         self._scan = value
         status = DeviceStatus(self, call_stop_on_failure=False)
         status.set_finished()

@@ -8,11 +8,11 @@ view is ended, as final.png.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from PySide6 import QtCore
 
-from ..stream.messages import Message
+from ..stream.messages import Decision, Message
 from .model import RunModel
 from .picture import save_picture
 from .theme import application, theme_named
@@ -123,33 +123,48 @@ class Watcher(QtCore.QObject):
 
 
 class Outbox:
-    """Sends the newest message from a thread of its own, so that the window never waits."""
+    """Sends from a thread of its own, so that the window never waits.
+
+    Of the places that somebody looks at only the newest counts: a Focus that still waits is
+    replaced. Every Decision is sent, in order, before it.
+    """
 
     def __init__(self, send: Callable[[Message], None]) -> None:
         self._send = send
-        self._waiting: queue.Queue[Message | None] = queue.Queue(maxsize=1)
+        self._decisions: deque[Message] = deque()
+        self._newest: Message | None = None
+        self._closing = False
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
-    def put(self, message: Message | None) -> None:
-        """Send message; one that still waits is replaced, for only the newest choice counts."""
-        while True:
-            try:
-                self._waiting.put_nowait(message)
-                return
-            except queue.Full:
-                try:
-                    self._waiting.get_nowait()
-                except queue.Empty:
-                    continue
+    def put(self, message: Message) -> None:
+        """Send message as soon as that is possible."""
+        with self._changed:
+            if isinstance(message, Decision):
+                self._decisions.append(message)
+            else:
+                self._newest = message
+            self._changed.notify()
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """End the thread."""
-        self.put(None)
+        """Send what waits, and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join(timeout_s)
 
+    def _next(self) -> Message | None:
+        with self._changed:
+            while not self._decisions and self._newest is None and not self._closing:
+                self._changed.wait()
+            if self._decisions:
+                return self._decisions.popleft()
+            message, self._newest = self._newest, None
+            return message
+
     def _run(self) -> None:
-        while (message := self._waiting.get()) is not None:
+        while (message := self._next()) is not None:
             try:
                 self._send(message)
             except Exception as error:  # the picture goes on without the voxel's details
@@ -172,7 +187,8 @@ def watch(
     address: the hub's live address
     offscreen: write pictures into out (default: the current folder) instead of opening a window
     stop_when_idle_s: end by itself after this long without a message [s]
-    send: takes the Focus of a clicked voxel to the hub; None where the window may only look
+    send: takes the Focus of a clicked voxel and a Decision on a proposal to the hub; None where
+        the window may only look
     source: where messages come from, instead of a subscription to address
     """
     colours = theme_named(theme)

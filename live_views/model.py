@@ -19,10 +19,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ..stream.account_words import account_reasons
 from ..stream.messages import (
     Account,
+    Decision,
     Frame,
     Message,
+    Proposal,
     Result,
     Samples,
     ScanStart,
@@ -31,11 +34,13 @@ from ..stream.messages import (
 )
 from .cell_history import CellHistory
 from .plan_report import PlanReport
+from .request_queue import RequestQueue
 
 MAX_SCANS = 100
 MAX_RESULT_BYTES = 64 << 20
 MAX_RESULTS_PER_SCAN = 64
 MAX_LOG = 200
+MAX_REASON = 300  # characters of why frames are lost, in the log
 MAX_COMPONENTS = 256
 STALE_S = 30.0  # a first report older than this is a last value of somebody who may be gone
 
@@ -105,6 +110,7 @@ class RunModel:
         self.run = ""
         self.history = CellHistory()
         self.plan = PlanReport()
+        self.requests = RequestQueue()
         self.components: dict[str, Heard] = {}
         self.frame: Frame | None = None
         self.log: deque[LogLine] = deque(maxlen=MAX_LOG)
@@ -136,12 +142,14 @@ class RunModel:
                 self._take_start(message)
             case ScanStop():
                 self._take_stop(message)
+            case Proposal() | Decision():
+                self._take_request(message)
             case _:
                 pass
 
     def changes(self) -> set[str]:
-        """What changed since the last call: "samples", "frame", "scan", "status", "log", and
-        "result" together with the results' names."""
+        """What changed since the last call: "samples", "frame", "scan", "status", "log",
+        "requests", and "result" together with the results' names."""
         changed, self._changed = self._changed, set()
         return changed
 
@@ -194,11 +202,12 @@ class RunModel:
             self._scans.clear()
             self.history.clear()
             self.plan.clear()
+            self.requests.clear()
             self._missed.clear()
             self.frame = None
             self._say("info", f"another run begins: {run}")
         self.run = run
-        self._changed |= {"scan", "samples", "frame", "result"}
+        self._changed |= {"scan", "samples", "frame", "result", "requests"}
         return True
 
     def _record(self, run: str, scan: str, number: int) -> ScanRecord | None:
@@ -242,7 +251,9 @@ class RunModel:
         self.plan.came(account.number, account.received + len(account.lost))
         self._changed.add("scan")
         if record.lost() > before:
-            self._say("fault", f"scan {record.number}: {record.lost()} frames lost or failed")
+            why = "; ".join(account_reasons(account))[:MAX_REASON]
+            words = f"scan {record.number}: {record.lost()} frames lost or failed: {why}"
+            self._say("fault", words)
         if account.closed and not closed:
             self._say("info", f"scan {account.number} accounted for: {_account(account)}")
 
@@ -258,6 +269,17 @@ class RunModel:
         if known is None or _is_better(result, known):
             record.results[key] = result
             self._changed |= {"result", result.name}
+
+    def _take_request(self, message: Proposal | Decision) -> None:
+        if not self._in_run(message.run) or not self.requests.take(message, self.clock()):
+            return
+        self._changed.add("requests")
+        if isinstance(message, Proposal):
+            said = f"proposed: {message.kind}, {message.reason}"
+        else:
+            why = f": {message.reason}" if message.reason else ""
+            said = f"{message.id} {message.verdict} by {message.by}{why}"
+        self._say("info", said, message.time)
 
     def _take_samples(self, samples: Samples) -> None:
         if samples.run and not self._in_run(samples.run):

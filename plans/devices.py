@@ -43,15 +43,28 @@ class FlyStage(Preparable, Flyable, Stoppable, Readable[Any], Protocol):
 
     frames: counts the pulses it gave in this flight
     hold: set to 1 it stands still before its next line, set to 0 it goes on
+    finish: set to 1, the line that is being flown is the last one
     """
 
     frames: Signal
     hold: Movable[Any]
+    finish: Movable[Any]
+
+
+class Centring(Protocol):
+    """Motors that put a place of the slice on the rotation axis [um]."""
+
+    centre_x: Movable[Any]
+    centre_y: Movable[Any]
 
 
 class FlyDetector(
     Preparable, Flyable, Stageable, Collectable, WritesStreamAssets, Readable[Any], Protocol
 ):
-    """A detector: prepare(Exposure) arms it; frames counts what it acquired; unstage disarms."""
+    """A detector: prepare(Exposure) arms it; frames counts what it acquired; unstage disarms.
+
+    end_early: set to the frames that were taken when no further ones will be triggered
+    """
 
     frames: Signal
+    end_early: Movable[Any]

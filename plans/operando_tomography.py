@@ -10,27 +10,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.utils import Msg, RunEngineControlException
+from bluesky.utils import Msg
 
-from ..detectors.dectris import FramesMissing
 from ..detectors.techniques import Galvanostatic, Mark, OpenCircuit, Technique
 from ..stream.messages import CellState, Scalar
 from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
 from .hold import Hold
 from .marks import check_marks, parse_marks, seconds_left
-from .pause_witness import PauseWitness
+from .pause import scans_of_pause
+from .progress import Progress, Report
+from .rescans import Adaptive
 from .safety import cause_of, safe_end
 from .scan_account import AccountOf, nobody_counts
-from .tomogram import Incomplete, Tomogram, cell_state, tomogram
+from .tomogram import Tomogram, cell_state
 
 Plan = Generator[Msg, Any, Any]
-Report = Callable[[str, dict[str, Scalar]], None]
 
 _POLL_S = 0.5
 SILENCE_S = 15.0  # wall time after which a potentiostat whose clock stands still is given up
@@ -39,37 +38,6 @@ _LATCHED = ("LIMIT", "FAULT", "DISCONNECTED")
 
 class CellSilent(RuntimeError):
     """The potentiostat's clock stands still."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """Where the experiment stands.
-
-    mark: the last mark reached, counted from 1; 0 before the first; mark_at: it, in words
-    marks_taken: how many marks have their whole tomogram
-    next_mark: what the discharge leads to next, a mark or the cut-off, in words
-    """
-
-    report: Report
-    marks: int
-    hold: Hold
-    mark: int = 0
-    mark_at: str = ""
-    marks_taken: int = 0
-    number: int = 0
-    next_mark: str = ""
-    witness: PauseWitness = field(default_factory=PauseWitness)
-
-    def tell(self, phase: str, **values: Scalar) -> None:
-        """Tell whoever watches."""
-        shown: dict[str, Scalar] = {
-            "mark": self.mark,
-            "marks": self.marks,
-            "marks_taken": self.marks_taken,
-            "scan": self.number,
-            "next_mark": self.next_mark,
-        }
-        self.report(phase, {**shown, **values})
 
 
 def _nobody(phase: str, values: dict[str, Scalar]) -> None:
@@ -92,6 +60,7 @@ def operando_tomography(
     step_um: float = 1.0,
     centre_um: float = 0.0,
     snake: bool = False,
+    beam_um: float = 0.0,
     exposure_s: float = 0.01,
     dwell_s: float = 0.0,
     relaxation_s: float = 600.0,
@@ -105,6 +74,7 @@ def operando_tomography(
     why_hold: Callable[[], str] | None = None,
     hold_limit_s: float = math.inf,
     account_of: AccountOf = nobody_counts,
+    adaptive: Adaptive | None = None,
 ) -> Plan:
     """Run the cell from mark to mark, with a tomogram at each, to the cut-off voltage.
 
@@ -114,6 +84,7 @@ def operando_tomography(
     cutoff_v: the discharge ends here, before a mark or after the last one [V]
     angles, order, span_deg, sweeps: see scan_angles()
     translations, step_um, centre_um: points of a line, their distance, their middle [um]
+    beam_um: width of the beam; 0 leaves it as it is
     exposure_s: [s] a frame; dwell_s: time at a point, 0 for exposure plus readout [s]
     relaxation_s: at open circuit before each tomogram [s of the potentiostat's clock]
     attempts: how often a tomogram is begun before the run is given up
@@ -123,6 +94,7 @@ def operando_tomography(
         stays at open circuit and no frame is taken
     hold_limit_s: the run is given up, and says why, when it has waited so long for room
     account_of: a scan's account by its uid, for the scan's stop document
+    adaptive: proposals that may end a tomogram early or add others to a pause; None: nobody asks
     """
     wanted = parse_marks(marks)
     check_marks(wanted, current_a, cutoff_v)
@@ -144,9 +116,11 @@ def operando_tomography(
         energy_ev=energy_ev,
         poni=poni,
         technique=technique,
-        notes={"angle_order": order, **(notes or {})},
+        notes={"angle_order": order, "role": "slice", **(notes or {})},
+        beam_um=beam_um,
     )
-    progress = _Progress(report or _nobody, len(wanted), Hold(why_hold or str, hold_limit_s))
+    hold = Hold(why_hold or str, hold_limit_s)
+    progress = Progress(report or _nobody, len(wanted), hold, account_of, adaptive)
     about = {
         "plan_name": "operando_tomography",
         "operando": "run",
@@ -181,8 +155,8 @@ def operando_tomography(
             progress.mark, progress.mark_at = place, mark.words()
             progress.next_mark = stops[place]
             yield from _relax(potentiostat, relaxation_s, progress)
-            yield from _scan_until_whole(
-                potentiostat, stage, detector, scan, str(run), attempts, progress, account_of
+            yield from scans_of_pause(
+                potentiostat, stage, detector, scan, str(run), attempts, progress
             )
             progress.marks_taken += 1
         else:
@@ -237,7 +211,7 @@ def _monitored(potentiostat: CellController) -> tuple[tuple[str, Any], ...]:
     )
 
 
-def _relax(potentiostat: CellController, relaxation_s: float, progress: _Progress) -> Plan:
+def _relax(potentiostat: CellController, relaxation_s: float, progress: Progress) -> Plan:
     """Wait at open circuit, in the potentiostat's time."""
     now = yield from cell_state(potentiostat)
     until = Mark(time_s=now.time_s + relaxation_s)
@@ -246,7 +220,7 @@ def _relax(potentiostat: CellController, relaxation_s: float, progress: _Progres
 
 
 def _drive(
-    potentiostat: CellController, technique: Technique, phase: str, progress: _Progress
+    potentiostat: CellController, technique: Technique, phase: str, progress: Progress
 ) -> Plan:
     """Set technique and wait for its end; its outcome, REACHED or CUTOFF.
 
@@ -287,7 +261,7 @@ class _Heartbeat:
             raise CellSilent(f"{name}: its clock has stood at {cell_time_s} s for {SILENCE_S:g} s")
 
 
-def _tell(progress: _Progress, phase: str, technique: Technique, cell: CellState) -> None:
+def _tell(progress: Progress, phase: str, technique: Technique, cell: CellState) -> None:
     values: dict[str, Scalar] = {
         "voltage_v": cell.voltage_v,
         "charge_ah": cell.charge_ah,
@@ -299,60 +273,3 @@ def _tell(progress: _Progress, phase: str, technique: Technique, cell: CellState
         if math.isfinite(left_s):
             values["cell_seconds_left"] = left_s
     progress.tell(phase, **values)
-
-
-def _scan_until_whole(
-    potentiostat: CellController,
-    stage: FlyStage,
-    detector: FlyDetector,
-    scan: Tomogram,
-    run: str,
-    attempts: int,
-    progress: _Progress,
-    account_of: AccountOf,
-) -> Plan:
-    """Take the tomogram; again, as a new run, where it was interrupted or frames are missing."""
-    witness, hold = progress.witness, progress.hold
-    for attempt in range(1, attempts + 1):
-        progress.number += 1
-        notes: dict[str, Scalar] = {"mark": progress.mark, "attempt": attempt}
-        if progress.mark_at:
-            notes["mark_at"] = progress.mark_at
-
-        def tell(done: int) -> None:
-            why: dict[str, Scalar] = {"reason": hold.reason} if hold.reason else {}
-            phase = "holding" if why else "scanning"
-            progress.tell(phase, frames_done=done, frames=scan.frames(), **why)
-
-        yield from bps.checkpoint()
-        yield from hold.before_scan(
-            progress.number, lambda reason: progress.tell("holding", reason=reason)
-        )
-        witness.begin()
-        try:
-            yield from bpp.set_run_key_wrapper(
-                tomogram(
-                    potentiostat,
-                    stage,
-                    detector,
-                    scan,
-                    run,
-                    progress.number,
-                    notes,
-                    witness,
-                    tell,
-                    hold,
-                    account_of,
-                ),
-                f"scan-{progress.number}",
-            )
-            return
-        except RunEngineControlException:
-            raise
-        except Exception as error:
-            short = isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
-            if not (witness.interrupted or short) or attempt == attempts:
-                raise
-            progress.tell("scan is taken again", reason=str(cause_of(error)))
-        finally:
-            witness.end()

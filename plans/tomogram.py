@@ -33,6 +33,31 @@ class Incomplete(RuntimeError):
     """A scan that does not hold what it announced: it is taken again."""
 
 
+@dataclass(slots=True)
+class Taken:
+    """A tomogram as it was taken.
+
+    scan: its identifier; frames: that it holds
+    ended: why it has fewer than were announced, "" where it has all
+    """
+
+    scan: str
+    frames: int
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """Who may end a tomogram between two lines.
+
+    why: asked about four times a second with the scan's identifier; gives a reason, or "" to go on
+    withdraw: told (scan, first frame that will not come, why), before the detector is told to end
+    """
+
+    why: Callable[[str], str]
+    withdraw: Callable[[str, int, str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Tomogram:
     """What is the same for all tomograms of a run.
@@ -42,6 +67,8 @@ class Tomogram:
     exposure_s, dwell_s: count time, and time at a point [s]
     energy_ev: 0 leaves the detector's as it is [eV]
     poni: text of the geometry
+    beam_um: width of the beam; 0 leaves it as it is
+    centre_um: (x, y) of the slice to be put on the rotation axis; None leaves the sample alone
     """
 
     angles_deg: tuple[float, ...]
@@ -55,10 +82,17 @@ class Tomogram:
     poni: str
     technique: str
     notes: dict[str, Scalar] = field(default_factory=dict)
+    beam_um: float = 0.0
+    centre_um: tuple[float, float] | None = None
 
     def frames(self) -> int:
         """Frames of one tomogram."""
         return len(self.angles_deg) * self.points
+
+    @property
+    def step_um(self) -> float:
+        """Between the points of a line."""
+        return (self.stop_um - self.start_um) / (self.points - 1)
 
     def described(
         self, run: str, scan: str, number: int, cell: CellState, notes: dict[str, Scalar]
@@ -91,6 +125,7 @@ class Tomogram:
             points=self.points,
             dwell_s=self.dwell_s,
             snake=self.snake,
+            beam_um=self.beam_um,
         )
 
 
@@ -121,12 +156,14 @@ def tomogram(
     tell: Callable[[int], None],
     hold: Hold,
     account_of: AccountOf = nobody_counts,
+    early: EarlyEnd | None = None,
 ) -> Plan:
-    """Take one tomogram. Raises Incomplete where it was interrupted or frames are missing.
+    """Take one tomogram; a Taken. Raises Incomplete where it was interrupted or frames are missing.
 
     run: uid of the outer run; number: of the scan in it; tell: is told the frames done
     hold: asked between the lines whether there is room for the next. Raises HeldTooLong
     account_of: the account of a scan by its uid; it goes into the scan's stop document
+    early: may end it between two lines
     """
     md = {
         "plan_name": "tomogram",
@@ -139,6 +176,7 @@ def tomogram(
         "notes": {**scan.notes, **notes},
     }
     uid = str((yield from bps.open_run(md)))
+    taken = Taken(uid, scan.frames())
 
     def whole() -> Plan:
         yield from bps.stage(detector)
@@ -153,7 +191,7 @@ def tomogram(
         yield from bps.prepare(detector, exposure, wait=True)
         _not_interrupted(witness, number)
         tell(0)
-        yield from _fly(stage, detector, scan, number, witness, tell, hold)
+        yield from _fly(stage, detector, scan, number, witness, tell, hold, taken, early)
         yield from bps.unstage(detector)
 
     def cleanly() -> Plan:
@@ -161,7 +199,8 @@ def tomogram(
 
     def ended() -> Plan:
         account = yield from closed_account(uid, account_of)
-        yield from bps.close_run("success", (yield from write_account(account)))
+        words = yield from write_account(account)
+        yield from bps.close_run("success", "; ".join(w for w in (taken.ended, words) if w))
 
     def failed(error: Exception) -> Plan:
         if isinstance(error, RunEngineControlException):
@@ -173,6 +212,7 @@ def tomogram(
         yield from bps.close_run("fail", f"{cause}; {words}" if words else cause)
 
     yield from bpp.contingency_wrapper(cleanly(), except_plan=failed, else_plan=ended)
+    return taken
 
 
 def _fly(
@@ -183,6 +223,8 @@ def _fly(
     witness: PauseWitness,
     tell: Callable[[int], None],
     hold: Hold,
+    taken: Taken,
+    early: EarlyEnd | None,
 ) -> Plan:
     group = f"flight-{number}"
     yield from bps.kickoff(detector, wait=True)
@@ -201,15 +243,46 @@ def _fly(
         tell(pulses)
         if done is not False:
             break
+        if early is not None and not taken.ended and pulses < scan.frames() - scan.points:
+            yield from _end_early(stage, detector, scan, number, taken, early)
         if time.monotonic() - moved > _STALLED_S + scan.dwell_s:
             raise Incomplete(f"scan {number} stands at frame {pulses} of {scan.frames()}")
-    taken = int((yield from bps.rd(detector.frames, default_value=scan.frames())))
+    took = int((yield from bps.rd(detector.frames, default_value=taken.frames)))
     yield from bps.collect(detector, name="primary")
-    if pulses != scan.frames() or taken != scan.frames():
+    if pulses != taken.frames or took != taken.frames:
         raise Incomplete(
-            f"scan {number}: {scan.frames()} frames announced, the stage gave {pulses} pulses, "
-            f"the detector took {taken}"
+            f"scan {number}: {taken.frames} frames announced, the stage gave {pulses} pulses, "
+            f"the detector took {took}"
         )
+
+
+def _end_early(
+    stage: FlyStage,
+    detector: FlyDetector,
+    scan: Tomogram,
+    number: int,
+    taken: Taken,
+    early: EarlyEnd,
+) -> Plan:
+    """End the flight after its present line where early has a reason, and the series with it.
+
+    The frames that are not to come are withdrawn before the detector ends: nobody misses them.
+    """
+    why = early.why(taken.scan)
+    if not why:
+        return
+    yield from bps.abs_set(stage.finish, 1, wait=True)
+    flown = f"flown-{number}"
+    yield from bps.complete(stage, group=flown)
+    line_s = scan.points * scan.dwell_s
+    done = yield from bps.wait(group=flown, timeout=_STALLED_S + line_s, error_on_timeout=False)
+    pulses = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
+    if done is False or pulses % scan.points:
+        raise Incomplete(f"scan {number} did not end after a line, but at frame {pulses}")
+    if pulses < scan.frames():
+        taken.frames, taken.ended = pulses, why
+        early.withdraw(taken.scan, pulses, why)
+        yield from bps.abs_set(detector.end_early, pulses, wait=True)
 
 
 def _not_interrupted(witness: PauseWitness, number: int) -> None:
@@ -221,3 +294,22 @@ def _at_rest(hold: Hold, stage: FlyStage, detector: FlyDetector) -> Plan:
     hold.over()
     yield from bps.stop(stage)
     yield from bps.unstage(detector)
+
+
+def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:
+    """inner with the place that scan looks at on the rotation axis; the sample is put back after.
+
+    Returns what inner returns.
+    """
+    if scan.centre_um is None:
+        return (yield from inner)
+    x_um, y_um = scan.centre_um
+
+    def moved() -> Plan:
+        yield from bps.mv(stage.centre_x, x_um, stage.centre_y, y_um)
+        return (yield from inner)
+
+    def back() -> Plan:
+        yield from bps.mv(stage.centre_x, 0.0, stage.centre_y, 0.0)
+
+    return (yield from bpp.finalize_wrapper(moved(), back))

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 FINE = 5  # samples along a voxel's edge, for its filling
+MOST_OVERLAP = 0.08  # of a particle's radius, that a neighbour placed before it may reach into it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,11 @@ class Electrode:
     label: int32, the particle that fills most of it, counted from 1; 0 where most is pore
     owner: int32, the particle with any part in it, 0 for none
     depth: float64, 0 in the particle's centre, 1 at its surface; nan outside
+    depth_um: float64, distance from the particle's surface, where it ends or meets another; nan
+        outside
     lithium_rich: (particles + 1,) bool, by label
     graded: (particles + 1,) bool, by label
+    places: (particles + 1, 3) float64, by label: x, y of the centre and mean radius
     """
 
     voxel_um: float
@@ -68,8 +75,10 @@ class Electrode:
     label: NDArray[np.int32]
     owner: NDArray[np.int32]
     depth: NDArray[np.float64]
+    depth_um: NDArray[np.float64]
     lithium_rich: NDArray[np.bool_]
     graded: NDArray[np.bool_]
+    places: NDArray[np.float64]
 
     @property
     def particles(self) -> int:
@@ -99,33 +108,63 @@ def grow_electrode(config: ElectrodeConfig, seed: int) -> Electrode:
         nearest[rows, columns] = np.where(closer, depth, nearest[rows, columns])
         owner[rows, columns] = np.where(closer, index + 1, owner[rows, columns])
 
-    filling, most, mean_depth = _coarsen(owner, nearest, n)
+    below = _below_surface(owner) * config.voxel_um / FINE
+    filling, most, (depth, depth_um) = _coarsen(owner, (nearest, below), n)
     rich = np.zeros(len(places) + 1, bool)
     rich[1 + _spread_out(places, config.lithium_rich)] = True
     graded = np.r_[False, random.random(len(places)) < config.graded_share]
     label = np.where(filling >= 0.5, most, 0).astype(np.int32)
     return Electrode(
-        config.voxel_um, centres, centres.copy(), filling, label, most, mean_depth, rich, graded
+        voxel_um=config.voxel_um,
+        x_um=centres,
+        y_um=centres.copy(),
+        filling=filling,
+        label=label,
+        owner=most,
+        depth=depth,
+        depth_um=depth_um,
+        lithium_rich=rich,
+        graded=graded,
+        places=np.vstack([np.full((1, 3), np.nan), places]),
     )
 
 
-def _pack(config: ElectrodeConfig, random: np.random.Generator) -> list[tuple[float, float, float]]:
-    """(x, y, radius) of particles that hardly overlap, largest first: random sequential packing."""
+def _pack(config: ElectrodeConfig, random: np.random.Generator) -> NDArray[np.float64]:
+    """Particles that hardly overlap, largest first: random sequential packing.
+
+    Returns (particles, 3): x, y and radius.
+    """
     limit = config.electrode_share * config.field_um / 2
     small, large = config.particle_radius_um
     small, large = min(small, limit / 2), min(large, limit / 2)
     tries = round(25 * (limit / small) ** 2)
     # few large ones and many small ones, as sieved powders have
     radii = np.sort(small + (large - small) * random.random(tries) ** 4)[::-1]
-    placed = np.empty((0, 3))
-    for radius in radii:
-        away = limit - radius * (1 + config.roughness)
-        distance, angle = away * math.sqrt(random.random()), random.uniform(0, 2 * math.pi)
-        x, y = distance * math.cos(angle), distance * math.sin(angle)
-        gaps = np.hypot(placed[:, 0] - x, placed[:, 1] - y) - placed[:, 2] - radius
-        if np.all(gaps > -0.08 * radius):
-            placed = np.vstack([placed, (x, y, radius)])
-    return [(float(x), float(y), float(r)) for x, y, r in placed]
+    away = limit - radii * (1 + config.roughness)
+    draws = random.random((tries, 2))
+    distance, angle = away * np.sqrt(draws[:, 0]), 2 * math.pi * draws[:, 1]
+    thrown = np.stack([distance * np.cos(angle), distance * np.sin(angle), radii], axis=1)
+    placed: NDArray[np.float64] = thrown[_free(thrown)]
+    return placed
+
+
+@njit(cache=True, nogil=True)
+def _free(thrown):  # type: ignore[no-untyped-def]
+    """Which of the discs (tries, 3) find room among those before them: indices."""
+    kept = np.empty(len(thrown), np.int64)
+    count = 0
+    for index in range(len(thrown)):
+        x, y, radius = thrown[index]
+        room = True
+        for earlier in kept[:count]:
+            gap = math.hypot(thrown[earlier, 0] - x, thrown[earlier, 1] - y)
+            if gap - thrown[earlier, 2] - radius <= -MOST_OVERLAP * radius:
+                room = False
+                break
+        if room:
+            kept[count] = index
+            count += 1
+    return kept[:count]
 
 
 def _outlines(count: int, roughness: float, random: np.random.Generator) -> NDArray[np.float64]:
@@ -143,12 +182,26 @@ def _outline(angle: NDArray[np.float64], waves: NDArray[np.float64]) -> NDArray[
     return radius
 
 
+def _below_surface(owner: NDArray[np.int32]) -> NDArray[np.float64]:
+    """How far samples lie below their particle's surface [samples]; 0 outside particles."""
+    surface = np.zeros(owner.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(owner, axis=axis) != 0
+        before, after = [slice(None)] * 2, [slice(None)] * 2
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        surface[tuple(before)] |= differs
+        surface[tuple(after)] |= differs
+    inside = owner > 0
+    # the surface runs half a sample outside the samples that it passes
+    below: NDArray[np.float64] = distance_transform_edt(inside & ~surface)
+    return np.where(inside, below + 0.5, 0.0)
+
+
 def _coarsen(
-    owner: NDArray[np.int32], depth: NDArray[np.float64], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
-    """From samples to voxels: filling, the particle with the largest part, its mean depth there."""
-    blocks = owner.reshape(n, FINE, n, FINE).transpose(0, 2, 1, 3).reshape(n, n, -1)
-    depths = depth.reshape(n, FINE, n, FINE).transpose(0, 2, 1, 3).reshape(n, n, -1)
+    owner: NDArray[np.int32], fields: tuple[NDArray[np.float64], ...], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.int32], list[NDArray[np.float64]]]:
+    """From samples to voxels: filling, the particle with the largest part, its mean of fields."""
+    blocks = _blocks(owner, n)
     filling = (blocks > 0).mean(axis=2)
     ordered = np.sort(blocks, axis=2)
     best = np.zeros((n, n), np.int32)
@@ -160,14 +213,19 @@ def _coarsen(
         best = np.where(better, candidate, best)
         most = np.where(better, size, most)
     mine = (blocks == best[:, :, None]) & (best[:, :, None] > 0)
-    total = np.where(mine, depths, 0).sum(axis=2)
-    mean_depth = np.where(best > 0, total / np.maximum(mine.sum(axis=2), 1), np.nan)
-    return filling, best, mean_depth
+    samples = np.maximum(mine.sum(axis=2), 1)
+    means = [np.where(mine, _blocks(field, n), 0).sum(axis=2) / samples for field in fields]
+    return filling, best, [np.where(best > 0, mean, np.nan) for mean in means]
 
 
-def _spread_out(places: list[tuple[float, float, float]], count: int) -> NDArray[np.int64]:
+def _blocks(samples: NDArray[Any], n: int) -> NDArray[Any]:
+    """The samples of every voxel side by side, (n, n, FINE * FINE)."""
+    return samples.reshape(n, FINE, n, FINE).transpose(0, 2, 1, 3).reshape(n, n, -1)
+
+
+def _spread_out(places: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Indices of count particles: the third largest, then large ones far from those chosen."""
-    chosen = [min(2, len(places) - 1)] if count > 0 and places else []
+    chosen = [min(2, len(places) - 1)] if count > 0 and len(places) else []
     while len(chosen) < min(count, len(places)):
         scores = [
             -1.0

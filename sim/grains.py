@@ -32,18 +32,23 @@ class Grain:
     rotation_deg: float
     spot: Spot
 
-    def seen(self, rotation_deg: float, shift_um: float, scale: float) -> Spot | None:
-        """The spot as this ray has it, its peak times scale; None where there is none."""
+    def seen(
+        self, rotation_deg: float, shift_um: float, scale: float, beam_um: float = 1.0
+    ) -> Spot | None:
+        """The spot as this ray has it, its peak times scale; None where there is none.
+
+        A beam wider than the grain spends the rest of its photons beside it.
+        """
         turned = abs((rotation_deg - self.rotation_deg + 180) % 360 - 180)
         if turned > 3 * ROCKING_DEG:
             return None
         theta = math.radians(rotation_deg)
-        if (
-            abs(self.x_um * math.cos(theta) + self.y_um * math.sin(theta) - shift_um)
-            > HALF_WIDTH_UM
-        ):
+        away = self.x_um * math.cos(theta) + self.y_um * math.sin(theta) - shift_um
+        half_width_um = max(HALF_WIDTH_UM, 0.5 * beam_um)
+        if abs(away) > half_width_um:
             return None
-        height = self.spot.peak * scale * math.exp(-0.5 * (turned / ROCKING_DEG) ** 2)
+        met = scale * HALF_WIDTH_UM / half_width_um
+        height = self.spot.peak * met * math.exp(-0.5 * (turned / ROCKING_DEG) ** 2)
         return Spot(self.spot.row, self.spot.col, self.spot.sigma_px, height)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class StageIoc(PVGroup):  # type: ignore[misc]
     points = pvproperty(name="FLY:POINTS", value=1)
     dwell = pvproperty(name="FLY:DWELL", value=0.01, units="s", precision=6)
     snake = pvproperty(name="FLY:SNAKE", value=0)
+    beam = pvproperty(name="FLY:BEAM", value=1.0, units="um", precision=3)
     run = pvproperty(name="FLY:RUN", value=0)
     abort = pvproperty(name="FLY:ABORT", value=0)
     hold = pvproperty(name="FLY:HOLD", value=0)
@@ -62,10 +64,19 @@ class StageIoc(PVGroup):  # type: ignore[misc]
     line = pvproperty(name="FLY:LINE", value=[0.0], max_length=2 + 2 * MAX_POINTS, read_only=True)
 
     def __init__(
-        self, prefix: str, trigger: Trigger, wander_um: float = 0.02, seed: int = 0
+        self,
+        prefix: str,
+        trigger: Trigger,
+        wander_um: float = 0.02,
+        seed: int = 0,
+        beam: tuple[float, Callable[[float], None]] | None = None,
     ) -> None:
-        """trigger: the cable to the detector."""
+        """trigger: the cable to the detector.
+
+        beam: its width at the beginning [um], and what sets another
+        """
         super().__init__(prefix)
+        self._beam = beam
         self._trigger = trigger
         self._wander_um = wander_um
         self._seed = seed
@@ -92,6 +103,23 @@ class StageIoc(PVGroup):  # type: ignore[misc]
     async def translation(self, instance: Any, async_lib: Any) -> None:
         """The translation's motor."""
         await _motor(instance, velocity=5000.0, low=-5e3, high=5e3, unit="um")
+
+    @beam.startup  # type: ignore[no-redef]
+    async def beam(self, instance: Any, async_lib: Any) -> None:
+        """The beam as it is."""
+        if self._beam is not None:
+            await instance.write(self._beam[0])
+
+    @beam.putter  # type: ignore[no-redef]
+    async def beam(self, instance: Any, width_um: float) -> float | None:
+        """Another width, from the next scan on; one that is none is not taken."""
+        try:
+            if self._beam is not None:
+                self._beam[1](float(width_um))
+        except ValueError as error:
+            await self.message.write(f"refused: {error}")
+            return float(instance.value)
+        return None
 
     @centre_x.startup  # type: ignore[no-redef]
     async def centre_x(self, instance: Any, async_lib: Any) -> None:

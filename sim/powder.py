@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from ..materials.structures import Structure
 
+BEYOND_Q = 0.1  # how far beyond a pattern's end lines reach into it [1/Å]
 REFERENCE_Q = 5.0  # heights refer to the strongest line up to here, on the detector or not [1/Å]
 HC_EV_ANGSTROM = 12398.419843320026  # CODATA 2018
+ATOMIC_MASS_G = 1.66053906660e-24  # CODATA 2018
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,15 @@ class Crystal:
 
     def __init__(self, structure: Structure) -> None:
         self._structure = structure
-        self._small = self._read()
-        self.a = float(self._small.cell.a)
+        self._small = small = self._read()
+        self.a = float(small.cell.a)
+        atoms = small.get_all_unit_cell_sites()
+        mass = sum(site.element.weight * self._chemical[site.label] for site in atoms)
+        self._density = mass * ATOMIC_MASS_G / (small.cell.volume * 1e-24)
+
+    def density(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mass of the structure's own atoms to volume [g/cm3], its cell scaled to a [Å]."""
+        return self._density * (self.a / a) ** 3
 
     def lines(self, q_max: float, a: float | None = None) -> Lines:
         """All lines up to q_max [1/Å] with the cell scaled to lattice parameter a [Å]."""
@@ -83,7 +92,7 @@ class Crystal:
     def _read(self) -> gemmi.SmallStructure:
         block = gemmi.cif.read_string(self._structure.cif).sole_block()
         small = gemmi.make_small_structure_from_block(block)
-        chemical = {site.label: site.occ for site in small.sites}
+        chemical = self._chemical = {site.label: site.occ for site in small.sites}
         # without it atoms on special positions are counted once for every operation that fixes them
         small.change_occupancies_to_crystallographic()
         sites = small.get_all_unit_cell_sites()

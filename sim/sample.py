@@ -1,4 +1,4 @@
-"""The sample in the beam: which phases each voxel holds, and the pattern a ray collects from them.
+"""The sample in the beam: the pattern that a ray collects from the phases of the voxels it meets.
 
 Patterns come from a table over lattice parameter, so that a ray costs the voxels it meets and the
 table's rows it needs, whatever the size of the map.
@@ -6,64 +6,27 @@ table's rows it needs, whatever the size of the map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ..materials.structures import structure
-from .electrode import Electrode
-from .lithiation import LatticeState
-from .powder import REFERENCE_Q, Crystal, LineShape, pattern, strongest
-from .truth import PHASES
+from .content import Content
+from .powder import BEYOND_Q, REFERENCE_Q, Crystal, Lines, LineShape, pattern, strongest
+from .truth import PHASES, SPINELS, STRUCTURE_OF_PHASE
 
 TABLE_A = (8.02, 8.26)  # lattice parameters of the spinel's table [Å]
+MIDDLE_A = sum(TABLE_A) / 2  # of the spinel that heights refer to
 TABLE_STEP_A = 0.002  # between two rows a line moves by a twentieth of its width
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What each voxel holds; maps (phases, rows, cols) float64, phases as in truth.PHASES.
-
-    share: by volume of the particle's part, nan outside particles
-    a: lattice parameter [Å], nan where the phase is not
-    """
-
-    share: NDArray[np.float64]
-    a: NDArray[np.float64]
-
-
-def fill(electrode: Electrode, state: LatticeState, rock_salt: float, li2mno3: float) -> Content:
-    """The phases of every voxel.
-
-    rock_salt: share in the outer fifth of graded particles
-    li2mno3: share in the lithium-rich particles
-    """
-    inside = electrode.owner > 0
-    skin = electrode.graded[electrode.owner] & (np.nan_to_num(electrode.depth) > 0.8)
-    rock = np.where(skin, rock_salt, 0.0)
-    layered = np.where(electrode.lithium_rich[electrode.owner], li2mno3, 0.0)
-    spinel = 1.0 - rock - layered
-    share = np.stack([spinel * (1 - state.upper_share), spinel * state.upper_share, rock, layered])
-    share[:, ~inside] = np.nan
-    a = np.stack(
-        [
-            state.lower_a,
-            state.upper_a,
-            np.full_like(rock, Crystal(structure("limno2_rock_salt")).a),
-            np.full_like(rock, Crystal(structure("li2mno3")).a),
-        ]
-    )
-    a[~(share > 0)] = np.nan
-    return Content(share, a)
 
 
 class PatternTable:
     """Patterns of all phases on one q grid, scaled to counts a pixel and um of path.
 
     q_grid: (n,) [1/Å]
-    rows: (patterns, n) float32: the spinel at each lattice parameter, then the other phases
+    rows: (patterns, n) float32: the spinel at each lattice parameter, then the other phases in the
+        order of truth.PHASES, each with its structure's own
+    spinel_rows: how many of them are the spinel's
     """
 
     def __init__(
@@ -74,29 +37,29 @@ class PatternTable:
         peak_counts: float,
         path_um: float,
     ) -> None:
-        spinel = Crystal(structure("limn2o4"))
+        spinel = Crystal(structure(STRUCTURE_OF_PHASE[0]))
         count = round((TABLE_A[1] - TABLE_A[0]) / TABLE_STEP_A) + 1
-        self._spinel_rows = count
-        q_max = float(q_grid[-1])
+        self.spinel_rows = count
+        q_max = float(q_grid[-1]) + BEYOND_Q
         patterns = [
             pattern(spinel.lines(q_max, a), shape, q_grid, energy_ev)
             for a in np.linspace(*TABLE_A, count)
         ]
-        for name in ("limno2_rock_salt", "li2mno3"):
+        for name in STRUCTURE_OF_PHASE[SPINELS:]:
             lines = Crystal(structure(name)).lines(q_max)
             patterns.append(pattern(lines, shape, q_grid, energy_ev))
-        middle = spinel.lines(REFERENCE_Q, sum(TABLE_A) / 2)
-        scale = peak_counts / path_um / strongest(middle, shape, energy_ev)
+        top = strongest(spinel.lines(REFERENCE_Q, MIDDLE_A), shape, energy_ev)
+        scale = peak_counts / path_um / top
         self.q_grid = q_grid
         self.rows = (np.array(patterns) * scale).astype(np.float32)
 
     def place(self, content: Content) -> NDArray[np.float32]:
         """Row of the table for each phase of each voxel, (phases, voxels); between two rows."""
         place = np.zeros((len(PHASES), content.a[0].size), np.float32)
-        for phase in range(2):
+        for phase in range(SPINELS):
             a = np.nan_to_num(content.a[phase].ravel(), nan=TABLE_A[0])
-            place[phase] = np.clip((a - TABLE_A[0]) / TABLE_STEP_A, 0, self._spinel_rows - 1.001)
-        place[2], place[3] = self._spinel_rows, self._spinel_rows + 1
+            place[phase] = np.clip((a - TABLE_A[0]) / TABLE_STEP_A, 0, self.spinel_rows - 1.001)
+        place[SPINELS:] = self.spinel_rows + np.arange(len(PHASES) - SPINELS)[:, None]
         return place
 
     def collect(
@@ -132,3 +95,13 @@ def _collect(place, amount, voxels, paths, rows, total):  # type: ignore[no-unty
         if weight[used] > 0:
             for i in range(len(total)):
                 total[i] += weight[used] * rows[used, i]
+
+
+def strongest_line(
+    q_grid: NDArray[np.float64], energy_ev: float, shape: LineShape
+) -> NDArray[np.float64]:
+    """The spinel's strongest line alone, in the middle of the table, (n,); its top is 1."""
+    lines = Crystal(structure(STRUCTURE_OF_PHASE[0])).lines(REFERENCE_Q, MIDDLE_A)
+    best = int(np.argmax(pattern(lines, shape, lines.q, energy_ev)))
+    alone = Lines(lines.q[best : best + 1], lines.intensity[best : best + 1])
+    return pattern(alone, shape, q_grid, energy_ev) / strongest(alone, shape, energy_ev)

@@ -64,7 +64,9 @@ class Simulation:
             lambda: self._stage.where(),
             faults=detector_faults,
         )
-        self._stage = StageIoc(prefixes.stage, self.detector.trigger)
+        self._stage = StageIoc(
+            prefixes.stage, self.detector.trigger, beam=(twin.config.beam_um, twin.set_beam)
+        )
         self._potentiostat = PotentiostatIoc(prefixes.potentiostat, self.instrument, tick_hz)
         self._iocs = IocServer([self._potentiostat, self._stage], ca_port)
         self._simplon = SimplonServer(self.detector, rest_port)

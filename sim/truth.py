@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-PHASES = ("spinel_lower", "spinel_upper", "rock_salt", "li2mno3")
+# what a voxel may hold, and the structure (materials/) that each has
+PHASES = ("spinel_lower", "spinel_upper", "rock_salt", "li2mno3", "li05mn2o4")
+STRUCTURE_OF_PHASE = ("limn2o4", "limn2o4", "limno2_rock_salt", "li2mno3", "li05mn2o4")
+STRUCTURES = ("limn2o4", "li05mn2o4", "limno2_rock_salt", "li2mno3")
+SPINELS = 2  # the first phases: those that take lithium up and give it back
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,34 +23,48 @@ class Truth:
     number: of the scan, from begin_scan()
     time_s: the cell's clock [s]
     charge_ah: [A h], discharge negative
-    mean_lithiation: y of the whole electrode, from the charge
+    mean_lithiation: y of the whole electrode's spinel, from the charge
+    beam_um: width of the beam during the scan
     x_um, y_um: (cols,) and (rows,) centres of the voxels, the rotation axis at 0
     phases: names along the first dimension of phase_a and phase_share
+    structures: names along the first dimension of mass_fraction
     filling: share of a voxel that is particle
     particle: int, 1, 2, ...; 0 where most of the voxel is pore
+    depth_um: distance from the surface of the voxel's particle
+    region: int, 0 sound, 1 slowed, 2 worn; see ageing.py
     lithium_rich: True in particles of lithium-rich stoichiometry
     two_phase: True where two spinels share a voxel
-    lithiation: y of each voxel
+    lithiation: y of each voxel's spinel
     lattice_parameter_a: mean of the voxel's spinels, weighted with their shares [Å]
     phase_a: (phases, rows, cols) lattice parameter a [Å], nan where the phase is not
     phase_share: (phases, rows, cols) by volume of the particle's part; they add to 1
+    mass_fraction: (structures, rows, cols) of the particle's part; they add to 1
+    fluence: photons/um2 that each voxel, pores too, had seen when the scan began
+    beam_lag: by how much more y the voxel would have without what the beam did to it
     """
 
     number: int
     time_s: float
     charge_ah: float
     mean_lithiation: float
+    beam_um: float
     x_um: NDArray[np.float64]
     y_um: NDArray[np.float64]
     phases: tuple[str, ...]
+    structures: tuple[str, ...]
     filling: NDArray[np.float64]
     particle: NDArray[np.int32]
+    depth_um: NDArray[np.float64]
+    region: NDArray[np.int32]
     lithium_rich: NDArray[np.bool_]
     two_phase: NDArray[np.bool_]
     lithiation: NDArray[np.float64]
     lattice_parameter_a: NDArray[np.float64]
     phase_a: NDArray[np.float64]
     phase_share: NDArray[np.float64]
+    mass_fraction: NDArray[np.float64]
+    fluence: NDArray[np.float64]
+    beam_lag: NDArray[np.float64]
 
     @property
     def solid_solution(self) -> NDArray[np.bool_]:
@@ -66,20 +84,10 @@ def load_truth(path: Path) -> Truth:
         missing = [f.name for f in dataclasses.fields(Truth) if f.name not in file]
         if missing:
             raise KeyError(f"{path} holds no truth: {missing} missing")
-        return Truth(
-            number=int(file["number"]),
-            time_s=float(file["time_s"]),
-            charge_ah=float(file["charge_ah"]),
-            mean_lithiation=float(file["mean_lithiation"]),
-            x_um=file["x_um"],
-            y_um=file["y_um"],
-            phases=tuple(str(name) for name in file["phases"]),
-            filling=file["filling"],
-            particle=file["particle"],
-            lithium_rich=file["lithium_rich"],
-            two_phase=file["two_phase"],
-            lithiation=file["lithiation"],
-            lattice_parameter_a=file["lattice_parameter_a"],
-            phase_a=file["phase_a"],
-            phase_share=file["phase_share"],
-        )
+        values = {f.name: file[f.name] for f in dataclasses.fields(Truth)}
+    for name, value in values.items():
+        if value.ndim == 0:
+            values[name] = value.item()
+        elif value.dtype.kind == "U":
+            values[name] = tuple(str(word) for word in value)
+    return Truth(**values)

@@ -13,117 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Detector
-from .background import background
+from .background import air_pattern
+from .beam import Beam
 from .cell import CellConfig, LmoCell
-from .electrode import Electrode, ElectrodeConfig, grow_electrode
 from .forward import ray_weights
 from .frames import FramePainter, Pixels, detector_mask
 from .geometry import Geometry
 from .grains import grow_grains
-from .lithiation import LatticeState, Lithiation, LithiationConfig
 from .powder import LineShape
-from .sample import Content, PatternTable, fill
+from .sample import PatternTable
+from .specimen import Moment, Specimen
 from .truth import PHASES, Truth
+from .twin_config import TwinConfig as TwinConfig
 
+Ray = tuple[NDArray[np.int64], NDArray[np.float64]]  # from forward.ray_weights()
 Q_STEP = 0.001  # of the patterns: a twelfth of a line's width [1/Å]
-
-
-@dataclass(frozen=True, slots=True)
-class TwinConfig:
-    """Everything about the twin; a section of the experiment file maps onto it.
-
-    seed: fixes the sample, the mask and all noise
-    field_um, voxel_um: edge of the slice and of a voxel [um]
-    particle_radius_um: smallest and largest mean radius [um]
-    lithium_rich: number of lithium-rich particles
-    particle_spread, gradient: see LithiationConfig
-    rock_salt, li2mno3: shares of the minor phases where they occur, see sample.fill()
-    capacity_ah: of the cell [A h]
-    beam_um: width of the beam [um]; centre_um: where the rotation axis crosses the translation [um]
-    energy_ev: [eV]
-    shape, pixel_m, distance_m: the detector: (rows, cols), (height, width) [m], [m]
-    beam_pixel: (row, col) of the direct beam, see Geometry
-    rot1, rot2: tilt of the detector [rad]
-    polarisation: degree of horizontal polarisation
-    dtype, saturation: "uint16" or "uint32"; largest count
-    counts: height of the strongest ring of path_um of spinel in exposure_s [counts a pixel]
-    air, peek, aluminium: what every ray sees besides, see background() [counts a pixel]
-    zingers: expected number a frame
-    spots: large grains whose Bragg spots turn up in some frames
-    spot_brightness: smallest and largest height of a spot relative to its full ring
-    chip_px, gap_px, dead_modules, dead_pixels, beamstop_px: see detector_mask()
-    """
-
-    seed: int = 1
-    field_um: float = 41.0
-    voxel_um: float = 1.0
-    particle_radius_um: tuple[float, float] = (2.2, 4.8)
-    lithium_rich: int = 3
-    particle_spread: float = 0.06
-    gradient: float = 0.05
-    rock_salt: float = 0.02
-    li2mno3: float = 0.0
-    capacity_ah: float = 1.43e-5
-    temperature_c: float = 25.0
-    beam_um: float = 1.0
-    centre_um: float = 0.0
-    energy_ev: float = 50_000.0
-    detector_name: str = "twin EIGER2 500K"
-    shape: tuple[int, int] = (512, 1028)
-    pixel_m: tuple[float, float] = (75e-6, 75e-6)
-    distance_m: float = 0.41
-    beam_pixel: tuple[float, float] = (256.0, 40.0)
-    rot1: float = 0.004
-    rot2: float = -0.003
-    polarisation: float = 0.99
-    dtype: str = "uint16"
-    saturation: int = 60_000
-    counts: float = 60.0
-    path_um: float = 25.0
-    exposure_s: float = 0.01
-    air: float = 6.0
-    peek: float = 1.5
-    aluminium: float = 3.0
-    zingers: float = 5.0
-    spots: int = 300
-    spot_brightness: tuple[float, float] = (50.0, 1000.0)
-    chip_px: tuple[int, int] = (256, 257)
-    gap_px: int = 2
-    dead_modules: tuple[tuple[int, int, int, int], ...] = ((320, 352, 771, 899),)
-    dead_pixels: int = 150
-    beamstop_px: float = 14.0
-
-    def __post_init__(self) -> None:
-        rules = {
-            "shape is 16 to 8192 pixels each way": all(16 <= n <= 8192 for n in self.shape),
-            "dtype is uint16 or uint32": self.dtype in ("uint16", "uint32"),
-            "energy_ev, distance_m, pixel_m, voxel_um, capacity_ah, exposure_s, path_um > 0": min(
-                self.energy_ev,
-                self.distance_m,
-                *self.pixel_m,
-                self.voxel_um,
-                self.capacity_ah,
-                self.exposure_s,
-                self.path_um,
-            )
-            > 0,
-            "field_um is 4 to 1000 voxels": 4 <= self.field_um / self.voxel_um <= 1000,
-            "counts, air, peek, aluminium, zingers, spots, lithium_rich >= 0": min(
-                self.counts,
-                self.air,
-                self.peek,
-                self.aluminium,
-                self.zingers,
-                self.spots,
-                self.lithium_rich,
-            )
-            >= 0,
-            "0 < saturation": self.saturation > 0,
-            "-1 <= polarisation <= 1": -1 <= self.polarisation <= 1,
-        }
-        broken = [rule for rule, holds in rules.items() if not holds]
-        if broken:
-            raise ValueError(f"{'; '.join(broken)} does not hold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +37,8 @@ class _Scan:
     number: int
     time_s: float
     charge_ah: float
-    mean_lithiation: float
-    state: LatticeState
-    content: Content
+    beam_um: float
+    moment: Moment
     place: NDArray[np.float32]
     amount: NDArray[np.float32]
 
@@ -150,23 +53,22 @@ class Twin:
 
     def __init__(self, config: TwinConfig | None = None) -> None:
         self.config = config = config or TwinConfig()
+        self._specimen = Specimen(config.specimen(), config.seed)
+        self.electrode = self._specimen.electrode
         self.cell = LmoCell(
-            CellConfig(capacity_ah=config.capacity_ah, temperature_c=config.temperature_c)
+            CellConfig(
+                capacity_ah=config.capacity_ah * self._specimen.capacity_share,
+                temperature_c=config.temperature_c,
+            )
         )
-        self.electrode: Electrode = grow_electrode(
-            ElectrodeConfig(
-                field_um=config.field_um,
-                voxel_um=config.voxel_um,
-                particle_radius_um=config.particle_radius_um,
-                lithium_rich=config.lithium_rich,
-            ),
-            config.seed,
+        self._beam = Beam(
+            self.electrode.filling.shape,
+            config.voxel_um,
+            config.flux_per_s,
+            config.beam_height_um,
+            config.hindering_fluence,
         )
-        self._lithiation = Lithiation(
-            self.electrode,
-            LithiationConfig(particle_spread=config.particle_spread, gradient=config.gradient),
-            config.seed,
-        )
+        self._beam_um = config.beam_um
         geometry = Geometry(
             shape=config.shape,
             pixel_m=config.pixel_m,
@@ -200,9 +102,9 @@ class Twin:
         self._table = PatternTable(
             q_grid, config.energy_ev, LineShape(), config.counts, config.path_um
         )
-        self._background = background(
-            q_grid, config.energy_ev, config.air, config.peek, config.aluminium
-        ).astype(np.float32)
+        self._surroundings = config.surroundings()
+        self._air = (config.air * air_pattern(q_grid)).astype(np.float32)
+        self._around = self._surroundings.patterns(q_grid, config.energy_ev)
         self._grains = grow_grains(
             config.spots,
             self.electrode,
@@ -224,21 +126,29 @@ class Twin:
         """Where the patterns stand, (n,) [1/Å]."""
         return self._table.q_grid
 
+    def set_beam(self, width_um: float) -> None:
+        """Give the beam another width from the next scan on; its photons stay as many.
+
+        Raises ValueError for a width that is none.
+        """
+        if not 0 < width_um < np.inf:
+            raise ValueError(f"beam of {width_um} um, a width of more than 0 is needed")
+        self._beam_um = float(width_um)
+
     def begin_scan(self, number: int) -> None:
         """Freeze the sample as the cell has it now; all frames until the next call see it so."""
-        cell, electrode, config = self.cell, self.electrode, self.config
-        mean = cell.lithiation
-        state = self._lithiation.at(mean)
-        content = fill(electrode, state, config.rock_salt, config.li2mno3)
-        amount = np.nan_to_num(content.share) * electrode.filling
+        cell = self.cell
+        fluence = self._beam.fluence()
+        moment = self._specimen.at(cell.lithiation, self._beam.hindrance(), fluence)
+        self._beam.settle(moment.state.progress)
+        amount = np.nan_to_num(moment.content.share) * self.electrode.filling
         scan = _Scan(
             number=number,
             time_s=cell.time_s,
             charge_ah=cell.charge_ah,
-            mean_lithiation=mean,
-            state=state,
-            content=content,
-            place=self._table.place(content),
+            beam_um=self._beam_um,
+            moment=moment,
+            place=self._table.place(moment.content),
             amount=amount.reshape(len(PHASES), -1).astype(np.float32),
         )
         with self._lock:
@@ -255,13 +165,15 @@ class Twin:
         if not exposure_s > 0:
             raise ValueError(f"exposure of {exposure_s} s, more than 0 is needed")
         scan = self._current()
-        mean = self._pattern(scan, rotation_deg, translation_um, exposure_s)
+        ray = self._ray(scan, rotation_deg, translation_um)
+        self._beam.shine(*ray, exposure_s)
+        mean = self._pattern(scan, ray, rotation_deg, translation_um, exposure_s)
         seed = np.random.SeedSequence([self.config.seed, scan.number, key]).generate_state(
             1, np.uint64
         )[0]
         shift = translation_um - self.config.centre_um
         scale = exposure_s / self.config.exposure_s
-        seen = [grain.seen(rotation_deg, shift, scale) for grain in self._grains]
+        seen = [grain.seen(rotation_deg, shift, scale, scan.beam_um) for grain in self._grains]
         spots = [spot for spot in seen if spot is not None]
         return self._painter.paint(mean, int(seed), self.config.zingers, spots)
 
@@ -269,45 +181,41 @@ class Twin:
         self, rotation_deg: float, translation_um: float, exposure_s: float
     ) -> NDArray[np.float32]:
         """Mean counts of one ray on q_grid, (n,), before solid angle and polarisation."""
-        return self._pattern(self._current(), rotation_deg, translation_um, exposure_s)
+        scan = self._current()
+        ray = self._ray(scan, rotation_deg, translation_um)
+        return self._pattern(scan, ray, rotation_deg, translation_um, exposure_s)
 
-    def _pattern(
-        self, scan: _Scan, rotation_deg: float, translation_um: float, exposure_s: float
-    ) -> NDArray[np.float32]:
-        electrode, config = self.electrode, self.config
-        voxels, paths = ray_weights(
+    def _ray(self, scan: _Scan, rotation_deg: float, translation_um: float) -> Ray:
+        electrode = self.electrode
+        return ray_weights(
             electrode.x_um,
             electrode.y_um,
             electrode.voxel_um,
             rotation_deg,
-            translation_um - config.centre_um,
-            config.beam_um,
+            translation_um - self.config.centre_um,
+            scan.beam_um,
         )
+
+    def _pattern(
+        self, scan: _Scan, ray: Ray, rotation_deg: float, translation_um: float, exposure_s: float
+    ) -> NDArray[np.float32]:
+        config, (voxels, paths) = self.config, ray
         sample = self._table.collect(scan.place, scan.amount, voxels, paths)
-        return (sample + self._background) * np.float32(exposure_s / config.exposure_s)
+        shift = translation_um - config.centre_um
+        peek, aluminium = self._surroundings.shares(rotation_deg, shift, scan.beam_um)
+        around = self._around[0] * np.float32(peek) + self._around[1] * np.float32(aluminium)
+        seen: NDArray[np.float32] = sample + (self._air + around)
+        return seen * np.float32(exposure_s / config.exposure_s)
+
+    def fluence(self) -> NDArray[np.float64]:
+        """Photons that each voxel has seen up to now, (rows, cols) [1/um2]."""
+        return self._beam.fluence()
 
     def truth(self) -> Truth:
         """The truth of the current scan. Raises RuntimeError before the first begin_scan()."""
-        scan, electrode = self._current(), self.electrode
-        state = scan.state
-        lower, upper = state.lower_a, np.where(state.upper_share > 0, state.upper_a, 0.0)
-        inside = electrode.owner > 0
-        return Truth(
-            number=scan.number,
-            time_s=scan.time_s,
-            charge_ah=scan.charge_ah,
-            mean_lithiation=scan.mean_lithiation,
-            x_um=electrode.x_um,
-            y_um=electrode.y_um,
-            phases=PHASES,
-            filling=electrode.filling,
-            particle=electrode.label,
-            lithium_rich=electrode.lithium_rich[electrode.label],
-            two_phase=inside & (state.upper_share > 0.02) & (state.upper_share < 0.98),
-            lithiation=state.lithiation,
-            lattice_parameter_a=lower * (1 - state.upper_share) + upper * state.upper_share,
-            phase_a=scan.content.a,
-            phase_share=scan.content.share,
+        scan = self._current()
+        return self._specimen.truth(
+            scan.moment, scan.number, scan.time_s, scan.charge_ah, scan.beam_um
         )
 
     def _current(self) -> _Scan:

@@ -18,6 +18,7 @@ import zmq
 from zmq.utils import z85
 
 from .curve_keys import ClientKeys, KeysError, ServerKeys
+from .permissions import PART
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,14 @@ def introduce(socket: zmq.Socket[Any], keys: ClientKeys | None) -> None:
         socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
 
 
+def key_role(part: zmq.Frame) -> str:
+    """The role for which the key was made with which this part came; "" where none is known."""
+    try:
+        return str(part.get("User-Id"))
+    except (zmq.ZMQError, ValueError):
+        return ""
+
+
 class Doorkeeper:
     """Answers ZeroMQ's question who may come in, for all sockets of a context.
 
@@ -65,7 +74,7 @@ class Doorkeeper:
     def __init__(self, keys: ServerKeys, context: zmq.Context[Any]) -> None:
         """Serve from now to close(). Raises KeysError where the context has such a one already."""
         self.refused = 0
-        self._allowed = keys.allowed
+        self._allowed, self._roles = keys.allowed, keys.roles
         self._closing = threading.Event()
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -100,17 +109,14 @@ class Doorkeeper:
         version, asked, domain, address, _, mechanism, *credentials = [*question, *[b""] * 6][
             : max(6, len(question))
         ]
-        known = (
-            version == b"1.0"
-            and domain == _DOMAIN
-            and mechanism == b"CURVE"
-            and len(credentials) == 1
-            and len(credentials[0]) == 32
-            and z85.encode(credentials[0]) in self._allowed
-        )
+        key = b""
+        if mechanism == b"CURVE" and len(credentials) == 1 and len(credentials[0]) == 32:
+            key = z85.encode(credentials[0])
+        known = version == b"1.0" and domain == _DOMAIN and key in self._allowed
         if not known:
             self.refused += 1
             if self.refused <= 10 or self.refused % 1000 == 0:
                 log.warning("a peer at %s is not on the list (%d so far)", address, self.refused)
         status, text = (b"200", b"OK") if known else (b"400", b"not on the list")
-        return [b"1.0", asked, status, text, b"", b""]
+        role = self._roles.get(key, PART).encode() if known else b""
+        return [b"1.0", asked, status, text, role, b""]

@@ -2,7 +2,7 @@
 
 FOLDER/server.key_secret, server.key    the hub's pair, its public half
 FOLDER/client.key_secret, client.key    the pair of the parts on this host
-FOLDER/allowed/NAME.key                 public keys of the peers that the hub lets in
+FOLDER/allowed/NAME.key                 public keys of those that the hub lets in, and their roles
 FOLDER/NAME/                            a folder to carry to another host, as whom NAME comes
 
 The files have the form of ZeroMQ's certificates. Secret ones are made readable by their owner
@@ -20,11 +20,14 @@ from pathlib import Path
 
 import zmq
 
+from .permissions import PART, ROLES
+
 SERVER, CLIENT, ALLOWED = "server", "client", "allowed"
 _SECRET, _PUBLIC = ".key_secret", ".key"
 _MAX_FILE_BYTES = 4096
 _MAX_ALLOWED = 1000
 _LINE = re.compile(r'^\s*(public|secret)-key\s*=\s*"([^"\s]{40})"\s*$', re.MULTILINE)
+_ROLE = re.compile(r'^\s*role\s*=\s*"([^"]*)"\s*$', re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -34,11 +37,16 @@ class KeysError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """The hub's pair, Z85 text as bytes; allowed: public keys of those who may connect."""
+    """The hub's pair, Z85 text as bytes.
+
+    allowed: public keys of those who may connect
+    roles: key -> what it was made for, see permissions.py; a key without one is a part of the run
+    """
 
     public: bytes
     secret: bytes = field(repr=False)
     allowed: frozenset[bytes]
+    roles: dict[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,13 @@ def make_keys(folder: Path) -> list[Path]:
     ]
 
 
-def add_client(folder: Path, name: str) -> list[Path]:
-    """New keys for another host in folder/name, and its entry in the list of those allowed."""
+def add_client(folder: Path, name: str, role: str = PART) -> list[Path]:
+    """New keys for another host in folder/name, and its entry in the list of those allowed.
+
+    role: what may be said with it, one of permissions.ROLES. Raises KeysError.
+    """
+    if role not in ROLES:
+        raise KeysError(f"role {role[:60]!r} is none of {', '.join(ROLES)}")
     if not _NAME.fullmatch(name) or name in (SERVER, CLIENT, ALLOWED):
         raise KeysError(f"client {name[:60]!r}: a name of letters, digits, - and _ is needed")
     server, _ = _read(folder / (SERVER + _PUBLIC), secret=False)
@@ -77,7 +90,7 @@ def add_client(folder: Path, name: str) -> list[Path]:
     return [
         _write_public(place, SERVER, server),
         *_write_pair(place, CLIENT, client),
-        _write_public(folder / ALLOWED, name, client[0]),
+        _write_public(folder / ALLOWED, name, client[0], role),
     ]
 
 
@@ -89,7 +102,8 @@ def load_server_keys(folder: Path) -> ServerKeys:
         raise KeysError(f"{folder / ALLOWED}: no client's key is there: nobody could connect")
     if len(files) > _MAX_ALLOWED:
         raise KeysError(f"{folder / ALLOWED}: {len(files)} keys, at most {_MAX_ALLOWED} are read")
-    return ServerKeys(public, secret, frozenset(_read(f, secret=False)[0] for f in files))
+    keys = {_read(f, secret=False)[0]: _role(f) for f in files}
+    return ServerKeys(public, secret, frozenset(keys), keys)
 
 
 def load_client_keys(folder: Path) -> ClientKeys:
@@ -122,9 +136,10 @@ def _write_pair(folder: Path, name: str, pair: tuple[bytes, bytes]) -> list[Path
     return [path, _write_public(folder, name, pair[0])]
 
 
-def _write_public(folder: Path, name: str, public: bytes) -> Path:
+def _write_public(folder: Path, name: str, public: bytes, role: str = "") -> Path:
     path = folder / (name + _PUBLIC)
-    _write(path, f'curve\n    public-key = "{public.decode("ascii")}"\n', 0o644)
+    metadata = f'metadata\n    role = "{role}"\n' if role else ""
+    _write(path, f'{metadata}curve\n    public-key = "{public.decode("ascii")}"\n', 0o644)
     return path
 
 
@@ -137,6 +152,17 @@ def _write(path: Path, text: str, mode: int) -> None:
             file.write(text)
     except OSError as error:
         raise KeysError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _role(path: Path) -> str:
+    """The role that stands in a public key's file; a part's where none does. Raises KeysError."""
+    found = _ROLE.findall(path.read_bytes()[:_MAX_FILE_BYTES].decode("ascii", "replace"))
+    if not found:
+        return PART
+    if len(found) > 1 or found[0] not in ROLES:
+        raise KeysError(f"{path}: role {found[0][:60]!r} is none of {', '.join(ROLES)}")
+    role: str = found[0]
+    return role
 
 
 def _read(path: Path, secret: bool) -> tuple[bytes, bytes]:

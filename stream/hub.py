@@ -2,10 +2,8 @@
 
 Everybody puts messages in (members.Producer), groups of members take them out (members.Member),
 views subscribe to the live side (live.LiveSubscriber). One thread owns both sockets; payloads
-are never decoded and never copied, each is handed on as the buffer it came in. Memory is bounded
-by withholding answers: a frame is taken at once, but its producer hears Got only when the frames
-that are not yet acknowledged by every group fit the window again. Nothing is dropped for want of
-room, and what empties the window (reductions, acknowledgements) never waits for it.
+are never decoded and never copied, each is handed on as the buffer it came in. What is put goes
+through the Intake, which keeps memory bounded; where it goes is the Router's business.
 See docs/explanations/channel.md for the protocol.
 """
 
@@ -14,33 +12,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import zmq
 
-from .admission import Doorkeeper, guard, is_local
+from .admission import Doorkeeper, guard, is_local, key_role
 from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
 from .hub_status import hub_values
+from .intake import KEPT_SENDERS, Intake, worth_a_line
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
 from .messages import ScanStart, Status
-from .packing import PackingError, peek, unpack
-from .permissions import refusal
-from .router import Refusal, Router
-from .spool import Spool, SpoolConfig, SpoolFull
+from .packing import unpack
+from .permissions import PART, why_not_join, why_not_put
+from .router import Router
+from .spool import Spool, SpoolConfig
 from .wire_ops import (
     MAX_PARTS,
     Ack,
     AckFrame,
     Beat,
     Bye,
-    Got,
     Hello,
     Op,
     Put,
@@ -55,10 +52,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 ASK_AGAIN_S = 1.0
-KEPT_SENDERS = 4096  # peers whose last number is remembered
 BATCH = 64  # messages taken before members are served again
-LOGGED = 1000  # hostile messages that get a line each; later only every so manieth
-SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +80,6 @@ class HubConfig:
     live_keys: bool = False
 
 
-@dataclass(slots=True)
-class _Sender:
-    """A peer that puts: the last number taken, and those taken whose answer is withheld.
-
-    held: taken out of its connection, and waiting for room in the spool, oldest first
-    """
-
-    last: int
-    withheld: set[int] = field(default_factory=set)
-    held: deque[tuple[Put, Sequence[zmq.Frame]]] = field(default_factory=deque)
-
-
 class Hub:
     """Binds, then runs in its own thread from start() to stop()."""
 
@@ -113,16 +95,10 @@ class Hub:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._door: Doorkeeper | None = None
-        self._senders: OrderedDict[bytes, _Sender] = OrderedDict()
-        self._withheld: deque[tuple[bytes, int, str]] = deque()
-        self._holding: dict[bytes, _Sender] = {}
         self._spool: Spool | None = None
-        self._spool_trouble = ""
         self._groups_of: dict[bytes, str] = {}
         self._asked: dict[bytes, float] = {}
         self._ignored = 0
-        self._refused = 0
-        self._frames = 0
         self._last_status = time.monotonic()
 
     def start(self) -> None:
@@ -157,6 +133,9 @@ class Hub:
             self._config.window_bytes,
             self._spool,
         )
+        self._intake = Intake(
+            self._router, self._spool, self._send, self._why_not, self._config.window_bytes
+        )
         self._go_on()
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self._thread.start()
@@ -180,8 +159,9 @@ class Hub:
     def _go_on(self) -> None:
         """From where the hub before this one was killed, if there was one."""
         began = time.monotonic()
-        self._senders.update((i, _Sender(last)) for i, last in self._router.restore().items())
-        if self._senders:
+        last = self._router.restore()
+        self._intake.go_on(last)
+        if last:
             waiting, took_s = self._router.waiting()[0], time.monotonic() - began
             log.warning("hub: goes on from its spool, %d frames wait; %.2f s", waiting, took_s)
         starts = [unpack(parts) for parts in self._router.open_scans()]
@@ -222,9 +202,9 @@ class Hub:
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_S
                         self._tick()
-                    self._take_held()
+                    self._intake.serve()
                     self._router.serve()
-                    self._answer_withheld()
+                    self._intake.answer()
                     if self._spool is not None:
                         self._spool.flush_notes()
                 except Exception:  # whatever it is, the other peers must not suffer for it
@@ -245,17 +225,18 @@ class Hub:
             try:
                 if not 1 <= len(parts) <= MAX_PARTS:
                     raise WireError(f"message of {len(parts)} parts, 1 to {MAX_PARTS} are read")
-                self._handle(identity.bytes, unpack_op(parts[0].buffer), parts[1:])
+                role = key_role(parts[0]) if self._config.keys is not None else PART
+                self._handle(identity.bytes, unpack_op(parts[0].buffer), parts[1:], role)
             except WireError as error:
                 self._ignored += 1
-                if _worth_a_line(self._ignored):
+                if worth_a_line(self._ignored):
                     log.warning("hub: from %s: %s", identity.bytes[:60], error)
 
-    def _handle(self, identity: bytes, op: Op, parts: Sequence[zmq.Frame]) -> None:
+    def _handle(self, identity: bytes, op: Op, parts: Sequence[zmq.Frame], role: str) -> None:
         now = time.monotonic()
         match op:
             case Put():
-                self._put(identity, op, parts)
+                self._intake.put(identity, op, parts, role)
             case AckFrame():
                 group = self._group_of(identity)
                 if group is not None:
@@ -272,14 +253,24 @@ class Hub:
                 else:
                     self._ask_who(member, now)
             case Hello():
-                self._hello(identity, op, now)
+                self._hello(identity, op, now, role)
             case Bye():
                 self._leave(identity, died=False)
-                self._senders.pop(identity, None)
+                self._intake.forget(identity)
             case _:
                 raise WireError(f"{type(op).__name__} is for the hub to say")
 
-    def _hello(self, identity: bytes, op: Hello, now: float) -> None:
+    def _why_not(self, identity: bytes, group: str, kind: str, role: str) -> str:
+        """Why this peer may not put such a message; "" where it may."""
+        joined = (
+            self._router.groups[group].peers.get(identity) if group in self._router.groups else None
+        )
+        return why_not_put(kind, identity, role, group, joined.role if joined is not None else "")
+
+    def _hello(self, identity: bytes, op: Hello, now: float, role: str) -> None:
+        if why := why_not_join(role):
+            self._send(identity, Refused(why), ())
+            return
         group = self._router.groups.get(op.group)
         if group is None:
             known = ", ".join(self._router.groups)
@@ -291,89 +282,6 @@ class Hub:
         self._asked.pop(identity, None)
         group.hello(identity, op, now)
         log.info("hub: %s/%s joined as %s", op.group, op.name, op.role)
-
-    def _put(self, identity: bytes, op: Put, parts: Sequence[zmq.Frame]) -> None:
-        sender = self._senders.get(identity)
-        if sender is None:
-            sender = self._senders[identity] = _Sender(op.base - 1)
-            while len(self._senders) > KEPT_SENDERS:
-                self._senders.popitem(last=False)
-        self._senders.move_to_end(identity)
-        if op.seq <= sender.last:  # put again after a reconnection
-            if op.seq not in sender.withheld:
-                self._send(identity, Got(op.seq, ""), ())
-            return
-        sender.last = max(sender.last, op.base - 1)  # a hub before this one has answered those
-        if op.seq > sender.last + 1:
-            return  # what comes before it was lost on the way; all of it will be put again
-        sender.last = op.seq
-        if sender.held or not self._take(identity, sender, op, parts):
-            sender.held.append((op, parts))
-            sender.withheld.add(op.seq)
-            self._holding[identity] = sender
-
-    def _take(self, identity: bytes, sender: _Sender, op: Put, parts: Sequence[zmq.Frame]) -> bool:
-        """Spool, route and answer one put; False where the spool has no room for it now."""
-        refused = ""
-        kind = ""
-        try:
-            if not parts:
-                raise PackingError("a put without a message")
-            kind, fields = peek(parts[0])
-            if forbidden := refusal(kind, identity.partition(b"/")[0].decode(errors="replace")):
-                raise Refusal(forbidden)
-            keepable = _keepable(parts)
-            stored = None
-            if self._spool is not None:
-                stored = self._spool.put(identity, op.seq, op.group, kind, fields, keepable)
-            self._frames += kind == "frame"
-            self._router.route(kind, fields, keepable, op.group, stored)
-        except SpoolFull as full:
-            if not self._spool_trouble:
-                log.warning("hub: a %s waits: %s", kind, full)
-            self._spool_trouble = str(full)
-            return False
-        except (PackingError, Refusal) as error:
-            self._refused += 1
-            refused = str(error)[:500]
-            if _worth_a_line(self._refused):
-                log.warning("hub: refused from %s: %s", identity[:60], refused)
-        sender.withheld.discard(op.seq)
-        if not refused and not self._has_room(kind):
-            sender.withheld.add(op.seq)
-            self._withheld.append((identity, op.seq, kind))
-        else:
-            self._send(identity, Got(op.seq, refused), ())
-        return True
-
-    def _take_held(self) -> None:
-        """Take what waits for room in the spool, each peer's in its order."""
-        for identity, sender in list(self._holding.items()):
-            while sender.held and self._take(identity, sender, *sender.held[0]):
-                sender.held.popleft()
-            if not sender.held:
-                del self._holding[identity]
-        if not self._holding:
-            self._spool_trouble = ""
-
-    def _has_room(self, kind: str) -> bool:
-        window = self._config.window_bytes
-        if kind == "frame":
-            return self._spool is not None or self._router.queued_bytes <= window
-        if kind in ("reduction", "status", "focus"):  # these empty the window, or are not kept
-            return True
-        return self._router.control_bytes() <= window
-
-    def _answer_withheld(self) -> None:
-        for _ in range(len(self._withheld)):
-            identity, seq, kind = self._withheld.popleft()
-            if not self._has_room(kind):
-                self._withheld.append((identity, seq, kind))
-                continue
-            sender = self._senders.get(identity)
-            if sender is not None:
-                sender.withheld.discard(seq)
-            self._send(identity, Got(seq, ""), ())
 
     def _group_of(self, identity: bytes) -> Group | None:
         name = self._groups_of.get(identity)
@@ -424,23 +332,13 @@ class Hub:
 
     def _status(self) -> Status:
         now = time.monotonic()
-        held = sum(len(sender.held) for sender in self._holding.values())
-        window = self._config.window_bytes
-        values = hub_values(self._router, self._spool, window, len(self._withheld), held)
-        values["frames_per_s"] = self._frames / max(TICK_S / 2, now - self._last_status)
-        values["refused"], values["ignored"] = self._refused, self._ignored
-        if self._spool_trouble:
-            values["held"] = self._spool_trouble
-        self._frames, self._last_status = 0, now
+        window, intake = self._config.window_bytes, self._intake
+        held = intake.held
+        values = hub_values(self._router, self._spool, window, intake.withheld, held)
+        values["frames_per_s"] = intake.frames / max(TICK_S / 2, now - self._last_status)
+        values["refused"], values["ignored"] = intake.refused, self._ignored
+        if intake.trouble:
+            values["held"] = intake.trouble
+        intake.frames, self._last_status = 0, now
         full = held > 0 or (self._spool is None and self._router.queued_bytes > window)
         return Status("hub", "full" if full else "open", time.time(), values)
-
-
-def _worth_a_line(count: int) -> bool:
-    """Whether the count-th of its kind is logged: a flood of garbage must not fill the disk."""
-    return count <= LOGGED or count % LOGGED == 0
-
-
-def _keepable(parts: Sequence[zmq.Frame]) -> Payload:
-    """parts as they can be kept: large ones where they are, small ones copied."""
-    return [p if len(p) > SMALL_BYTES else p.bytes for p in parts]

@@ -23,6 +23,7 @@ from .messages import (
     Message,
     Positions,
     Proposal,
+    Result,
     Samples,
     ScanStart,
     ScanStop,
@@ -30,6 +31,7 @@ from .messages import (
 )
 from .run_file import RunFile
 
+PLAN = "plan"  # whose results, like the dose, no analysis of frames can make again
 SAMPLES_AT_ONCE = 500  # a live potentiostat sends a few at a time; a view redraws at each message
 
 
@@ -77,6 +79,9 @@ def replay(
         frames += put_in
         for positions in run_file.positions(start.scan):
             send(positions)
+        for result in run_file.results(start.scan):
+            if result.consumer == PLAN:
+                send(result)
         for withdrawn in map(withdrawal_of, run_file.accounts(start.scan)):
             if withdrawn is not None:
                 send(withdrawn)
@@ -160,7 +165,7 @@ class _Names:
             return message
         if isinstance(message, ScanStart):
             return dataclasses.replace(message, run=new, scan=f"{new}/{message.scan}")
-        if isinstance(message, Proposal):
+        if isinstance(message, (Proposal, Result)):
             return dataclasses.replace(message, run=new, scan=f"{new}/{message.scan}")
         if isinstance(message, (Samples, Document, Decision)):
             return dataclasses.replace(message, run=new)

@@ -53,6 +53,15 @@ def ramp_matrix(
     return (matrix / step).astype(np.float32)
 
 
+def ramp_energy(step: float, cutoff: float = 1.0, hann: bool = False) -> NDArray[np.float64]:
+    """What white noise of unit variance becomes behind the filter, (3,): its variance, and its
+    covariance one and two translations apart. Without window 1/12, -1/(2 pi^2), 1/(8 pi^2)."""
+    reach = 512
+    half = _ramp_kernel(reach, cutoff, hann)
+    whole = np.concatenate([half[:0:-1], half]) / step
+    return np.array([whole[lag:] @ whole[: whole.size - lag] for lag in range(3)])
+
+
 def _ramp_kernel(reach: int, cutoff: float, hann: bool) -> NDArray[np.float64]:
     """The filter at lags 0 to reach - 1 for unit step: int |f| W(f) cos(2 pi f n) df, |f| < 1/2."""
     lags = np.arange(reach, dtype=np.float64)

@@ -11,9 +11,10 @@ that would be is left out.
 Why jointly: at the counts of one voxel the weak reflections have no minimum of their own, and a
 peak's height, width and background are not needed one by one. See docs/explanations/kernels.md.
 
-Uncertainties come from the curvature at the minimum, multiplied by the voxel's reduced chi2, so
-only the relative weights of the channels matter: counting noise, streaks of the reconstruction and
-misfit all widen them; a systematic shift common to all reflections does not.
+Uncertainties are those of the given variances, from the curvature at the minimum: what counting
+statistics make of the answer, if the variances are true. Streaks of the reconstruction and misfit
+(two phases in a voxel) do not widen them; they raise the reduced chi2, which is given beside. Where
+only relative variances are known (scaled), uncertainties are multiplied by the root of chi2.
 """
 
 from __future__ import annotations
@@ -117,10 +118,20 @@ def choose_windows(
 
 
 @njit(**KERNEL)
+def _roots_of_weights(variance: NDArray[np.float32], used: NDArray[np.bool_], root: F64) -> None:
+    """root = 1 / sqrt(variance); 0 for channels to leave out."""
+    for i in range(root.size):
+        counts = used[i] and variance[i] > 0.0
+        root[i] = 1.0 / math.sqrt(variance[i]) if counts else 0.0
+
+
+@njit(**KERNEL)
 def fit_lattices(
     q: F64,
     patterns: NDArray[np.float32],
-    weight: F64,
+    variances: NDArray[np.float32],
+    scaled: bool,
+    used: NDArray[np.bool_],
     roots: F64,
     summed: NDArray[np.bool_],
     lines: F64,
@@ -136,7 +147,8 @@ def fit_lattices(
     """Fit every row of patterns.
 
     q: (channels,) ascending [1/Å]; patterns: (voxels, channels)
-    weight: (channels,) relative 1 / variance, 0 to leave a channel out
+    variances: (voxels, channels), or (1, channels) for all; scaled: they are relative ones
+    used: (channels,) False to leave a channel out
     roots: (reflections,) 2 pi sqrt(h2 + k2 + l2), ascending; lines: (n,) foreign lines [1/Å]
     half: half width of a window [1/Å]; mixing: Lorentzian share
     start: (voxels, 2) lattice parameter [Å] and width [1/Å]; nan: the voxel is left out
@@ -148,7 +160,7 @@ def fit_lattices(
     heights: (voxels, reflections), nan where a reflection was not used
     """
     n = roots.size
-    scratch, root = make_scratch(q.size), np.sqrt(weight)
+    scratch, root = make_scratch(q.size), np.zeros(q.size)
     reflections, trial_reflections = np.zeros((n, 9)), np.zeros((n, 9))
     linear = np.zeros((n, 4))
     normal, trial = np.zeros(5), np.zeros(5)
@@ -160,7 +172,9 @@ def fit_lattices(
         if math.isnan(a):
             continue
         y = patterns[voxel]
-        points = choose_windows(q, weight, roots, lines, a, width, half, windows, foreign)
+        if voxel < variances.shape[0] or voxel == 0:
+            _roots_of_weights(variances[voxel], used, root)
+        points = choose_windows(q, root, roots, lines, a, width, half, windows, foreign)
         windows_used = 0
         for r in range(n):
             windows_used += windows[r, 1] > windows[r, 0]
@@ -224,8 +238,8 @@ def fit_lattices(
                     converged = True
                     break
         if converged:
-            _report(reflections, summed, windows, normal, a, width, chi2 / free, steps, limits,
-                    out[voxel], heights[voxel])  # fmt: skip
+            _report(reflections, summed, windows, normal, a, width, chi2 / free, scaled, steps,
+                    limits, out[voxel], heights[voxel])  # fmt: skip
 
 
 @njit(**KERNEL)
@@ -236,7 +250,8 @@ def _report(
     normal: F64,
     a: float,
     width: float,
-    scale: float,
+    chi2: float,
+    scaled: bool,
     steps: int,
     limits: F64,
     out: F64,
@@ -247,6 +262,8 @@ def _report(
     if not det > 0.0 or a <= limits[0] or a >= limits[1]:
         return
     var_a, var_w = normal[4] / det, normal[2] / det
+    scale = chi2 if scaled else 1.0
+    seen = max(scale, chi2)  # streaks look like reflections, and are more than counting noise
     height = variance = by_w = 0.0
     fitted = 0
     for r in range(heights.size):
@@ -254,7 +271,7 @@ def _report(
             continue
         w = reflections[r]
         heights[r] = w[6]
-        fitted += w[6] > _SEEN * math.sqrt(w[7] * scale)
+        fitted += w[6] > _SEEN * math.sqrt(w[7] * seen)
         if summed[r]:
             height += w[6]
             variance += w[7]
@@ -268,7 +285,7 @@ def _report(
     out[WIDTH_SIGMA] = math.sqrt(var_w * scale)
     out[AREA] = height * width
     out[AREA_SIGMA] = math.sqrt(var_area * scale)
-    out[CHI2] = scale
+    out[CHI2] = chi2
     out[FITTED] = fitted
     out[STEPS] = steps
 

@@ -16,6 +16,8 @@ beyond, cells are wider than the scatter of the counts, and the exact one is the
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -313,8 +315,9 @@ def _collect(
 
 @kernel
 def _finish(
-    trim: float, exact: bool, unit: float, classes: int, widest: F64, cut: NDArray[np.void],
-    cut_cell: I64, begins: I64, ends: I64, keys: I64, out: NDArray[np.float32],
+    trim: float, scatter: float, exact: bool, unit: float, classes: int, widest: F64,
+    cut: NDArray[np.void], cut_cell: I64, begins: I64, ends: I64, keys: I64,
+    out: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Patterns from cuts and keys."""
     for b in range(out.shape[1]):
@@ -343,7 +346,23 @@ def _finish(
         out[0, b] = row.counted / wide
         out[1, b] = inside / wide_inside
         out[2, b] = np.sqrt(max(np.float64(row.counted), 1.0)) / wide
-        out[3, b] = np.sqrt(max(inside, 1.0)) / wide_inside
+        out[3, b] = scatter * np.sqrt(max(inside, 1.0)) / wide_inside
+
+
+def kept_scatter(trim: float) -> float:
+    """Scatter of a trimmed mean over sqrt(counts kept) / (width kept).
+
+    What is cut at either end depends on the counts, so the counts kept scatter less than the root
+    of their number. For many pixels of normal scatter the variance is the Winsorised one over the
+    share kept (Tukey and McLaughlin, Sankhya A 1963, 25, 331); 0.961 for trim = 0.1. Poisson counts
+    scatter so within 2 % from 4 a pixel on, and by 3 % and 6 % more at 2 and 1.
+    """
+    if trim < 1e-9:
+        return 1.0
+    normal = NormalDist()
+    z = normal.inv_cdf(1 - trim / 2)
+    winsorised = (1 - trim) - 2 * z * normal.pdf(z) + trim * z * z
+    return math.sqrt(max(winsorised, 0.0) / (1 - trim))
 
 
 def trimmed_patterns(
@@ -378,4 +397,5 @@ def trimmed_patterns(
                 some, np.uint64(limit), words, unmasked, bits, unit, classes, first, cells, cell,
                 end, spans, *buffers, keys,
             )  # fmt: skip
-    _finish(trim, exact, unit, classes, widest, cut, cell, begin, end, keys, out)
+    scatter = kept_scatter(trim)
+    _finish(trim, scatter, exact, unit, classes, widest, cut, cell, begin, end, keys, out)

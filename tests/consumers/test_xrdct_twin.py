@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from operando.consumers.phases import PhaseConfig
 from operando.consumers.xrdct import Xrdct
 from operando.consumers.xrdct_config import XrdctConfig
 from operando.sim.twin import Twin, TwinConfig
 from operando.stream.description import GridAxis, ScanDescription
-from operando.stream.messages import ScanStart
+from operando.stream.messages import Focus, ScanStart
 
 ROTATIONS, TRANSLATIONS = 24, 23
+PHASES = {
+    "limn2o4": PhaseConfig(working=True),
+    "limno2_rock_salt": PhaseConfig(),
+    "li2mno3": PhaseConfig(),
+    "aluminium": PhaseConfig(),
+}
 
 
 def scan_of(twin: Twin) -> ScanStart:
@@ -28,19 +35,33 @@ def scan_of(twin: Twin) -> ScanStart:
     )  # fmt: skip
 
 
+def taken(twin: Twin, start: ScanStart, consumer: Xrdct) -> list[np.ndarray]:
+    """The twin's frames of the scan, reduced and absorbed."""
+    angles, places = (axis.values for axis in start.trajectory.axes)
+    reductions = []
+    for i in range(start.frames):
+        frame = twin.expose(float(angles[i]), float(places[i]), 0.01, i)
+        reductions.append(consumer.reduce(i, frame))
+        consumer.absorb(i, reductions[-1])
+    return reductions
+
+
+def discharged(config: TwinConfig) -> Twin:
+    """A twin after most of a discharge at 8 uA."""
+    twin = Twin(config)
+    for _ in range(100):
+        twin.cell.step(0.8 * 1.43e-5 * 3600 / 8e-6 / 100, -8e-6)
+    twin.begin_scan(1)
+    return twin
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])
 def test_the_map_agrees_with_the_twins_truth(dtype: str) -> None:
-    twin = Twin(TwinConfig(field_um=23.0, lithium_rich=1, dtype=dtype))
-    for _ in range(100):  # most of a discharge at 8 uA
-        twin.cell.step(0.8 * 1.43e-5 * 3600 / 8e-6 / 100, -8e-6)
-    twin.begin_scan(1)
+    twin = discharged(TwinConfig(field_um=23.0, lithium_rich=1, dtype=dtype))
     start = scan_of(twin)
     consumer = Xrdct(XrdctConfig(), start)
-    angles, places = (axis.values for axis in start.trajectory.axes)
-    for i in range(start.frames):
-        frame = twin.expose(float(angles[i]), float(places[i]), 0.01, i)
-        consumer.absorb(i, consumer.reduce(i, frame))
+    taken(twin, start, consumer)
     found = {result.name: result for result in consumer.results(final=True)}
     truth = twin.truth()
     error = found["lattice_parameter"].values - truth.lattice_parameter_a
@@ -50,3 +71,50 @@ def test_the_map_agrees_with_the_twins_truth(dtype: str) -> None:
     rich = found["lattice_parameter"].values[truth.solid_solution & truth.lithium_rich]
     bulk = found["lattice_parameter"].values[truth.solid_solution & ~truth.lithium_rich]
     assert np.nanmedian(rich) < np.nanmedian(bulk) - 0.01
+
+
+@pytest.mark.slow
+def test_the_refinement_agrees_with_the_twins_truth() -> None:
+    """Whole patterns: nearly every voxel's a, the phases, and the same answer in another order."""
+    twin = discharged(TwinConfig(field_um=23.0, lithium_rich=1))
+    start = scan_of(twin)
+    consumer = Xrdct(XrdctConfig(phases=PHASES), start)
+    reductions = taken(twin, start, consumer)
+    live = {result.name: result for result in consumer.results()}
+    for _ in range(200):
+        if not live["lattice_parameter"].attrs["unfinished"]:
+            break
+        live = {result.name: result for result in consumer.results()}
+    found = {result.name: result for result in consumer.results(final=True)}
+    truth = twin.truth()
+    for maps, least in ((live, 0.8), (found, 0.97)):
+        error = (maps["lattice_parameter"].values - truth.lattice_parameter_a)[truth.solid_solution]
+        assert np.isfinite(error).mean() > 0.95
+        assert (np.abs(error) < 0.0015).mean() > least
+
+    assert found["mass_fraction_limn2o4"].attrs["phase"] == "limn2o4"
+    assert np.nanmean(found["mass_fraction_limn2o4"].values) > 0.97
+    assert np.nanmax(found["ambiguous"].values) == 0.0
+    assert found["phase_scale"].unit == "photons/(pixel um)"
+    outside = np.isnan(found["ambiguous"].values)
+    assert outside[0, 0]
+    assert not outside[11, 11]
+    table = found["region_table"]
+    row = dict(zip(table.attrs["columns"].split(","), table.values[0], strict=True))
+    assert table.attrs["regions"].split(",")[0] == "bulk"
+    assert row["a_angstrom"] == pytest.approx(
+        np.nanmean(found["lattice_parameter"].values), abs=5e-3
+    )
+    assert row["mass_fraction_limn2o4"] > 0.985
+    assert row["rwp_percent"] < 3
+
+    focus = Focus("scan", 11, 11)
+    curve = {result.name: result for result in consumer.details(focus)}["voxel_fit"]
+    assert curve.attrs["a"] == pytest.approx(found["lattice_parameter"].values[11, 11], abs=2e-3)
+    assert np.isfinite(curve.values).mean() > 0.95
+
+    again = Xrdct(XrdctConfig(phases=PHASES), start)
+    for i in reversed(range(start.frames)):
+        again.absorb(i, reductions[i])
+    for result in again.results(final=True):
+        np.testing.assert_array_equal(result.values, found[result.name].values)

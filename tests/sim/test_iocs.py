@@ -118,3 +118,17 @@ def test_impossible_flights_are_refused(bad: dict[str, Any]) -> None:
     }  # fmt: skip
     with pytest.raises(ValueError):
         FlyProgram(**{**good, **bad})
+
+
+def test_the_beam_gets_another_width_with_the_next_scan(beamline: Make) -> None:
+    line = beamline(receive=False)
+    twin, width = line.simulation.twin, pv(line.stage_prefix + "FLY:BEAM")
+    assert width.get(use_monitor=False) == twin.config.beam_um == 1.0
+    twin.begin_scan(1)
+    width.put(5.0, wait=True)
+    assert twin.truth().beam_um == 1.0
+    twin.begin_scan(2)
+    assert twin.truth().beam_um == 5.0
+    width.put(-3.0, wait=True)
+    assert width.get(use_monitor=False) == 5.0
+    assert "beam of -3.0 um" in pv(line.stage_prefix + "FLY:MESSAGE").get(as_string=True)

@@ -172,7 +172,8 @@ def test_spots_turn_up_in_some_frames_and_a_plain_mean_does_not_survive_them(twi
 def test_truth_agrees_with_the_cell_and_with_itself(twin, tmp_path):
     truth = twin.truth()
     inside = truth.filling > 0
-    mean = np.average(truth.lithiation[inside], weights=truth.filling[inside])
+    spinel = (truth.filling * truth.phase_share[:2].sum(axis=0))[inside]
+    mean = np.average(truth.lithiation[inside], weights=spinel)
     assert mean == pytest.approx(twin.cell.lithiation, abs=1e-9)
     assert truth.mean_lithiation == pytest.approx(mean, abs=1e-9)
     assert truth.charge_ah == twin.cell.charge_ah
@@ -215,3 +216,44 @@ def test_the_twin_is_as_large_as_it_is_asked_to_be():
     truth = large.truth()
     assert truth.filling.shape == (90, 90)
     assert large.expose(0.0, 0.0, 0.01, 0).shape == (300, 260)
+
+
+def test_a_wider_beam_sees_the_mean_of_narrow_ones_from_the_next_scan_on():
+    twin = twin_at(0.3, field_um=23.0, spots=0)
+    narrow = np.mean([twin.pattern(20.0, s, 0.01) for s in np.arange(-2.0, 2.1)], axis=0)
+    twin.set_beam(5.0)
+    assert twin.truth().beam_um == 1.0
+    twin.begin_scan(2)
+    np.testing.assert_allclose(twin.pattern(20.0, 0.0, 0.01), narrow, rtol=1e-4)
+    with pytest.raises(ValueError, match="beam of 0 um"):
+        twin.set_beam(0)
+
+
+def test_a_broad_scan_sees_the_holder_and_a_narrow_one_through_it_too():
+    """PEEK as long as the chord through the ring; beyond it nothing but air."""
+    around = {"holder_um": (60.0, 80.0), "foil_um": (0.0, 45.0, 30.0, 4.0, 0.0), "spots": 0}
+    twin = twin_at(0.2, field_um=41.0, air=0.0, aluminium=0.0, **around)
+    twin.set_beam(4.0)
+    twin.begin_scan(1)
+    peek = np.abs(twin.q_grid - 1.1) < 0.03
+    seen = {s: twin.pattern(10.0, s, 0.01)[peek].mean() for s in (40.0, 70.0, 82.5)}
+    chord = {s: 2 * (math.sqrt(80**2 - s**2) - math.sqrt(max(60**2 - s**2, 0))) for s in (40, 70)}
+    assert seen[82.5] == 0
+    assert seen[70.0] / seen[40.0] == pytest.approx(chord[70] / chord[40], rel=5e-3)
+    foil = twin_at(0.2, field_um=41.0, air=0.0, peek=0.0, **around)
+    line = np.abs(foil.q_grid - 2 * math.pi * math.sqrt(3) / 4.0496) < 0.01
+    assert foil.pattern(90.0, 45.0, 0.01)[line].max() == pytest.approx(3.0 * 30 / 4, rel=0.01)
+    assert foil.pattern(90.0, 52.0, 0.01)[line].max() == 0
+
+
+def test_settings_that_make_no_sample_are_refused():
+    for changes, said in (
+        ({"cycles": 400}, "cycles is 0 to 300"),
+        ({"rock_salt": 0.5, "li2mno3": 0.5}, "together below 0.9"),
+        ({"holder_um": (5.0, 3.0)}, "radii 5.0 to 3.0 um"),
+        ({"foil_um": (1.0, 2.0)}, "foil_um is empty or"),
+        ({"beam_um": 0.0}, "beam_um"),
+        ({"flux_per_s": -1.0}, "flux_per_s"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            TwinConfig(**changes)

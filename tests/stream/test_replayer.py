@@ -4,18 +4,22 @@ import threading
 import numpy as np
 import pytest
 from operando.stream.compression import checksum, encode
+from operando.stream.ledger import ScanLedger
 from operando.stream.link import HubFull
 from operando.stream.messages import (
     Axis,
+    Decision,
     Detector,
     Document,
     Frame,
     Positions,
+    Proposal,
     Result,
     Samples,
     ScanStart,
     ScanStop,
     Trajectory,
+    Withdrawal,
 )
 from operando.stream.packing import pack
 from operando.stream.recorder import Recorder
@@ -184,3 +188,39 @@ def test_every_history_of_the_cell_comes_back_also_the_one_before_the_run_had_a_
     histories = [m for m in came if isinstance(m, Samples)]
     assert [s.run for s in histories] == ["", "run"]
     assert [float(s.time_s[0]) for s in histories] == [0.0, 5.0]
+
+
+def test_what_was_withdrawn_asked_and_made_by_the_plan_comes_again(tmp_path):
+    ledger = ScanLedger("run", "s1", 1, FRAMES, ("record",))
+    ledger.withdraw(Withdrawal("s1", 5, "good enough"))
+    asked = Proposal(
+        "run", "1", "exposure", "s1", "why", (0.0, 0.0, 1.0), 0.1, 1.0, 2.0, 190.0, 110.0
+    )
+    said = Decision("run", "1", "vetoed", "window", "", 111.0)
+    dose = Result(
+        "run", "s1", 1, "plan", "dose", ("y",), {}, {}, "MGy", np.ones(3), None, 1.0, 1, True
+    )
+    other = Result("run", "s1", 1, "xrdct", "a", ("y",), {}, {}, "", np.ones(3), None, 1.0, 1, True)
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        for message in (
+            scan_start(1), *(make_frame(1, i) for i in range(5)), dose, other, asked, said,
+            ScanStop("s1", 5, "complete", {}),
+        ):  # fmt: skip
+            assert recorder.take(message) == ""
+            if isinstance(message, Frame):
+                ledger.receive(message.index)
+        ledger.stop(ScanStop("s1", 5, "complete", {}))
+        recorder.take(ledger.account())
+    sent = []
+    with open_run(tmp_path / "run.nxs") as run:
+        replay(run, sent.append, new_run="again")
+    kinds = [type(m).__name__ for m in sent]
+    assert kinds.index("Withdrawal") < kinds.index("ScanStop")
+    (withdrawn,) = [m for m in sent if isinstance(m, Withdrawal)]
+    assert withdrawn == Withdrawal("again/s1", 5, "good enough")
+    (again,) = [m for m in sent if isinstance(m, Result)]
+    assert (again.consumer, again.scan, again.run) == ("plan", "again/s1", "again")
+    assert [(m.run, m.id) for m in sent if isinstance(m, (Proposal, Decision))] == [
+        ("again", "1"), ("again", "1"),
+    ]  # fmt: skip
+    assert next(m for m in sent if isinstance(m, Proposal)).scan == "again/s1"

@@ -1,0 +1,108 @@
+"""When a map is good enough to end its tomogram early, and how much longer it should have been.
+
+Policy. A map of n projections is good enough where all three hold:
+
+- it rests on at least `least_angles` projections;
+- the median standard uncertainty of its voxels is at most `target_sigma`;
+- its voxels moved by at most `settled * target_sigma` (median of the amounts) since the map that
+  rested on at most half of the projections, and so had that one since the half before it.
+
+The second is counting statistics alone. The third is what it does not know: with too few angles a
+map has streaks, and they move when angles are added, however many photons there are. Two halvings,
+because one may agree by chance. Pure functions; nothing here knows a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+LEAST_VOXELS = 5  # below this a median says nothing
+HALVINGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """target_sigma: of a voxel [unit of the map]; settled: see above; least_angles: projections"""
+
+    target_sigma: float
+    settled: float = 1.0
+    least_angles: int = 8
+
+    def __post_init__(self) -> None:
+        if not (self.target_sigma > 0 and self.settled > 0 and self.least_angles >= 2):
+            raise ValueError(f"{self}: target_sigma, settled > 0 and least_angles >= 2 are needed")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A map after so many projections; values and sigma of one shape, nan outside the sample."""
+
+    angles: int
+    values: F64
+    sigma: F64
+
+
+def typical_sigma(snapshot: Snapshot) -> float:
+    """Median standard uncertainty of the sample's voxels; nan where there are too few."""
+    known = np.isfinite(snapshot.values) & np.isfinite(snapshot.sigma)
+    return float(np.median(snapshot.sigma[known])) if known.sum() >= LEAST_VOXELS else math.nan
+
+
+def moved(now: Snapshot, before: Snapshot) -> float:
+    """Median amount by which voxels that both maps have differ; nan where there are too few."""
+    if now.values.shape != before.values.shape:
+        return math.nan
+    both = np.isfinite(now.values) & np.isfinite(before.values)
+    if both.sum() < LEAST_VOXELS:
+        return math.nan
+    return float(np.median(np.abs(now.values[both] - before.values[both])))
+
+
+def good_enough(history: Sequence[Snapshot], criterion: Criterion, unit: str = "Å") -> str:
+    """Why the newest map of history is good enough, in words; "" where it is not.
+
+    history: maps of one scan, oldest first
+    """
+    if not history or history[-1].angles < criterion.least_angles:
+        return ""
+    sigma = typical_sigma(history[-1])
+    if not sigma <= criterion.target_sigma:
+        return ""
+    now, steps = history[-1], []
+    for _ in range(HALVINGS):
+        half = [s for s in history if s.angles <= now.angles / 2]
+        if not half:
+            return ""
+        step = moved(now, half[-1])
+        if not step <= criterion.settled * criterion.target_sigma:
+            return ""
+        steps.append(step)
+        now = half[-1]
+    return (
+        f"map good enough after {history[-1].angles} projections: median uncertainty {sigma:.2g} "
+        f"{unit} (wanted {criterion.target_sigma:.2g}), moved by {steps[0]:.2g} and {steps[1]:.2g} "
+        f"{unit} in the last two halvings"
+    )
+
+
+def thinned(history: Sequence[Snapshot], kept: int = 24) -> tuple[Snapshot, ...]:
+    """history in bounded memory: of maps with close numbers of projections the older ones go."""
+    found = list(history)
+    while len(found) > kept:
+        gaps = [b.angles / max(a.angles, 1) for a, b in zip(found, found[2:], strict=False)]
+        del found[1 + int(np.argmin(gaps))]
+    return tuple(found)
+
+
+def longer_exposure(snapshot: Snapshot, exposure_s: float, target_sigma: float) -> float:
+    """Exposure that would have reached target_sigma [s]; exposure_s or less where it was reached.
+
+    Counting statistics: sigma goes with the root of the time. nan where the map says nothing.
+    """
+    return exposure_s * (typical_sigma(snapshot) / target_sigma) ** 2
