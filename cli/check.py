@@ -134,7 +134,7 @@ def _load(experiment: Experiment, ask: bool) -> Load:
     else:
         shape = _asked_shape(experiment) if ask else DEFAULT_SHAPE
     itemsize = np.dtype(twin.dtype).itemsize if twin is not None else 4
-    frames = experiment.scan.frames() * len(experiment.marks)
+    frames = experiment.scan.frames() * len(experiment.marks) + experiment.scan.frames_before()
     return Load(
         (shape[0], shape[1]),
         shape[0] * shape[1] * itemsize,
@@ -145,9 +145,10 @@ def _load(experiment: Experiment, ask: bool) -> Load:
 
 
 def _exposures_s(experiment: Experiment) -> list[float]:
-    adaptive, own_s = experiment.adaptive, experiment.scan.exposure_s
+    adaptive, scan = experiment.adaptive, experiment.scan
+    own_s = [scan.exposure_s, *(wide.exposure_s for wide in scan.before)]
     finer = adaptive is not None and "roi" in adaptive.kinds and adaptive.budgets.rescans > 0
-    return [own_s, adaptive.roi.exposure_s] if adaptive is not None and finer else [own_s]
+    return [*own_s, adaptive.roi.exposure_s] if adaptive is not None and finer else own_s
 
 
 def _rescan_frames(experiment: Experiment) -> int:
@@ -183,6 +184,12 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
         f"plan  {len(experiment.marks)} pauses of {scan.angles.count} x "
         f"{scan.translations.points} = {scan.frames()} frames, {times['scan_wall_s']:.0f} s each"
     )
+    for wide in scan.before:
+        say(
+            f"plan  before the discharge a {wide.role} scan of {wide.angles.count} x "
+            f"{wide.translations.points} = {wide.frames()} frames, "
+            f"{wide.frames() * wide.exposure_s:.0f} s"
+        )
     if times["discharge_cell_s"]:
         last = f"last mark after at most {times['discharge_cell_s'] / 3600:.2f} h of discharge"
     else:

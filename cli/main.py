@@ -236,10 +236,11 @@ def soak(
 ) -> None:
     """Try what a run survives: dry runs with parts killed and frozen, cables cut, disks full.
 
-    Nothing real is touched: hardware is simulated, and faults go to processes that this command
-    has started itself. At the end a table says what was done, where every frame went, whether the
-    maps are those of an undisturbed analysis bit for bit, and what memory, lag and rate were. The
-    exit code is 0 where every promise was kept. Linux only. Ctrl-C ends it in order.
+    Nothing real is touched: hardware is simulated, and faults go to
+    processes that this command has started itself. At the end a table says
+    what was done, where every frame went, whether the maps are those of an
+    undisturbed analysis bit for bit, and what memory, lag and rate were.
+    Exit code 0: every promise was kept. Linux only. Ctrl-C ends in order.
     """
     from .experiment_file import load
     from .soak import Soak, SoakChoices
@@ -250,9 +251,12 @@ def soak(
         fail(f"{file}: there is no `simulation:` section: only dry runs are disturbed", 2)
     if not sys.platform.startswith("linux"):
         fail("soak needs Linux: it reads /proc and sets limits of running processes", 2)
-    if out.exists() and any(out.iterdir()):
-        fail(f"--out {out}: is not empty, give another", 2)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            fail(f"--out {out}: is not empty, give another", 2)
+    except OSError as error:
+        fail(f"--out {out}: {error.strerror or error}", 2)
     choices = SoakChoices(minutes, seed, every, keep)
     raise typer.Exit(Soak(experiment, out.resolve(), choices, say).execute())
 
