@@ -100,11 +100,11 @@ def main() -> None:
         shown = each.imshow(np.where(outside, np.nan, image), vmin=-0.3, vmax=1.3, extent=box,
                             cmap="magma")  # fmt: skip
         each.set(title=title, xlabel="x [µm]", ylabel="y [µm]")
-        cuts.append((image[points // 2], title, colour))
+        cuts.append((image[points // 2 + 4], title, colour))
     figure.colorbar(shown, ax=axes[3], label="density")
     for values, title, colour in cuts:
         axes[4].plot(x0 + line, values, color=colour, label=title)
-    axes[4].set(title="row through the middle", xlabel="x [µm]", ylim=(-0.6, 2.2))
+    axes[4].set(title="row at y = -14 µm", xlabel="x [µm]", ylim=(-0.6, 2.2))
     axes[4].legend(frameon=False, fontsize=7, loc="upper right")
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=100)
 
