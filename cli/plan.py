@@ -25,6 +25,7 @@ from .recommend import adaptive_of
 from .serve import configure_logging, producer_of, subscriber_of
 
 CONNECT_S = 20.0
+READ_S = 10.0  # an IOC may hang for a moment; one that hangs for longer opens the cell by its lease
 FLUSH_S = 10.0
 KEPT_ACCOUNTS = 100
 PLACE = ("mark", "marks", "marks_taken", "scan")  # of the plan's reports: where it stands
@@ -40,6 +41,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
 
     configure_logging()
     os.environ.update(epics_environment(experiment))
+
     from ..detectors.dectris import DectrisDetector
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
