@@ -170,7 +170,10 @@ def _count(
     one = np.uint64(1)
     for start in range(0, counts.size, LANES):
         at = np.uint64(start)  # a signed index would be looked at twice: it may count from the end
-        bright = nonzero_lanes(counts, start) & open[start // LANES]
+        unmasked = open[start // LANES]
+        if unmasked == none:
+            continue
+        bright = nonzero_lanes(counts, start) & unmasked
         high = lanes_from(counts, start, class_count)
         if high == none and bits_set(bright) >= DENSE:
             for k in range(lanes):  # masked pixels have a ring of their own, class 0 is not kept

@@ -216,9 +216,9 @@ def test_a_scan_is_surrounded_by_its_parent_the_newest_coarse_or_the_newest_broa
         start = dataclasses.replace(make_start(), notes={"role": role, **notes})
         return [each.scan for each in fields_around(start, among, axis)]
 
-    assert around("slice") == around("broad") == []
+    assert around("broad") == around("slice", [slice_]) == []
     assert around("coarse") == ["broad"]
-    assert around("roi") == ["new", "broad"]
+    assert around("slice") == around("roi") == ["new", "broad"]
     assert around("roi", parent="slice") == ["slice"]
     assert around("roi", parent="unknown") == ["new", "broad"]
     assert around("roi", [old, slice_]) == ["old"]

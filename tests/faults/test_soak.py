@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from operando.cli.soak_schedule import KILL_SIM, faults
+from operando.cli.soak_verdict import OPEN_STATES
 from whole_run import left_running, run
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(560)]
@@ -67,7 +68,7 @@ def test_results_are_those_of_an_undisturbed_analysis_bit_for_bit(soaked):
 
 def test_the_cell_is_at_open_circuit_in_every_case(soaked):
     for one in soaked.found["runs"]:
-        assert one["cell"].split(",")[0] in ("HOLD_OCV", "FINISHED", "IDLE")
+        assert one["cell"].split(",")[0] in OPEN_STATES
 
 
 def test_the_run_whose_hardware_was_killed_says_so(soaked):
