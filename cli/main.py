@@ -4,72 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from . import file_commands, part_commands
+from .command_line import ExperimentFile, app, empty_folder, experiment_of, fail, part_of_a_run, say
 
 if TYPE_CHECKING:
     from .experiment import Experiment
 
-app = typer.Typer(
-    name="operando",
-    help="See inside a working battery while it works: live maps from operando synchrotron scans.",
-    epilog="Start with: operando demo.  This is no personnel or equipment safety system.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-PARTS = "Parts of a run (started by `operando run`; by hand on separate hosts)"
-
-ExperimentFile = Annotated[
-    Path, typer.Argument(help="The experiment file (YAML); see examples/.", show_default=False)
-]
-
-
-def say(line: str) -> None:
-    """One line to the person at the terminal."""
-    typer.echo(line)
-    sys.stdout.flush()
-
-
-def fail(message: str, code: int = 1) -> NoReturn:
-    """End with a message and an exit code: 1 it failed, 2 the input is wrong."""
-    typer.echo(f"operando: {message}".encode(errors="replace").decode(), err=True)
-    raise typer.Exit(code)
-
-
-def _experiment(path: Path) -> Experiment:
-    from .experiment_file import ExperimentError, load
-
-    try:
-        return load(path)
-    except ExperimentError as error:
-        fail(str(error), 2)
-
-
-def _part_of_a_run(path: Path) -> Experiment:
-    """The experiment of a part that joins a hub: its addresses must stand in the file."""
-    experiment = _experiment(path)
-    if not (experiment.network.items and experiment.network.live):
-        fail(
-            f"{path}: network.items and network.live: needed by a part on its own; "
-            "take the experiment.yaml in the run's folder, or write them into the file",
-            2,
-        )
-    return experiment
-
-
-def _empty_folder(path: Path | None) -> None:
-    """End with a message where path cannot become the folder of a new run."""
-    if path is None:
-        return
-    if (path / "run.nxs").exists():
-        fail(f"{path} already holds a run: give another --out", 2)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"--out {path}: {error.strerror or error}", 2)
+__all__ = ["app", "file_commands", "part_commands"]
 
 
 @app.command()
@@ -103,7 +48,7 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment: cell, scans, analysis, window and record, until the cut-off voltage."""
-    _run(_experiment(file), out, offscreen)
+    _run(experiment_of(file), out, offscreen)
 
 
 def _run(experiment: Experiment, out: Path | None, offscreen: bool) -> None:
@@ -114,7 +59,7 @@ def _run(experiment: Experiment, out: Path | None, offscreen: bool) -> None:
     faults = faults_of(experiment)
     if faults:
         fail("\n".join(faults), 2)
-    _empty_folder(out)
+    empty_folder(out)
     try:
         folder = new_folder(experiment, out)
     except OSError as error:
@@ -160,7 +105,7 @@ def check(
         fail("give an experiment file, or --explain to see what can stand in one", 2)
     from .check import check_experiment
 
-    if not check_experiment(_experiment(file), say, reach=reach, measure=measure):
+    if not check_experiment(experiment_of(file), say, reach=reach, measure=measure):
         raise typer.Exit(1)
 
 
@@ -202,7 +147,7 @@ def process(
     if file is not None:
         from .serve import serve_processing
 
-        raise typer.Exit(serve_processing(_part_of_a_run(file)))
+        raise typer.Exit(serve_processing(part_of_a_run(file)))
     if poni is None:
         fail("--frames needs --poni FILE: the geometry of these frames", 2)
     from .experiment_file import ExperimentError
@@ -256,7 +201,7 @@ def watch(
 
     network = Network(live=address, keys=str(keys or ""), live_keys=keys is not None)
     if not address and file is not None:
-        network = _experiment(file).network
+        network = experiment_of(file).network
     if not network.live:
         fail("the experiment file has no network.live: use the one in the run's own folder", 2)
     try:
@@ -266,107 +211,6 @@ def watch(
     except OSError as error:
         fail(f"--out {out}: {error.strerror or error}", 2)
     raise typer.Exit(code)
-
-
-@app.command()
-def replay(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the new results; by default beside the file.")
-    ] = None,
-    speed: Annotated[
-        float, typer.Option(min=0.0, help="Frames a second; 0 = as fast as they can be taken.")
-    ] = 0.0,
-    offscreen: Annotated[
-        bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
-    ] = False,
-) -> None:
-    """Feed a recorded run back in as if live, and compare its final maps with the recorded ones."""
-    from .replay import replay_file
-
-    _empty_folder(out)
-    raise typer.Exit(replay_file(file, out, speed, offscreen, say))
-
-
-@app.command()
-def report(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the figures; by default `report` beside it.")
-    ] = None,
-) -> None:
-    """Figures and numbers of a finished run."""
-    from ..stream.run_file import RunFileError
-    from .report import report_of_file
-
-    folder = out or file.parent / "report"
-    try:
-        pictures = report_of_file(file, folder)
-    except RunFileError as error:
-        fail(str(error), 2)
-    except (OSError, ValueError) as error:
-        fail(f"{folder}: {error}", 2)
-    for picture in pictures:
-        say(str(picture))
-
-
-@app.command()
-def export(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the tables; by default `tables` beside it.")
-    ] = None,
-) -> None:
-    """Refinement and particle tables of a run as CSV files."""
-    from ..stream.run_file import RunFileError
-    from .export import export_tables
-
-    folder = out or file.parent / "tables"
-    try:
-        tables = export_tables(file, folder)
-    except RunFileError as error:
-        fail(str(error), 2)
-    except OSError as error:
-        fail(f"{folder}: {error.strerror or error}", 2)
-    for table in tables:
-        say(str(table))
-    if not tables:
-        say(f"{file} holds no tables: no phases were configured, or no scan was finished")
-
-
-@app.command()
-def account(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-) -> None:
-    """Where every announced frame of a run went; the exit code is 1 where an account is open."""
-    from ..stream.run_file import RunFileError
-    from .account import say_accounts
-
-    try:
-        closed = say_accounts(file, say)
-    except RunFileError as error:
-        fail(str(error), 2)
-    raise typer.Exit(0 if closed else 1)
-
-
-@app.command()
-def recover(
-    folder: Annotated[
-        Path, typer.Argument(help="The folder of a run that did not end.", show_default=False)
-    ],
-    to: Annotated[
-        Path | None,
-        typer.Option(help="The new NeXus file; by default run.recovered.nxs in the folder."),
-    ] = None,
-) -> None:
-    """One whole NeXus file out of what a crash left behind; nothing that is there is changed."""
-    from .recover import RecoverError, recover_run
-
-    try:
-        closed = recover_run(folder, to or folder / "run.recovered.nxs", say)
-    except RecoverError as error:
-        fail(str(error), 2)
-    raise typer.Exit(0 if closed else 1)
 
 
 @app.command()
@@ -392,23 +236,27 @@ def soak(
 ) -> None:
     """Try what a run survives: dry runs with parts killed and frozen, cables cut, disks full.
 
-    Nothing real is touched: hardware is simulated, and faults go to processes that this command
-    has started itself. At the end a table says what was done, where every frame went, whether the
-    maps are those of an undisturbed analysis bit for bit, and what memory, lag and rate were. The
-    exit code is 0 where every promise was kept. Linux only. Ctrl-C ends it in order.
+    Nothing real is touched: hardware is simulated, and faults go to
+    processes that this command has started itself. At the end a table says
+    what was done, where every frame went, whether the maps are those of an
+    undisturbed analysis bit for bit, and what memory, lag and rate were.
+    Exit code 0: every promise was kept. Linux only. Ctrl-C ends in order.
     """
     from .experiment_file import load
     from .soak import Soak, SoakChoices
 
     small = Path(__file__).with_name("quick.yaml" if quick else "demo.yaml")
-    experiment = load(small) if file is None else _experiment(file)
+    experiment = load(small) if file is None else experiment_of(file)
     if experiment.simulation is None:
         fail(f"{file}: there is no `simulation:` section: only dry runs are disturbed", 2)
     if not sys.platform.startswith("linux"):
         fail("soak needs Linux: it reads /proc and sets limits of running processes", 2)
-    if out.exists() and any(out.iterdir()):
-        fail(f"--out {out}: is not empty, give another", 2)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            fail(f"--out {out}: is not empty, give another", 2)
+    except OSError as error:
+        fail(f"--out {out}: {error.strerror or error}", 2)
     choices = SoakChoices(minutes, seed, every, keep)
     raise typer.Exit(Soak(experiment, out.resolve(), choices, say).execute())
 
@@ -435,77 +283,6 @@ def keys(
         say(str(path))
 
 
-@app.command(rich_help_panel=PARTS)
-def sim(
-    file: ExperimentFile,
-    truth: Annotated[
-        Path | None, typer.Option(help="Folder for what the twin knows, a file a scan.")
-    ] = None,
-) -> None:
-    """The digital twin: detector server, potentiostat and stage, on their real protocols."""
-    from .serve import serve_sim
-
-    experiment = _part_of_a_run(file)
-    if experiment.simulation is None:
-        fail(f"{file}: there is no `simulation:` section to serve", 2)
-    if not (experiment.detector.rest and experiment.detector.stream):
-        fail(f"{file}: detector.rest and detector.stream: say where to serve, on 127.0.0.1", 2)
-    serve_sim(experiment, truth)
-
-
-@app.command(rich_help_panel=PARTS)
-def hub(
-    file: ExperimentFile,
-    detector: Annotated[bool, typer.Option(help="Listen to the detector's stream.")] = True,
-    spool: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps what was taken; a hub started again goes on from it."),
-    ] = None,
-) -> None:
-    """The backbone: hears the detector, keeps the account, hands every frame on."""
-    from .serve import serve_hub
-
-    serve_hub(_part_of_a_run(file), detector, spool)
-
-
-@app.command(rich_help_panel=PARTS)
-def receive(file: ExperimentFile) -> None:
-    """The receiver in a process of its own, for a hub that runs with --no-detector."""
-    from .serve import serve_receiver
-
-    serve_receiver(_part_of_a_run(file))
-
-
-@app.command(rich_help_panel=PARTS)
-def record(
-    file: ExperimentFile,
-    to: Annotated[Path, typer.Option(help="The NeXus file to write.")] = Path("run.nxs"),
-) -> None:
-    """The recorder: one NeXus file with everything."""
-    from .serve import serve_recorder
-
-    serve_recorder(_part_of_a_run(file), file, to)
-
-
-@app.command(rich_help_panel=PARTS)
-def absorb(file: ExperimentFile) -> None:
-    """The absorber: puts reductions together and publishes results."""
-    from .serve import serve_absorber
-
-    serve_absorber(_part_of_a_run(file))
-
-
-@app.command(rich_help_panel=PARTS)
-def reduce(
-    file: ExperimentFile,
-    name: Annotated[str, typer.Option(help="Its name in the window.")] = "reducer",
-) -> None:
-    """A reducer: decodes and reduces frames. Start as many as there are cores, anywhere."""
-    from .serve import serve_reducer
-
-    serve_reducer(_part_of_a_run(file), name)
-
-
 @app.command()
 def decide(
     file: ExperimentFile,
@@ -517,63 +294,13 @@ def decide(
     from ..stream.link import HubUnreachable
     from .recommend import say_decision
 
-    experiment = _part_of_a_run(file)
+    experiment = part_of_a_run(file)
     try:
         refused = say_decision(experiment, proposal, verdict, reason)
     except HubUnreachable as error:
         fail(str(error))
     if refused:
         fail(refused)
-
-
-@app.command(rich_help_panel=PARTS)
-def recommend(file: ExperimentFile) -> None:
-    """The recommender: reads the maps and proposes rescans; needs an `adaptive:` section."""
-    from .recommend import serve_recommender
-
-    experiment = _part_of_a_run(file)
-    if experiment.adaptive is None:
-        fail(f"{file}: there is no `adaptive:` section to go by", 2)
-    serve_recommender(experiment, experiment.adaptive)
-
-
-@app.command(rich_help_panel=PARTS)
-def plan(
-    file: ExperimentFile,
-    to: Annotated[
-        Path, typer.Option(help="The run's NeXus file, as its documents will name it.")
-    ] = Path("run.nxs"),
-) -> None:
-    """The Bluesky plan: runs the cell, pauses it, scans, and leaves it at open circuit."""
-    from .plan import run_plan
-
-    raise typer.Exit(run_plan(_part_of_a_run(file), to))
-
-
-@app.command(rich_help_panel=PARTS)
-def feed(
-    file: ExperimentFile,
-    recording: Annotated[
-        Path | None, typer.Option(help="A recorded run; else the files of `frames`.")
-    ] = None,
-    speed: Annotated[
-        float, typer.Option(min=0.0, help="Frames a second; 0 = as fast as taken.")
-    ] = 0.0,
-) -> None:
-    """Frames from files: puts detector files or a recorded run into a hub as if live."""
-    from .feed import feed_files, feed_recording
-
-    if recording is None:
-        raise typer.Exit(feed_files(_part_of_a_run(file)))
-    feed_recording(recording, _part_of_a_run(file), speed)
-
-
-@app.command(rich_help_panel=PARTS)
-def warm() -> None:
-    """Compile and cache the kernels, so that the first frame does not wait for the compiler."""
-    from .warm import warm_kernels
-
-    warm_kernels(say)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Measure:
             return
         self._next = now + EVERY_S
         pids = {p.name: p.process.pid for p in parts.parts if p.process is not None and p.alive()}
-        for name, pid in {**pids, "soak": os.getpid()}.items():
+        for name, pid in pids.items():
             size = resident_bytes(pid)
             if size:
                 life = self._lives.setdefault(name, {}).setdefault(pid, Life(now))

@@ -74,7 +74,7 @@ class Crystal:
         self.family = _family(cell)
         self.a, self.b, self.c = cell.a, cell.b, cell.c
         self._angles = (cell.alpha, cell.beta, cell.gamma)
-        atoms = small.get_all_unit_cell_sites()
+        atoms = list(small.get_all_unit_cell_sites())
         self.mass = sum(site.occ * site.element.weight for site in atoms)
         self._kinds = _kinds(atoms)
         _check_content(structure.name, atoms, self._kinds, block)

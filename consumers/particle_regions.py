@@ -7,16 +7,16 @@ the particles that are accused come first, then the largest; the others have no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .lattice_map import Patterns
 from .particles import I32
 from .phase_maps import PhaseMaps
 from .regions import RegionTable, refine_regions
 
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 MOST_REGIONS = 400
@@ -25,7 +25,7 @@ CHUNK = 4096  # voxels whose patterns are summed at a time
 
 def refine_particles(
     phases: PhaseMaps,
-    patterns: Callable[[slice], F32],
+    patterns: Patterns,
     label: I32,
     shell: I32,
     shells: int,
@@ -34,7 +34,7 @@ def refine_particles(
 ) -> RegionTable:
     """The table's lines but that of the bulk.
 
-    patterns: of the voxels inside the circle, (n, channels)
+    patterns: of the voxels inside the circle
     label, shell: (n,) of the same voxels, 0 and -1 for those in no particle
     names: (particles + 1,) identity by label
     order: labels, the most important first
@@ -75,9 +75,9 @@ def shell_fractions(
     return found
 
 
-def _sums(region: I32, regions: int, patterns: Callable[[slice], F32]) -> tuple[F64, I32]:
+def _sums(region: I32, regions: int, patterns: Patterns) -> tuple[F64, I32]:
     """Summed patterns of each region's voxels, (regions, channels), and how many there are."""
-    sums = np.zeros((regions, patterns(slice(0, 0)).shape[1]))
+    sums = np.zeros((regions, patterns(slice(0, 0))[0].shape[1]))
     for first in range(0, region.size, CHUNK):
         part = slice(first, first + CHUNK)
         mine = region[part]
@@ -85,6 +85,6 @@ def _sums(region: I32, regions: int, patterns: Callable[[slice], F32]) -> tuple[
         order = order[mine[order] >= 0]
         if order.size:
             found, starts = np.unique(mine[order], return_index=True)
-            sums[found] += np.add.reduceat(patterns(part)[order].astype(np.float64), starts)
+            sums[found] += np.add.reduceat(patterns(part)[0][order].astype(np.float64), starts)
     counts = np.bincount(region[region >= 0], minlength=regions).astype(np.int32)
     return sums, counts

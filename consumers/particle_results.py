@@ -59,7 +59,7 @@ def mixed_of(found: Mapping[str, Result]) -> NDArray[np.bool_]:
     a, width = found.get("lattice_parameter"), found.get("peak_width")
     flagged = np.zeros(a.values.shape if a is not None else (0, 0), np.bool_)
     if "second_share" in found:  # of a whole-pattern refinement
-        flagged |= found["second_share"].values > 0
+        flagged |= np.asarray(found["second_share"].values, np.float64) > 0
     if width is None or width.uncertainty is None:
         return flagged
     measured = np.asarray(width.values, np.float64), np.asarray(width.uncertainty, np.float64)

@@ -28,6 +28,8 @@ I32 = NDArray[np.int32]
 FINE = 3  # samples along a voxel's edge, an odd number: one of them is the voxel's centre
 SKIRT_UM = 1.6  # voxels beyond the surface whose filling still belongs to a particle
 SURFACE = 0.5  # filling at the surface
+LEAST_INNER = 8  # voxels that tell the scale of a full one
+INNER = 1.5  # voxels of depth from which on one is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Segmentation:
     skirt: as label, grown by the voxels around that are filled in part
     depth_um: distance of the voxel's centre to the particle's surface, towards pores and other
         particles alike; nan outside
-    filling: scale over that of a full voxel, nan where the scale is
-    full: scale of a full voxel
+    filling: scale over that of a full voxel of the same particle, nan where the scale is
+    full: scale of a full voxel, in the median of the slice
     cut: (particles + 1,) True for those that the edge of the map cuts
     """
 
@@ -69,7 +71,7 @@ def find_particles(
     least_um2: particles smaller than this are none
     """
     known = np.isfinite(scale)
-    full = _full_scale(scale[known])
+    full = _full_scale(scale)
     filling = np.where(known, scale / full, np.nan) if full > 0 else np.full(scale.shape, np.nan)
     if not (full > 0):
         return _none(scale.shape, voxel_um, filling)
@@ -83,12 +85,13 @@ def find_particles(
 
     skirt = expand_labels(label, SKIRT_UM / voxel_um if voxel_um < SKIRT_UM else 1.0)
     skirt = np.where(known, skirt, 0).astype(np.int32)
+    inner = np.where(depth > INNER * voxel_um, label, 0)
     return Segmentation(
         voxel_um,
         label,
         skirt,
         np.where(label > 0, depth, np.nan),
-        filling,
+        scale / _own_full(scale, inner, int(label.max(initial=0)), full)[skirt],
         full,
         _cut_by_edge(label, known),
     )
@@ -111,8 +114,7 @@ def equal_shells(found: Segmentation, shells: int) -> I32:
 def areas_um2(found: Segmentation) -> F64:
     """Area of every particle by its filling, (particles,) [um^2]."""
     filled = np.bincount(found.skirt.ravel(), np.nan_to_num(found.filling).ravel(), found.count + 1)
-    area: F64 = filled[1:] * found.voxel_um**2
-    return area
+    return np.asarray(filled[1:] * found.voxel_um**2, np.float64)
 
 
 def _none(shape: tuple[int, ...], voxel_um: float, filling: F64) -> Segmentation:
@@ -122,17 +124,34 @@ def _none(shape: tuple[int, ...], voxel_um: float, filling: F64) -> Segmentation
     )
 
 
-def _full_scale(values: F64) -> float:
-    """The scale of a voxel that is all particle: the median of the upper half of the strong ones.
+def _full_scale(scale: F64) -> float:
+    """The scale of a voxel that is all particle: the median of those with none but strong around.
 
-    Strong are those above Otsu's threshold.
+    Strong are those above Otsu's threshold; if nothing is three voxels wide, their 90 % quantile.
     """
+    values = scale[np.isfinite(scale)]
     if values.size < 4 or not np.ptp(values) > 0:
         return math.nan
+    from scipy import ndimage
     from skimage.filters import threshold_otsu
 
-    strong = values[values > threshold_otsu(values)]
-    return float(np.percentile(strong, 60)) if strong.size else math.nan
+    strong = np.nan_to_num(scale, nan=-np.inf) > threshold_otsu(values)
+    inner = scale[ndimage.binary_erosion(strong, np.ones((3, 3)))]
+    full = np.median(inner) if inner.size >= LEAST_INNER else np.percentile(scale[strong], 90)
+    return float(full)
+
+
+def _own_full(scale: F64, inner: I32, count: int, full: float) -> F64:
+    """The scale of a full voxel of each particle, (particles + 1,): they differ in what they hold.
+
+    The median of its inner voxels; of small particles and pores: full.
+    """
+    from scipy import ndimage
+
+    names = np.arange(count + 1)
+    own = np.asarray(ndimage.median(np.nan_to_num(scale), inner, names), np.float64)
+    enough = np.bincount(inner.ravel(), minlength=count + 1) >= LEAST_INNER
+    return np.where(enough & (names > 0) & (own > 0), own, full)
 
 
 def _level(filling: F64) -> float:

@@ -257,5 +257,5 @@ class PhaseMaps:
                 for x in (refined.fraction, refined.fraction_sigma)
             )
             maps.append((f"mass_fraction_{phase.key}", "", value, sigma, attrs))
-        for name, unit, values, uncertainty, attrs in maps:
-            yield labelled.map_of(name, unit, inside, values, uncertainty, attrs)
+        for name, unit, values, uncertainty, more in maps:
+            yield labelled.map_of(name, unit, inside, values, uncertainty, more)

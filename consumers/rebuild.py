@@ -54,6 +54,7 @@ def rebuild(
     wanted = np.arange(tomogram.sinogram.shape[2]) if channels is None else channels
     usable = tomogram.usable()
     centre = tomogram.final_centre(usable)
+    at = float(grid.translations_um[0] + centre * grid.step_um())
     columns = tomogram.circle(centre)
     angles_deg = np.array([tomogram.angle_deg(row) for row in usable.tolist()])
     weights, angles = half_turn_shares(angles_deg), np.radians(angles_deg)
@@ -66,7 +67,7 @@ def rebuild(
     for first in range(0, usable.size, fbp.GROUP):
         part = slice(first, first + fbp.GROUP)
         for n, row in enumerate(usable[part].tolist()):
-            even[:, : wanted.size] = tomogram.even(row, centre)[:, wanted]
+            even[:, : wanted.size] = tomogram.even(row, at)[:, wanted]
             fbp.filtered(tomogram.ramp(), even, group[n])
             variances[n, :, : asked.size] = tomogram.variance(row, asked)
         number = usable[part].size
@@ -76,7 +77,6 @@ def rebuild(
         )  # fmt: skip
         if asked.size:
             noise.add(variances[:number], angles[part], centre, columns, weights[part] ** 2)
-    at = float(grid.translations_um[0] + centre * grid.step_um())
     return Reconstruction(
         volume[:, :, : wanted.size], columns, usable.size, at, noise, tomogram.ramp_energy()
     )

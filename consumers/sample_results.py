@@ -15,9 +15,10 @@ from ..stream.messages import Result, ScanStart
 from .classification import Rule
 from .findings import Findings, role_of
 from .labels import Labels
+from .lattice_map import HAND, Patterns
 from .particle_regions import refine_particles, shell_fractions
 from .particle_results import Slice, particle_results, shell_fraction_results
-from .phase_maps import HAND, Patterns, PhaseMaps
+from .phase_maps import PhaseMaps
 from .regions import RegionTable
 from .segments import segments_of
 from .soc_results import soc_results
@@ -70,7 +71,7 @@ class SampleResults:
     ) -> list[Result]:
         """What the maps so far say at little cost.
 
-        inside: (rows, cols) the circle; patterns: of the voxels inside it, (n, channels)
+        inside: (rows, cols) the circle; patterns: of the voxels inside it
         """
         found = {result.name: result for result in maps}
         enough = any(result.completeness >= LIVE_SHARE for result in found.values())
@@ -100,8 +101,8 @@ class SampleResults:
         table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
         if slice_ is not None and slice_.found.count:
             more = refine_particles(
-                phases, lambda chosen: patterns(chosen)[0], slice_.found.label[inside],
-                slice_.shell[inside], shells, slice_.identity, slice_.order(),
+                phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
+                slice_.identity, slice_.order(),
             )  # fmt: skip
             values = np.concatenate([table.values, more.values])
             table = RegionTable(table.regions + more.regions, table.columns, values)

@@ -126,7 +126,7 @@ class Templates:
     @property
     def channels(self) -> int:
         """How many channels are used."""
-        return int((self.root_weight > 0).sum())
+        return int(np.count_nonzero(self.root_weight > 0))
 
     @property
     def parameters(self) -> int:
@@ -187,7 +187,8 @@ class Templates:
         width = self.profile.widths(self.q[-1:])[0]
         step = (STEP_OF_TWO if two else STEP) * width / self.q[-1] * low
         count = max(math.ceil((high - low) / step), 6)
-        return low + (high - low) / count * np.arange(-MARGIN, count + MARGIN + 1)
+        axis: F64 = low + (high - low) / count * np.arange(-MARGIN, count + MARGIN + 1)
+        return axis
 
     def _weighted(self, patterns: F64) -> F64:
         """Patterns (n, channels) in the common unit, weighted and without background."""

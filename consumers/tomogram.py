@@ -130,6 +130,7 @@ class Tomogram:
     def surround(self, outside: Outside | None) -> None:
         """Take from now on what is outside off every projection, the live volume's as well."""
         self._outside = outside
+        self._matrices.clear()
         self._begin_again()
 
     # --- the live volume
@@ -316,17 +317,16 @@ class Tomogram:
         """Rotation of projection row, the mean of its frames'."""
         return float(self._angle_deg[row][self.measured[row]].mean())
 
-    def even(self, row: int, centre: float | None = None) -> NDArray[np.float32]:
+    def even(self, row: int, axis_um: float | None = None) -> NDArray[np.float32]:
         """Projection row on the even grid of translations, gaps filled, without what is outside.
 
-        centre: translation index of the rotation axis; None: the live volume's
+        axis_um: translation of the rotation axis; None: the live volume's
         """
         whole: NDArray[np.float32] = self.sinogram[row]
         if not self._as_planned(row):
             whole = self._interpolated(row, whole)
         if self._outside is not None:
-            at = self._centre if centre is None else centre
-            rays = (np.arange(len(whole), dtype=np.float64) - at) * self.grid.step_um()
+            rays = self.grid.translations_um - (self.centre_um() if axis_um is None else axis_um)
             whole = np.subtract(whole, self._outside.projection(self.angle_deg(row), rays))
         return whole
 
@@ -387,7 +387,7 @@ class Tomogram:
                 self.grid.step_um(),
                 cutoff=level / LEVELS if level else 1.0,
                 hann=level > 0,
-                edge=self._edge,
+                edge=self._edge and not (self._outside is not None and self._outside.whole),
             )
             if instead_of:
                 matrix = matrix - self._matrix(instead_of, 0)

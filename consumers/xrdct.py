@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Focus, Positions, Result, Scalar, ScanStart
 from .contract import ScanNotForThis
-from .field import Field, field_of
+from .field import Field
 from .findings import Findings
 from .geometry import Binning, ring_table
 from .integration import Integrator, bias_warning
@@ -34,6 +34,7 @@ from .lattice_map import LatticeMap
 from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
 from .sample_results import SampleResults
+from .scan_field import field_of_scan
 from .sinogram_grid import sinogram_grid
 from .spectrum import Spectrum
 from .surroundings import Outside, fields_around
@@ -208,16 +209,14 @@ class Xrdct:
         if record is None or not record.projections:
             return None
         channels = np.arange(self._config.bins) if self._config.volume else self._used
-        coords = self._shown.map_coords()
-        return field_of(
-            record.volume, self._circle(record.columns), channels, self.q,
-            (np.asarray(coords["x"], np.float64), np.asarray(coords["y"], np.float64)),
-            self._start.exposure_s,
+        return field_of_scan(
+            self._start, self._tomogram, record, self._circle(record.columns), channels, self.q,
+            self._labels.region_um(), tuple(found.scan for found in self._fields),
         )  # fmt: skip
 
     def _outside_of(self, fields: list[Findings]) -> Outside:
         widest = float(np.diff(self._tomogram.columns, axis=1).max())
-        radius = 0.5 * (widest - 1) * self._tomogram.grid.step_um()
+        radius = 0.5 * widest * self._tomogram.grid.step_um()
         circle = (*self._labels.region_um(), radius)
         return Outside(fields, circle, self._start.exposure_s, self._config.bins)
 

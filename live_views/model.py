@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ..stream.account_words import account_reasons
 from ..stream.messages import (
     Account,
     Decision,
@@ -39,6 +40,7 @@ MAX_SCANS = 100
 MAX_RESULT_BYTES = 64 << 20
 MAX_RESULTS_PER_SCAN = 64
 MAX_LOG = 200
+MAX_REASON = 300  # characters of why frames are lost, in the log
 MAX_COMPONENTS = 256
 STALE_S = 30.0  # a first report older than this is a last value of somebody who may be gone
 
@@ -249,7 +251,9 @@ class RunModel:
         self.plan.came(account.number, account.received + len(account.lost))
         self._changed.add("scan")
         if record.lost() > before:
-            self._say("fault", f"scan {record.number}: {record.lost()} frames lost or failed")
+            why = "; ".join(account_reasons(account))[:MAX_REASON]
+            words = f"scan {record.number}: {record.lost()} frames lost or failed: {why}"
+            self._say("fault", words)
         if account.closed and not closed:
             self._say("info", f"scan {account.number} accounted for: {_account(account)}")
 

@@ -48,6 +48,28 @@ QUANTITIES = (
     Quantity("fit_status", "fit_status", "fit", "Reflections fitted", 0),
 )  # fmt: skip
 
+# shown where a scan has them, in this order, before maps that nobody foresaw
+MORE = (
+    Quantity("soc", "soc", "SOC", "State of charge", 3),
+    Quantity("soc sigma", "soc", "σ(SOC)", "Uncertainty of the state of charge", 4, True),
+    Quantity("soc_ambiguous", "soc_ambiguous", "SOC unclear", "State of charge ambiguous", 0),
+    Quantity("rwp", "rwp", "Rwp", "Weighted profile residual Rwp", 1),
+    Quantity("ambiguous", "ambiguous", "unclear", "Phases that cannot be told apart", 0),
+    Quantity("second_share", "second_share", "2nd share", "Share of the second spinel", 3),
+    Quantity(
+        "lattice_parameter", "lattice_parameter_second", "2nd a", "a of the second spinel", 4
+    ),
+    Quantity("lattice_parameter_c", "lattice_parameter_c", "c", "Lattice parameter c", 4),
+    Quantity("phase_scale", "phase_scale", "scale", "Scale of the working phase", None),
+    Quantity("fit_chi2", "fit_chi2", "χ²", "Reduced χ² of the fit", 2),
+    Quantity("dose", "dose", "dose", "Dose so far", None),
+    Quantity("segments", "segments", "segments", "Segments by lattice parameter", 0),
+)  # fmt: skip
+FRACTION = "mass_fraction_"  # by phase: the rest of the name
+NO_QUANTITIES = {"sinogram", "particles", "soc_low", "soc_high"}  # shown in other ways, or not
+TABLES = {"particle", "region", "segment"}  # first dimension of results that are tables
+MOST = 32
+
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
@@ -85,16 +107,31 @@ class MapOf:
 
 
 def quantities_of(scans: list[ScanRecord]) -> list[Quantity]:
-    """What can be shown: the known quantities, then any other map that has arrived."""
-    found = list(QUANTITIES)
-    known = {q.result for q in found} | {"sinogram"}
-    for scan in scans:
-        for result in scan.results.values():
-            if result.values.ndim == 2 and result.name not in known and len(found) < 16:
-                known.add(result.name)
-                words = result.name.replace("_", " ")
-                found.append(Quantity(result.name, result.name, words, words.capitalize(), None))
-    return found
+    """What can be shown: what every tomogram has, then whatever else has arrived."""
+    maps = {
+        r.name: r
+        for s in scans
+        for r in s.results.values()
+        if r.values.ndim == 2 and r.dims[0] not in TABLES
+    }
+    fractions = [_fraction(maps[name]) for name in sorted(maps) if name.startswith(FRACTION)]
+    more = [quantity for quantity in MORE if quantity.result in maps]
+    at = sum(quantity.result == "soc" for quantity in more)
+    found = [*QUANTITIES, *more[:at], *fractions, *more[at:]]
+    known = {quantity.result for quantity in found} | NO_QUANTITIES
+    for name in maps:
+        if name not in known:
+            words = name.replace("_", " ")
+            found.append(Quantity(name, name, words, words.capitalize(), None))
+    return found[:MOST]
+
+
+def _fraction(result: Result) -> Quantity:
+    """The mass fraction of one phase; all phases have one scale of colours."""
+    phase = str(result.attrs.get("formula") or result.attrs.get("phase") or result.name)
+    return Quantity(
+        "mass_fraction", result.name, phase, f"Mass fraction of {phase} (a hint)", 3
+    )  # fmt: skip
 
 
 def map_of(scan: ScanRecord | None, quantity: Quantity) -> MapOf | None:

@@ -95,6 +95,7 @@ class StatusPanel(QtWidgets.QFrame):
         )
         lost = words.lost(model)
         self.cells["lost"].say(lost.text, theme.level(lost.level))
+        self.cells["lost"].setToolTip(words.lost_why(model))
         free = words.disk_free(model)
         low = math.isfinite(free) and free < 5e9
         self.cells["disk free"].say(words.size(free), theme.fault if low else theme.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..stream.account_words import account_reasons
 from .model import RunModel, ScanRecord, is_cell_fault
 from .plan_report import is_over as is_over
 from .plan_report import number as number
@@ -132,6 +133,16 @@ def lost(model: RunModel) -> Said:
     missing = sum(s.taken - s.arrived for s in model.plan.short(model.clock()))
     text = f"{gone}, {missing} not arrived" if missing else str(gone)
     return Said(text, "fault" if gone or missing else "good")
+
+
+def lost_why(model: RunModel) -> str:
+    """What is lost or failed and why, a line for each reason; "" where nothing is."""
+    return "\n".join(
+        f"scan {scan.number}, {line}"
+        for scan in model.scans()
+        if scan.account is not None
+        for line in account_reasons(scan.account)
+    )
 
 
 def cell_time(seconds: float) -> str:

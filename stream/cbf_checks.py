@@ -14,6 +14,7 @@ import hashlib
 import re
 from pathlib import Path
 
+_SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 _SECTION_BEGINS = b"\x0c\x1a\x04\xd5"
 _MAX_HEADER_BYTES = 64 << 10
 _MAX_PIXELS = 1 << 28  # ten times an EIGER2 16M
@@ -29,8 +30,9 @@ class CbfError(ValueError):
 def check_cbf(path: Path) -> None:
     """Raise CbfError where path is no whole CBF file with one image; OSError where unreadable."""
     content = _content(path)
-    begins = content.find(_SECTION_BEGINS, 0, _MAX_HEADER_BYTES)
-    if begins < 0:
+    section = content.find(_SECTION, 0, _MAX_HEADER_BYTES)
+    begins = content.find(_SECTION_BEGINS, max(section, 0), _MAX_HEADER_BYTES)
+    if section < 0 or begins < 0:  # fabio looks for the second after the first, for ever
         raise CbfError("no binary section: the file is cut or no CBF")
     header, body = content[:begins], begins + len(_SECTION_BEGINS)
     size = _SIZE.search(header)

@@ -161,7 +161,8 @@ def _role(path: Path) -> str:
         return PART
     if len(found) > 1 or found[0] not in ROLES:
         raise KeysError(f"{path}: role {found[0][:60]!r} is none of {', '.join(ROLES)}")
-    return found[0]
+    role: str = found[0]
+    return role
 
 
 def _read(path: Path, secret: bool) -> tuple[bytes, bytes]:

@@ -39,6 +39,7 @@ class FrameTable:
         self._scan = scan
         self._detector = detector
         self._data: h5py.Dataset | None = group.get("data")
+        self._encoding = "" if self._data is None else str(self._data.attrs["encoding"])
         if "written" not in group:
             for name, dtype in _TABLES.items():
                 group.create_dataset(name, shape=(count,), dtype=dtype, fillvalue=_fill(name))
@@ -64,7 +65,7 @@ class FrameTable:
             )
         if self._data is None:
             self._data = self._create(frame.encoding, count)
-        if frame.encoding not in ("raw", self._data.attrs["encoding"]):
+        if frame.encoding not in ("raw", self._encoding):
             # Damage must not get a checksum of its own
             pixels = np.ascontiguousarray(decode(frame, verify=True)).tobytes()
             frame = dataclasses.replace(
@@ -103,7 +104,8 @@ class FrameTable:
             fillvalue=0,
             **filters,
         )
-        dataset.attrs["encoding"] = "lz4" if encoding == "lz4" else "bslz4"
+        self._encoding = "lz4" if encoding == "lz4" else "bslz4"
+        dataset.attrs["encoding"] = self._encoding
         dataset.attrs["interpretation"] = "image"
         dataset.attrs["units"] = "counts"
         return dataset

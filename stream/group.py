@@ -16,12 +16,12 @@ No sockets and no clocks here: the hub tells what happens and hands in how to se
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+from .deliveries import IN_FLIGHT, Deliveries, Send
 from .held import (
+    AbsorbedReductions,
     Entry,
     FrameKey,
     GroupScan,
@@ -33,13 +33,11 @@ from .held import (
     size_of,
 )
 from .segment_log import Damaged
-from .wire_ops import Hello, Item, Op, Refused
+from .wire_ops import Hello, Refused
 
-IN_FLIGHT = 1000  # deliveries other than frames that one member may leave unacknowledged
 SUSPECT_AFTER = 2  # deaths of its holders after which a frame is handed out alone
 CONDEMNED_AFTER = 2  # further deaths, alone with it, after which it has failed
 
-Send = Callable[[bytes, Op, Payload], bool]
 Enter = Callable[[str, FrameKey, str], None]
 
 
@@ -63,25 +61,24 @@ class Group:
         self.name = name
         self.peers: dict[bytes, Peer] = {}
         self.scans: dict[str, GroupScan] = {}
-        self.control_bytes = 0
         self.redelivered = 0
         self._send = send
         self._enter = enter
-        self._history_bytes = history_bytes
         self._journal = journal
         self._restoring = False
-        self._owed: dict[int, int] = {}  # number in the spool -> members still to acknowledge it
         self._kind = ""  # "all" or "reduce", known when the first member comes
         self._frames: dict[FrameKey, PendingFrame] = {}
         self._waiting: deque[FrameKey] = deque()
         self._suspects: deque[FrameKey] = deque()
         self._backlog: deque[Entry] = deque()  # for "all" members while there is none
-        self._absorbed: deque[tuple[FrameKey, int]] = deque()
-        self._absorbed_bytes = 0
+        self._absorbed = AbsorbedReductions(history_bytes)
         self._focus: Payload = ()
-        # from a random place: a word on what a hub before this one delivered must mean nothing here
-        self._tags = itertools.count(1 + (secrets.randbits(30) << 32))
-        self._unreachable: set[bytes] = set()
+        self._deliveries = Deliveries(name, send, journal)
+
+    @property
+    def control_bytes(self) -> int:
+        """Messages other than frames that wait for members [B]."""
+        return self._deliveries.bytes
 
     # messages ------------------------------------------------------------------------------
 
@@ -90,7 +87,7 @@ class Group:
         self.scans[scan] = GroupScan(start)
         for peer in self.peers.values():
             if peer.role != "all":
-                self._queue(peer, Entry(start))
+                self._deliveries.queue(peer, Entry(start))
         self.add_item(start, scan, number)
 
     def add_frame(self, key: FrameKey, parts: Payload | Stored) -> None:
@@ -112,7 +109,7 @@ class Group:
         scan.reductions[key[1]] = parts
         scan.unsettled -= 1
         for peer in self._peers("absorb"):
-            self._queue(peer, Entry(parts, key=key, tracked=True))
+            self._deliveries.queue(peer, Entry(parts, key=key, tracked=True))
         self._maybe_stop(key[0])
         return True
 
@@ -120,9 +117,9 @@ class Group:
         """Measured positions of a scan, for the absorber; kept as long as the scan."""
         if scan in self.scans:
             self.scans[scan].positions.append(parts)
-            self.control_bytes += size_of(parts)
+            self._deliveries.bytes += size_of(parts)
         for peer in self._peers("absorb"):
-            self._queue(peer, Entry(parts))
+            self._deliveries.queue(peer, Entry(parts))
 
     def add_stop(self, scan: str, parts: Payload, number: int = 0) -> None:
         """The source of a scan has no more to say."""
@@ -137,10 +134,10 @@ class Group:
         entry = Entry(parts, tracked=True, starts=scan, number=number)
         receivers = list(self._peers("all"))
         if number:
-            self._owed[number] = max(1, len(receivers))
-        self.control_bytes += size_of(parts) * max(1, len(receivers))
+            self._deliveries.owed[number] = max(1, len(receivers))
+        self._deliveries.bytes += size_of(parts) * max(1, len(receivers))
         for peer in receivers:
-            self._queue(peer, entry)
+            self._deliveries.queue(peer, entry)
         if not receivers:
             self._backlog.append(entry)
 
@@ -148,7 +145,7 @@ class Group:
         """Where somebody looks; the last one is kept for a restarted absorber."""
         self._focus = parts
         for peer in self._peers("absorb"):
-            self._queue(peer, Entry(parts))
+            self._deliveries.queue(peer, Entry(parts))
 
     # members -------------------------------------------------------------------------------
 
@@ -166,7 +163,7 @@ class Group:
             if self._journal is not None:
                 self._journal.kind(self.name, self._kind)
             if self._kind == "reduce":
-                self._drop(self._backlog)
+                self._deliveries.drop(self._backlog)
                 self._backlog.clear()
         self._tell_what_was(peer)
         for scan in list(self.scans):
@@ -184,7 +181,7 @@ class Group:
         if peer.role == "all" and not any(self._peers("all")):
             self._backlog.extendleft(reversed(kept))
         elif peer.role == "all":
-            self._drop(kept)
+            self._deliveries.drop(kept)
 
     def acknowledge(self, identity: bytes, tags: Iterable[int], failed: str) -> None:
         """A member is done with these deliveries; tags that it does not hold mean nothing."""
@@ -202,9 +199,9 @@ class Group:
             elif entry.stops:
                 self._end_scan(entry.stops)
             else:
-                self._drop([entry])
+                self._deliveries.drop([entry])
         if peer is not None:
-            self._pump(peer)
+            self._deliveries.pump(peer)
 
     def acknowledge_frame(self, identity: bytes, key: FrameKey, failed: str) -> None:
         """The absorber's word on a frame of this group."""
@@ -214,13 +211,13 @@ class Group:
         tag = peer.tags.pop(key, 0)
         peer.items.pop(tag, None)
         self._settle(key, failed)
-        self._pump(peer)
+        self._deliveries.pump(peer)
 
     def serve(self) -> None:
         """Give frames to members with credit, and clear away members that are gone."""
         self._serve_waiting()
-        while self._unreachable:
-            self.leave(self._unreachable.pop(), died=True)
+        while self._deliveries.unreachable:
+            self.leave(self._deliveries.unreachable.pop(), died=True)
             self._serve_waiting()
 
     def outstanding(self) -> int:
@@ -234,7 +231,7 @@ class Group:
 
     def restore(self, kind: str) -> None:
         """What the group was made of; from here to restored() nothing is concluded, only told."""
-        self._restoring = True
+        self._restoring = self._deliveries.restoring = True
         self._kind = kind or self._kind
 
     def restore_settled(self, key: FrameKey, failed: str) -> bool:
@@ -250,7 +247,7 @@ class Group:
         for entry in self._backlog:  # mostly the first
             if entry.number == number:
                 self._backlog.remove(entry)
-                self._drop([entry])
+                self._deliveries.drop([entry])
                 return
 
     def restore_ended(self, scan: str) -> None:
@@ -264,7 +261,7 @@ class Group:
 
     def restored(self) -> None:
         """All has been told: go on from here."""
-        self._restoring = False
+        self._restoring = self._deliveries.restoring = False
         for scan in list(self.scans):
             self._maybe_stop(scan)
 
@@ -274,7 +271,7 @@ class Group:
         return (p for p in self.peers.values() if p.role == role)
 
     def _takers(self) -> Iterator[Peer]:
-        gone = self._unreachable
+        gone = self._deliveries.unreachable
         return (p for p in self.peers.values() if p.role != "absorb" and p.identity not in gone)
 
     def _serve_waiting(self) -> None:
@@ -299,14 +296,14 @@ class Group:
             told = {e.starts for e in self._backlog}
             for name, scan in self.scans.items():
                 if name not in told:
-                    self.control_bytes += size_of(scan.start)
-                    self._queue(peer, Entry(scan.start, tracked=True, starts=name))
+                    self._deliveries.bytes += size_of(scan.start)
+                    self._deliveries.queue(peer, Entry(scan.start, tracked=True, starts=name))
             peer.outbox.extend(self._backlog)
             self._backlog.clear()
-            self._pump(peer)
+            self._deliveries.pump(peer)
             return
         for name, scan in self.scans.items():
-            self._queue(peer, Entry(scan.start))
+            self._deliveries.queue(peer, Entry(scan.start))
             if peer.role != "absorb":
                 continue
             scan.stop_given = False
@@ -315,11 +312,11 @@ class Group:
                 self._enter(self.name, (name, index), reason)
             scan.let_go.clear()
             for parts in scan.positions:
-                self._queue(peer, Entry(parts))
+                self._deliveries.queue(peer, Entry(parts))
             for index, parts in scan.reductions.items():
-                self._queue(peer, Entry(parts, key=(name, index), tracked=True))
+                self._deliveries.queue(peer, Entry(parts, key=(name, index), tracked=True))
         if peer.role == "absorb" and self._focus:
-            self._queue(peer, Entry(self._focus))
+            self._deliveries.queue(peer, Entry(self._focus))
 
     def _maybe_stop(self, name: str) -> None:
         scan = self.scans.get(name)
@@ -333,15 +330,7 @@ class Group:
             return
         for peer in self._peers("absorb"):
             scan.stop_given = True
-            self._queue(peer, Entry(scan.stop, tracked=True, stops=name))
-
-    def _queue(self, peer: Peer, entry: Entry) -> None:
-        peer.outbox.append(entry)
-        self._pump(peer)
-
-    def _pump(self, peer: Peer) -> None:
-        while peer.outbox and len(peer.items) < IN_FLIGHT:
-            self._give(peer, peer.outbox.popleft())
+            self._deliveries.queue(peer, Entry(scan.stop, tracked=True, stops=name))
 
     def _end_scan(self, name: str) -> None:
         for key in [k for k in self._frames if k[0] == name]:
@@ -350,29 +339,15 @@ class Group:
         if scan is not None:
             if self._journal is not None:
                 self._journal.ended(self.name, name)
-            self.control_bytes -= sum(size_of(p) for p in scan.positions)
-        kept = deque(e for e in self._absorbed if e[0][0] != name)
-        self._absorbed_bytes -= sum(e[1] for e in self._absorbed) - sum(e[1] for e in kept)
-        self._absorbed = kept
-
-    def _give(self, peer: Peer, entry: Entry) -> bool:
-        tag = next(self._tags) if entry.tracked else 0
-        if tag:
-            peer.items[tag] = entry
-            if entry.key is not None:
-                peer.tags[entry.key] = tag
-        parts = entry.parts.load() if isinstance(entry.parts, Stored) else entry.parts
-        reached = self._send(peer.identity, Item(tag), parts)
-        if not reached:
-            self._unreachable.add(peer.identity)
-        return reached
+            self._deliveries.bytes -= sum(size_of(p) for p in scan.positions)
+        self._absorbed.forget(name)
 
     def _give_frame(self, peer: Peer, key: FrameKey, queue: deque[FrameKey]) -> None:
         frame = self._frames[key]
         frame.holder = peer.identity
         peer.frames.add(key)
         try:
-            reached = self._give(peer, Entry(frame.parts, key=key, tracked=True))
+            reached = self._deliveries.give(peer, Entry(frame.parts, key=key, tracked=True))
         except (Damaged, OSError) as error:
             self._settle(key, f"cannot be read back from the spool: {error}")
             return
@@ -387,7 +362,7 @@ class Group:
             holder.frames.discard(key)
             holder.alone = holder.alone and bool(holder.frames)
             holder.items.pop(holder.tags.pop(key, 0), None)
-            self._pump(holder)
+            self._deliveries.pump(holder)
 
     def _give_back(self, key: FrameKey, alone: bool, died: bool) -> None:
         frame = self._frames[key]
@@ -412,28 +387,10 @@ class Group:
             self._take_from_holder(key, frame)
             scan.unsettled -= not frame.reduced
             if key[1] in scan.reductions:
-                size = size_of(scan.reductions[key[1]])
-                self._absorbed.append((key, size))
-                self._absorbed_bytes += size
-                self._trim_history()
+                for old, index in self._absorbed.add(key, size_of(scan.reductions[key[1]])):
+                    if old in self.scans:
+                        self.scans[old].reductions.pop(index, None)
+                        self.scans[old].let_go.append(index)
         self._enter(self.name, key, failed)
         if frame is not None:
             self._maybe_stop(key[0])
-
-    def _trim_history(self) -> None:
-        while self._absorbed_bytes > self._history_bytes:
-            (scan, index), size = self._absorbed.popleft()
-            self._absorbed_bytes -= size
-            if scan in self.scans:
-                self.scans[scan].reductions.pop(index, None)
-                self.scans[scan].let_go.append(index)
-
-    def _drop(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self.control_bytes -= size_of(entry.parts)
-            if entry.number in self._owed:
-                self._owed[entry.number] -= 1
-                if not self._owed[entry.number]:
-                    del self._owed[entry.number]
-                    if self._journal is not None and not self._restoring:
-                        self._journal.delivered(self.name, entry.number)

@@ -66,6 +66,34 @@ class GroupScan:
     let_go: list[int] = field(default_factory=list)
 
 
+class AbsorbedReductions:
+    """Which reductions are kept only for a restarted absorber, oldest first, and how large.
+
+    limit_bytes: of them all [B]
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._kept: deque[tuple[FrameKey, int]] = deque()
+        self._bytes = 0
+
+    def add(self, key: FrameKey, size: int) -> list[FrameKey]:
+        """One more was absorbed; those for which there is no room any more."""
+        self._kept.append((key, size))
+        self._bytes += size
+        gone = []
+        while self._bytes > self._limit_bytes:
+            old, old_size = self._kept.popleft()
+            self._bytes -= old_size
+            gone.append(old)
+        return gone
+
+    def forget(self, scan: str) -> None:
+        """A scan is over."""
+        self._kept = deque(e for e in self._kept if e[0][0] != scan)
+        self._bytes = sum(size for _, size in self._kept)
+
+
 @dataclass(slots=True)
 class PendingFrame:
     """A frame that its group has not acknowledged.

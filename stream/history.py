@@ -6,7 +6,15 @@ import h5py
 import numpy as np
 
 from .messages import Document, Samples
-from .nexus import TEXT, new_group
+from .nexus import new_group
+from .table import (
+    new_column,
+    new_text_column,
+    read_texts,
+    rows_of,
+    write_rows,
+    write_texts,
+)
 
 SIGN_RULE = "discharge is negative (IUPAC); charge counts from the start of the run"
 # field of Samples -> (name in the file, units)
@@ -21,12 +29,15 @@ COLUMNS = {
 RUN_HISTORY = "potentiostat"  # of the run; potentiostat_2 where a file holds another
 OUTSIDE_HISTORY = "potentiostat_outside"  # before a run and after it: samples that name none
 DOCUMENT_FIELDS = ("run", "name", "text")
+SAMPLE_COLUMNS = (*(name for name, _ in COLUMNS.values()), "state")
+STATE_BYTES = 32
+STATE = h5py.string_dtype("utf-8", STATE_BYTES)
 
 
 def append_samples(entry: h5py.Group, samples: Samples) -> None:
     """Add what is newer than the end of the run's history."""
     group = _samples_group(entry, samples.run)
-    have = len(group["time"])
+    have = rows_of(group, SAMPLE_COLUMNS)
     last = group["time"][have - 1] if have else -np.inf
     new = samples.time_s > last
     count = int(new.sum())
@@ -34,16 +45,15 @@ def append_samples(entry: h5py.Group, samples: Samples) -> None:
         return
     states = [s for s, n in zip(samples.states, new, strict=True) if n]
     for field, (name, _) in COLUMNS.items():
-        append_rows(group[name], getattr(samples, field)[new])
-    append_rows(group["state"], np.array(states, dtype=object))
+        write_rows(group[name], have, getattr(samples, field)[new])
+    write_rows(group["state"], have, np.array([s.encode()[:STATE_BYTES] for s in states], STATE))
 
 
 def read_samples(group: h5py.Group) -> Samples:
     """One run's history; a tail that a crash left half written is cut off."""
-    names = [name for name, _ in COLUMNS.values()]
-    count = min(len(group[n]) for n in (*names, "state"))
+    count = rows_of(group, SAMPLE_COLUMNS)
     columns = {field: group[name][:count] for field, (name, _) in COLUMNS.items()}
-    states = tuple(s.decode() for s in group["state"][:count])
+    states = tuple(s.decode(errors="replace") for s in group["state"][:count])
     return Samples(run=str(group.attrs["run"]), states=states, **columns)
 
 
@@ -52,16 +62,18 @@ def append_document(entry: h5py.Group, document: Document) -> None:
     if "documents" not in entry:
         group = new_group(entry, "documents", "NXcollection")
         for field in DOCUMENT_FIELDS:
-            group.create_dataset(field, (0,), TEXT, maxshape=(None,), chunks=(256,))
+            new_text_column(group, field)
+    group = entry["documents"]
+    have = rows_of(group, DOCUMENT_FIELDS)
     for field in DOCUMENT_FIELDS:
-        append_rows(entry["documents"][field], np.array([getattr(document, field)], dtype=object))
+        write_texts(group, field, have, [getattr(document, field)])
 
 
 def read_documents(group: h5py.Group) -> list[Document]:
-    """All documents, in the order they came in."""
-    columns = [group[field][()] for field in DOCUMENT_FIELDS]
-    rows = zip(*columns, strict=False)  # a crash may have left the last row half written
-    return [Document(*(text.decode() for text in row)) for row in rows]
+    """All documents, in the order they came in; one that a crash left half written is left out."""
+    count = rows_of(group, DOCUMENT_FIELDS)
+    columns = [read_texts(group, field, count) for field in DOCUMENT_FIELDS]
+    return [Document(*row) for row in zip(*columns, strict=True) if row[1] and row[2]]
 
 
 def history_groups(entry: h5py.Group) -> list[h5py.Group]:
@@ -92,16 +104,8 @@ def _samples_group(entry: h5py.Group, run: str) -> h5py.Group:
     group.attrs["axes"] = ["time"]
     group.attrs["title"] = "potentiostat"
     for column, units in COLUMNS.values():
-        dataset = group.create_dataset(column, (0,), np.float64, maxshape=(None,), chunks=(1024,))
-        dataset.attrs["units"] = units
-    group.create_dataset("state", (0,), TEXT, maxshape=(None,), chunks=(1024,))
+        new_column(group, column, np.float64, units)
+    new_column(group, "state", STATE)
     if entry.attrs.get("default", OUTSIDE_HISTORY) == OUTSIDE_HISTORY:
         entry.attrs["default"] = name
     return group
-
-
-def append_rows(dataset: h5py.Dataset, values: np.ndarray) -> None:  # type: ignore[type-arg]
-    """Let a table's column grow by these."""
-    have = len(dataset)
-    dataset.resize(have + len(values), axis=0)
-    dataset[have:] = values

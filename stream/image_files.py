@@ -178,6 +178,8 @@ def _messages(images: list[ImageSource], files: _FileScan) -> Iterator[Message]:
 
 
 def _start(image: FileImage, count: int, files: _FileScan) -> ScanStart:
+    if 0 in image.shape:
+        raise UnreadableImage(f"{image.name} is {image.shape}, which is no image")
     pixels, negative = unsigned(image, files.negatives)
     mask = np.zeros(image.shape, np.bool_)
     if negative is not None:
@@ -220,18 +222,20 @@ def _start(image: FileImage, count: int, files: _FileScan) -> ScanStart:
 
 def _frame(image: FileImage, index: int, start: ScanStart, files: _FileScan) -> Frame:
     detector = start.detector
+    pixels: Array | None = None
     if image.chunk is not None and files.orientation == "identity":
         encoding, data = image.chunk
         shape, dtype = image.shape, image.dtype
     else:
         pixels = ORIENTATIONS[files.orientation](unsigned(image, files.negatives)[0])
         shape, dtype = (pixels.shape[0], pixels.shape[1]), pixels.dtype.name
-        encoding, data = files.encoding, compression.encode(pixels, files.encoding)
+        encoding, data = files.encoding, b""
     if shape != detector.shape or dtype != detector.dtype:
         raise UnreadableImage(
             f"{image.name} is {shape} {dtype}, the scan is {detector.shape} {detector.dtype}"
         )
     try:
+        data = data if pixels is None else compression.encode(pixels, encoding)
         compression.check(data, shape, dtype, encoding)
     except compression.ContainerError as error:
         raise UnreadableImage(f"{image.name}: {error}") from None

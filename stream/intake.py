@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from .group import Send
+from .deliveries import Send
 from .held import Payload
 from .packing import PackingError, peek
 from .router import Refusal, Router

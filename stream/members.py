@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import zmq
 
@@ -32,7 +32,35 @@ class MemberRefused(RuntimeError):
     """The hub does not want this member (any more), and says why."""
 
 
-class Producer:
+class _Linked:
+    """What has a link to the hub: a context manager that leaves when the hub has everything."""
+
+    _link: Link
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Return when the hub has everything that was put. Raises HubUnreachable (HubFull)."""
+        self._link.flush(timeout_s)
+
+    def close(self) -> None:
+        """Leave without waiting for answers; flush() first where they matter."""
+        if not self._link.closed:
+            self._link.send_op(Bye())
+            self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self._link.closed:
+                self.flush()
+        finally:
+            self.close()
+
+
+class Producer(_Linked):
     """Puts messages into the hub, and knows that it has them.
 
     name: for the logs, e.g. "receiver"
@@ -64,28 +92,6 @@ class Producer:
         """
         self._link.put(message, timeout_s)
 
-    def flush(self, timeout_s: float = 30.0) -> None:
-        """Return when the hub has everything. Raises HubUnreachable (HubFull)."""
-        self._link.flush(timeout_s)
-
-    def close(self) -> None:
-        """Leave without waiting for answers; flush() first where they matter."""
-        if not self._link.closed:
-            self._link.send_op(Bye())
-            self._link.close()
-
-    def __enter__(self) -> Producer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None and not self._link.closed:
-                self.flush()
-        finally:
-            self.close()
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -98,7 +104,7 @@ class Delivery:
     tag: int
 
 
-class Member:
+class Member(_Linked):
     """Takes messages out of the hub for its group.
 
     group: one of the hub's groups; each frame goes to one member of every group
@@ -172,29 +178,11 @@ class Member:
         """Put message in the name of this member's group; as Producer.put."""
         self._link.put(message, timeout_s)
 
-    def flush(self, timeout_s: float = 30.0) -> None:
-        """Return when the hub has everything that was sent. Raises HubUnreachable (HubFull)."""
-        self._link.flush(timeout_s)
-
     def close(self) -> None:
         """Leave; what was not acknowledged goes to others."""
         self._closing.set()
         self._heart.join(5)
-        if not self._link.closed:
-            self._link.send_op(Bye())
-            self._link.close()
-
-    def __enter__(self) -> Member:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None and not self._link.closed:
-                self.flush()
-        finally:
-            self.close()
+        super().close()
 
     def _join(self) -> None:
         self._link.send_op(self._hello)

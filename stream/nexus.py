@@ -73,9 +73,11 @@ def new_group(
 
 
 def put_dataset(group: h5py.Group, name: str, value: object, units: str = "") -> h5py.Dataset:
-    """Make dataset name; text becomes UTF-8 text."""
+    """Make dataset name; text becomes UTF-8 text of fixed length (why: see table.py)."""
     if isinstance(value, str):
-        return group.create_dataset(name, data=value, dtype=TEXT)
+        encoded = value.encode()
+        fixed = h5py.string_dtype("utf-8", max(1, len(encoded)))
+        return group.create_dataset(name, data=np.bytes_(encoded), dtype=fixed)
     dataset = group.create_dataset(name, data=value)
     if units:
         dataset.attrs["units"] = units

@@ -178,11 +178,12 @@ class Recorder:
             put_dataset(self._entry, "end_time", iso_time(time.time()))
             self._flush()
             self._sync()
-            self._file.close()
             if self.path.exists():
                 raise OSError(f"{self.path} has appeared meanwhile")
+            # flushed, it is whole; HDF5 has been seen to crash in closing after a full disk
             os.replace(self.part, self.path)
             _sync_path(self.path.parent)
+            self._file.close()
         except UNWRITABLE as error:
             log.error("recorder: the run stays in %s: %s", self.part, error)
             with contextlib.suppress(*UNWRITABLE):

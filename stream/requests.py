@@ -13,9 +13,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .history import append_rows
 from .messages import Decision, Proposal
-from .nexus import TEXT, new_group
+from .nexus import new_group
+from .table import (
+    PLACES,
+    new_column,
+    new_text_column,
+    read_texts,
+    rows_of,
+    write_rows,
+    write_texts,
+)
 
 Request = Proposal | Decision
 REGION = ("x", "y", "width")  # columns of Proposal.region
@@ -31,13 +39,17 @@ def append_request(entry: h5py.Group, message: Request) -> None:
     if name not in entry:
         group = new_group(entry, name, "NXcollection", ordered=True)
         for column, value in row.items():
-            dtype = TEXT if isinstance(value, str) else np.float64
-            dataset = group.create_dataset(column, (0,), dtype, maxshape=(None,), chunks=(64,))
-            if column in UNITS:
-                dataset.attrs["units"] = UNITS[column]
+            if isinstance(value, str):
+                new_text_column(group, column)
+            else:
+                new_column(group, column, np.float64, UNITS.get(column, ""))
+    group = entry[name]
+    have = rows_of(group, row)
     for column, value in row.items():
-        dtype = object if isinstance(value, str) else np.float64
-        append_rows(entry[name][column], np.array([value], dtype=dtype))
+        if isinstance(value, str):
+            write_texts(group, column, have, [value])
+        else:
+            write_rows(group[column], have, np.array([value], np.float64))
 
 
 def read_requests(entry: h5py.Group) -> list[Request]:
@@ -46,10 +58,11 @@ def read_requests(entry: h5py.Group) -> list[Request]:
     for cls, name in _NAMES.items():
         if name in entry:
             group = entry[name]
-            columns = {column: dataset[()] for column, dataset in group.items()}
-            count = min((len(values) for values in columns.values()), default=0)
-            rows = ({c: _plain(v[i]) for c, v in columns.items()} for i in range(count))
-            found += [_message(cls, row) for row in rows]
+            names = [column for column in group if not column.endswith(PLACES)]
+            count = rows_of(group, names)
+            columns = {column: _column(group, column, count) for column in names}
+            rows = ({c: v[i] for c, v in columns.items()} for i in range(count))
+            found += [_message(cls, row) for row in rows if row["id"]]
     return sorted(found, key=lambda message: message.time)
 
 
@@ -70,5 +83,7 @@ def _message(cls: type[Request], row: dict[str, Any]) -> Request:
     return message
 
 
-def _plain(value: Any) -> str | float:
-    return value.decode() if isinstance(value, bytes) else float(value)
+def _column(group: h5py.Group, name: str, count: int) -> list[str] | list[float]:
+    if name + PLACES in group:
+        return read_texts(group, name, count)
+    return [float(value) for value in group[name][:count]]

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .group import Group, Send
+from .deliveries import Send
+from .group import Group
 from .held import FrameKey, Payload, Stored, size_of
 from .ledger import LedgerError, ScanLedger
 from .live import LivePublisher

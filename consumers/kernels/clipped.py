@@ -63,8 +63,9 @@ def _cell_at(counts: float, class_count: int, first: int, cells: int) -> int:
 
 
 @kernel
-def _content(b: int, cell: int, class_count: int, classes: I64, cells: I64) -> tuple[int, int]:
+def _content(b: int, cell: int, classes: I64, cells: I64) -> tuple[int, int]:
     """Pixels of a cell, packed, and their counts."""
+    class_count = classes.shape[1]
     if cell < class_count:
         packed = classes[b, cell]
         return int(packed), int(cell * (packed >> PIXEL_SHIFT))
@@ -72,59 +73,60 @@ def _content(b: int, cell: int, class_count: int, classes: I64, cells: I64) -> t
 
 
 @kernel
-def _median(b: int, valid: int, class_count: int, first: int, classes: I64, cells: I64) -> float:
+def _median(b: int, valid: int, first: int, classes: I64, cells: I64) -> float:
     """Intensity of the cell in which half of a ring's pixels are reached."""
     below = np.int64(0)
     cell = 0
     while True:
-        below += _content(b, cell, class_count, classes, cells)[0]
+        below += _content(b, cell, classes, cells)[0]
         if 2 * (below >> PIXEL_SHIFT) >= valid >> PIXEL_SHIFT:
             break
         cell += 1
+    class_count = classes.shape[1]
     return float(cell) if cell < class_count else float(intensity_of(cell - class_count, first))
 
 
 @kernel
 def _clip(
     total: I64, widest: F64, unit: float, class_count: int, first: int, classes: I64, cells: I64,
-    octaves: NDArray[np.uint8], lost: I64, out: NDArray[np.float32],
+    used: NDArray[np.uint64], lost: I64, out: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Patterns from the tally, which is left empty."""
     for b in range(out.shape[1]):
-        valid, counted = complete(b, total, class_count, classes, cells, octaves, lost)
+        valid, counted = complete(b, total, classes, cells, used, lost)
         number = valid >> PIXEL_SHIFT
         out[4, b] = number
         if number == 0:
             out[:4, b] = np.nan
-            clear(b, class_count, classes, cells, octaves, lost)
+            clear(b, classes, cells, used, lost)
             continue
         kept = np.int64(0)
         inside = np.int64(0)
         done = 0  # cells below this one are kept
-        mean = _median(b, valid, class_count, first, classes, cells)
+        mean = _median(b, valid, first, classes, cells)
         for _ in range(_MOST_TURNS):
             stop = _cell_at(bounds(mean)[1], class_count, first, cells.shape[1]) + 1
             if stop <= done:
                 break
             for cell in range(done, stop):
-                packed, counts = _content(b, cell, class_count, classes, cells)
+                packed, counts = _content(b, cell, classes, cells)
                 kept += packed
                 inside += counts
             done = stop
             mean = inside / width_of(kept, unit)
         start = _cell_at(bounds(mean)[0], class_count, first, cells.shape[1])
         for cell in range(min(start, done - 1)):
-            packed, counts = _content(b, cell, class_count, classes, cells)
+            packed, counts = _content(b, cell, classes, cells)
             kept -= packed
             inside -= counts
-        clear(b, class_count, classes, cells, octaves, lost)
+        clear(b, classes, cells, used, lost)
         wide = width_of(valid, unit) * widest[b]
         wide_inside = width_of(kept, unit) * widest[b]
         out[0, b] = counted / wide
         out[2, b] = np.sqrt(max(np.float64(counted), 1.0)) / wide
         out[1, b] = inside / wide_inside
         out[3, b] = np.sqrt(max(np.float64(inside), 1.0)) / wide_inside
-    clear(out.shape[1], class_count, classes, cells, octaves, lost)
+    clear(out.shape[1], classes, cells, used, lost)
 
 
 def clipped_patterns(

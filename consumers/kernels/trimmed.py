@@ -31,21 +31,22 @@ from .cells import (
     Counts,
     RingPixels,
     Tally,
-    cell_of,
     clear,
     complete,
     count,
     intensity_of,
-    key_of,
+    last_lanes,
+    next_used,
     tally_for,
     width_of,
 )
-from .lanes import LANES, lowest_bit, nonzero_lanes
+from .cut_pixels import collect, span_of
+from .lanes import LANES
 from .options import kernel
-from .selection import DEV_BITS, lowest
+from .selection import lowest
 
-_CHUNK = 2048  # pixels looked at before the chosen ones are taken
 _NO_CELL = -1
+_CHOSEN = 1024  # pixels looked at again together
 
 # What is known of a ring after counting.
 # low_part, high_part: width of the low cell that is cut off, of the high one that is kept
@@ -65,9 +66,10 @@ class Scratch(NamedTuple):
     tally: see cells.py; cut: (rings + 1,) CUT
     cell: (rings + 1, 2) int64, the low and the high cell that is cut, numbered on from the classes
     begin, end: (rings + 1, 2) int64, where the keys of their pixels are
-    wanted: (rings + 1,) uint64, bit v: pixels with v < 64 counts are looked at
-    spans: (rings + 1, 4) float32, intensities from and to which others are, low and high
-    keys: (pixels,) int64; chosen: a chunk's pixels
+    spans: (rings + 1,) uint64, how pixels of either cell are told, see cut_pixels.py
+    keys: (pixels,) int64
+    span: (LANES,) uint64, hit: (LANES,) uint8, of the pixels that are looked at together
+    chosen: numbers of those that are to be looked at again
     """
 
     tally: Tally
@@ -75,10 +77,11 @@ class Scratch(NamedTuple):
     cell: I64
     begin: I64
     end: I64
-    wanted: NDArray[np.uint64]
-    spans: NDArray[np.float32]
+    spans: NDArray[np.uint64]
     keys: I64
-    chosen: I64
+    span: NDArray[np.uint64]
+    hit: NDArray[np.uint8]
+    chosen: NDArray[np.uint32]
 
 
 def scratch_for(pixels: RingPixels) -> Scratch:
@@ -87,8 +90,8 @@ def scratch_for(pixels: RingPixels) -> Scratch:
     return Scratch(
         tally_for(pixels), np.zeros(rows, CUT), np.zeros((rows, 2), np.int64),
         np.zeros((rows, 2), np.int64), np.zeros((rows, 2), np.int64), np.zeros(rows, np.uint64),
-        np.zeros((rows, 4), np.float32), np.empty(pixels.word.size, np.int64),
-        np.empty(_CHUNK, np.int64),
+        np.empty(pixels.word.size, np.int64), np.empty(LANES, np.uint64), np.empty(LANES, np.uint8),
+        np.empty(_CHOSEN, np.uint32),
     )  # fmt: skip
 
 
@@ -125,10 +128,10 @@ def _part_of_cell(
 
 @kernel
 def _smooth_part(
-    b: int, cell: int, part: float, class_count: int, first: int, unit: float, classes: I64,
-    cells: I64,
-) -> float:  # fmt: skip
+    b: int, cell: int, part: float, first: int, unit: float, classes: I64, cells: I64
+) -> float:
     """Counts in the lowest part of the width of a cell of ring b, as evenly spread as can be."""
+    class_count = classes.shape[1]
     if cell < class_count:
         packed = classes[b, cell]
         return float(_part_of_class(packed, cell * (packed >> PIXEL_SHIFT), part, unit))
@@ -142,16 +145,17 @@ def _smooth_part(
 
 @kernel
 def _find_cuts(
-    trim: float, exact: bool, total: I64, unit: float, class_count: int, first: int,
-    spread: float, classes: I64, cells: I64, octaves: NDArray[np.uint8], lost: I64,
-    cut: NDArray[np.void], cut_cell: I64, begins: I64, ends: I64, wanted: NDArray[np.uint64],
-    spans: NDArray[np.float32],
+    trim: float, exact: bool, total: I64, bits: int, unit: float, first: int, classes: I64,
+    cells: I64, used: NDArray[np.uint64], lost: I64, cut: NDArray[np.void], cut_cell: I64,
+    begins: I64, ends: I64, spans: NDArray[np.uint64],
 ) -> None:  # fmt: skip
     """Find the cuts of all rings, empty the tally, and say which pixels have to be looked at."""
     place = 0
     rings = total.size
+    spread = unit * np.float64((1 << bits) - 1)
+    class_count = classes.shape[1]
     for b in range(rings):
-        valid, counted = complete(b, total, class_count, classes, cells, octaves, lost)
+        valid, counted = complete(b, total, classes, cells, used, lost)
         width = width_of(valid, unit)
         low = 0.5 * trim * width
         high = width - low
@@ -167,6 +171,7 @@ def _find_cuts(
                 packed = classes[b, cell]
                 counts = cell * (packed >> PIXEL_SHIFT)
             else:
+                cell = class_count + next_used(used[b], cell - class_count)
                 packed = cells[b, cell - class_count, 0]
                 counts = cells[b, cell - class_count, 1]
             if packed != 0:
@@ -194,91 +199,27 @@ def _find_cuts(
         row.counted, row.valid, row.width = counted, valid, width
         kept = np.float64(inside)
         if not exact and valid != 0:
-            off = _smooth_part(b, low_cell, low_part, class_count, first, unit, classes, cells)
+            off = _smooth_part(b, low_cell, low_part, first, unit, classes, cells)
             if low_cell != high_cell:
                 kept += low_counts - off
                 off = 0.0
             kept -= off
-            kept += _smooth_part(b, high_cell, high_part, class_count, first, unit, classes, cells)
+            kept += _smooth_part(b, high_cell, high_part, first, unit, classes, cells)
         row.inside = kept
-        clear(b, class_count, classes, cells, octaves, lost)
+        clear(b, classes, cells, used, lost)
 
-        wanted[b] = np.uint64(0)
+        spans[b] = np.uint64(0)
         for side in range(2):
             cell = high_cell if side else low_cell
             begins[b, side] = ends[b, side] = place
-            spans[b, 2 * side + 1] = -1.0
             # pixels without a count add nothing, and one cell is collected once
             if cell <= 0 or (side == 1 and cell == low_cell):
                 continue
             place += int((high_packed if side else low_packed) >> PIXEL_SHIFT)
-            if cell < class_count:
-                wanted[b] |= np.uint64(1) << np.uint64(cell)
-                continue
-            # counts (1 + unit dev) saves a division: less than the intensity by up to spread**2
-            begin = intensity_of(cell - class_count, first) * (1.0 - spread * spread) * 0.999999
-            end = np.inf
-            if cell < class_count + cells.shape[1] - 1:
-                end = intensity_of(cell - class_count + 1, first) * 1.000001
-            spans[b, 2 * side] = begin
-            spans[b, 2 * side + 1] = end
-            for v in range(np.int64(begin * (1.0 - spread)), 64):
-                wanted[b] |= np.uint64(1) << np.uint64(v)
-    wanted[rings] = np.uint64(0)
-    spans[rings, :] = -1.0
-    clear(rings, class_count, classes, cells, octaves, lost)
-
-
-@kernel
-def _collect(
-    counts: Counts, limit: int, words: NDArray[np.uint32], open: NDArray[np.uint64], bits: int,
-    unit: float, classes: int, first: int, cells: int, cut_cell: I64, end: I64,
-    wanted: NDArray[np.uint64], spans: NDArray[np.float32], chosen: I64, keys: I64,
-) -> None:  # fmt: skip
-    """Collect the pixels of the cells that are cut. Arrays one by one: see cells.py.
-
-    key: for a class dev, else the corrected intensity, above; dev below
-    """
-    low_bits = np.uint32((1 << bits) - 1)
-    shift = np.uint32(bits)
-    for start in range(0, counts.size, _CHUNK):
-        found = 0
-        stop = min(start + _CHUNK, counts.size)
-        for group in range(start, stop, LANES):
-            if group + LANES <= stop:
-                bright = nonzero_lanes(counts, group)
-            else:
-                bright = (np.uint64(1) << np.uint64(stop - group)) - np.uint64(1)
-            bright &= open[group // LANES]
-            while bright != np.uint64(0):
-                i = group + lowest_bit(bright)
-                bright &= bright - np.uint64(1)
-                v = counts[i]
-                ring = words[i] >> shift
-                hit = (wanted[ring] >> np.uint64(v)) & np.uint64(1)
-                if v >= np.uint64(64):
-                    near = np.float32(v)
-                    near += near * (np.float32(unit) * np.float32(np.int32(words[i] & low_bits)))
-                    low = (near >= spans[ring, 0]) & (near < spans[ring, 1])
-                    hit = np.uint64(low | ((near >= spans[ring, 2]) & (near < spans[ring, 3])))
-                chosen[found] = i
-                found += int(hit)
-        for k in range(found):
-            i = chosen[k]
-            if counts[i] >= limit:
-                continue
-            ring = words[i] >> shift
-            dev = np.int64(words[i] & low_bits)
-            cell = np.int64(counts[i])
-            order = dev
-            if cell >= classes:
-                key = key_of(counts[i], dev, unit)
-                order = np.int64(key)
-                cell = classes + np.int64(cell_of(key, first, cells))
-            side = np.uint32(cell != cut_cell[ring, 0])
-            if cell == cut_cell[ring, side]:
-                keys[np.uint64(end[ring, side])] = order << DEV_BITS | dev
-                end[ring, side] += 1
+            span = span_of(cell, class_count, cells.shape[1], first, spread)
+            spans[b] |= span << np.uint64(32 * side)
+    spans[rings] = np.uint64(0)
+    clear(rings, classes, cells, used, lost)
 
 
 @kernel
@@ -352,17 +293,18 @@ def trimmed_patterns(
     out: (ROWS, rings) float32; nan where a ring has no pixel left
     """
     word, open, bits, unit, classes, first, cells, total, widest = pixels
-    tally, cut, cell, begin, end, wanted, spans, keys, chosen = scratch
+    tally, cut, cell, begin, end, spans, keys, *buffers = scratch
     count(counts, np.uint64(limit), pixels, tally)
-    spread = unit * ((1 << bits) - 1)
-    _find_cuts(
-        trim, exact, total, unit, classes, first, spread, *tally, cut, cell, begin, end, wanted,
-        spans,
-    )  # fmt: skip
+    _find_cuts(trim, exact, total, bits, unit, first, *tally, cut, cell, begin, end, spans)
     if exact:
-        _collect(
-            counts, np.uint64(limit), word, open, bits, unit, classes, first, cells, cell, end,
-            wanted, spans, chosen, keys,
-        )  # fmt: skip
+        whole = counts.size // LANES * LANES
+        lots = [(counts[:whole], word, open)]
+        if whole < counts.size:
+            lots.append((*last_lanes(counts, word), open[whole // LANES :]))
+        for some, words, unmasked in lots:
+            collect(
+                some, np.uint64(limit), words, unmasked, bits, unit, classes, first, cells, cell,
+                end, spans, *buffers, keys,
+            )  # fmt: skip
     scatter = kept_scatter(trim)
     _finish(trim, scatter, exact, unit, classes, widest, cut, cell, begin, end, keys, out)

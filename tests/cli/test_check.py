@@ -6,8 +6,9 @@ import os
 
 import pytest
 import yaml
-from operando.cli.check import check_experiment, disk_mb_s, socket_mb_s
+from operando.cli.check import check_experiment
 from operando.cli.experiment_file import load, parse
+from operando.cli.measure import disk_mb_s, socket_mb_s
 
 DRY = """
 title: dry
@@ -33,6 +34,19 @@ def test_a_dry_run_is_predicted_and_this_machine_is_measured():
     assert said.endswith("ready to run")
 
 
+def test_a_spool_that_takes_no_line_above_the_level_of_the_hold_is_a_fault():
+    raw = yaml.safe_load(DRY)
+    raw["scan"]["translations"]["points"] = 12_000
+    good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=False)
+    assert good
+    # (12000 points + 2 s at 50 Hz) x 64 x 96 x 2 B x 0.35 compressed, five times that
+    assert "a spool of 4096 MB, 260 needed to hold in time" in said
+    raw["network"] = {"spool_MB": 250}
+    good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=False)
+    assert not good
+    assert "FAULT network.spool_MB: 250 MB; 260 needed" in said
+
+
 def test_a_rate_that_no_machine_takes_is_a_fault():
     raw = yaml.safe_load(DRY)
     raw["scan"]["exposure_s"] = 1e-7
@@ -40,6 +54,41 @@ def test_a_rate_that_no_machine_takes_is_a_fault():
     assert not good
     assert "FAULT reduction by" in said
     assert "lengthen scan.exposure_s" in said
+
+
+ADAPTIVE = {"budgets": {"rescans": 3, "pause_s": 22}, "roi": {"points": 9, "angles": 10}}
+
+
+def adaptive(order="bit-reversed", **changes):
+    raw = yaml.safe_load(DRY)
+    raw["scan"]["angles"]["order"] = order
+    raw["adaptive"] = {**ADAPTIVE, **changes}
+    return parse(yaml.safe_dump(raw), "dry")
+
+
+def test_the_worst_that_rescans_may_cost_is_said():
+    good, said = checked(adaptive(), reach=False, measure=False)
+    assert good
+    # 22 s less the 1.8 s of the tomogram; three of 90 frames each
+    assert "at most 3 rescans a pause, at worst 20 s more a pause and 270 frames more" in said
+    assert "approval automatic" in said
+    _, said = checked(
+        adaptive(kinds=["exposure"], budgets={"pause_s": 3.8}), reach=False, measure=False
+    )
+    assert "100 frames more" in said  # 2 s at 0.02 s a frame
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words"),
+    [
+        (adaptive("sequential"), "lacks a whole wedge"),
+        (adaptive(kinds=["roi"], budgets={"pause_s": 1.0}), "no room for a rescan"),
+    ],
+)
+def test_adaptive_settings_that_cannot_work_are_faults(experiment, words):
+    good, said = checked(experiment, reach=False, measure=False)
+    assert not good
+    assert words in said
 
 
 @pytest.fixture

@@ -58,6 +58,11 @@ def test_few_keys_are_enough_for_a_dry_run():
             "safe_voltage_V 4.45 lies outside limits.voltage_V [2.9, 4.4]",
         ),
         ({"scan": {"hold_limit_s": 0}}, "scan.hold_limit_s", "greater than 0"),
+        ({"adaptive": {"kinds": ["resume"]}}, "adaptive.kinds[0]", "'stop', 'roi' or 'exposure'"),
+        ({"adaptive": {"budget": {}}}, "adaptive.budget", "did you mean 'budgets'"),
+        ({"adaptive": {"budgets": {"rescans": -1}}}, "adaptive.budgets.rescans", "greater than"),
+        ({"adaptive": {"budgets": {"dose": 1}}}, "file", "needs a `beam:` section"),
+        ({"beam": {"flux_per_s": 1, "absorption_cm2_g": 1}}, "beam", "needs energy_eV"),
         ({"cell": {"cutoff_V": 2.0}}, "cell", "cutoff_V 2.0 lies outside"),
         ({"cell": {"limits": {"voltage_V": [2.0, 4.4]}}}, "cell", "leaves the cell's window_V"),
         ({"cell": {"limits": {"voltage_V": [4.4, 3.0]}}}, "cell.limits", "lower limit comes first"),
@@ -112,6 +117,21 @@ def test_duration_adds_discharge_rest_and_scans():
     times = duration_s(experiment)
     assert times["discharge_cell_s"] == pytest.approx(3600)  # 0.008 mAh at 8 uA
     assert times["wall_s"] == pytest.approx(3600 / 60 + 600 / 60 + 16.4)
+
+
+def test_wide_scans_add_their_frames_and_their_time_once():
+    text = (
+        "title: t\nmarks: [{{time_s: 60}}, {{time_s: 120}}]\nsimulation: {{}}\n"
+        "scan: {{beam_um: {beam}, before: [{{role: broad, exposure_s: 0.02, beam_um: 50, "
+        "translations: {{start_um: -100, stop_um: 100, points: 11}}, angles: {{count: 10}}}}]}}\n"
+    )
+    experiment = parse(text.format(beam=1), "file.yaml")
+    assert experiment.scan.frames_before() == 110
+    times = duration_s(experiment)
+    assert times["before_wall_s"] == pytest.approx(2.2)
+    assert times["wall_s"] == pytest.approx((120 + 2 * 300) / 120 + 2 * 16.4 + 2.2)
+    with pytest.raises(ExperimentError, match="beam_um is needed"):
+        parse(text.format(beam=0), "file.yaml")
 
 
 @given(st.text(max_size=300))

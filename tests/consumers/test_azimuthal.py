@@ -138,6 +138,18 @@ def test_the_order_of_pixels_changes_nothing() -> None:
     np.testing.assert_array_equal(first[0], second[0])
 
 
+@pytest.mark.parametrize("mean", [0.05, 9.0, 30.0, 400.0])
+@pytest.mark.parametrize("garbage", [0, 5, 500, 2**32 - 1])
+def test_what_masked_pixels_hold_changes_nothing(mean: float, garbage: int) -> None:
+    ring, width = setting(18, 6421)  # whole lanes of sixty-four, and a rest
+    ring[640:960] = np.where(np.arange(320) % 64 < 60, ring[640:960], RINGS)
+    counts = np.random.default_rng(19).poisson(mean, ring.size).astype(np.uint32)
+    filled = np.where(ring == RINGS, np.uint32(garbage), counts).astype(np.uint32)
+    for exact in (True, False):
+        found = integrate(filled, ring, width, exact=exact)
+        np.testing.assert_array_equal(found, integrate(counts, ring, width, exact=exact))
+
+
 def test_buffers_leave_no_trace_in_the_next_frame() -> None:
     ring, width = setting(6)
     random = np.random.default_rng(7)

@@ -181,3 +181,32 @@ def test_the_older_stream_carries_the_same_scan(beamline: Make, until: Until) ->
     assert start.detector.mask is not None
     assert len(line.of_stream("Frame")) == 6
     assert line.of_stream("ScanStop")[0].reason == "complete"
+
+
+def test_a_series_can_end_early_with_all_that_it_took(beamline: Make, until: Until) -> None:
+    line = beamline()
+    detector = line.detector()
+    detector.stage()
+    detector.prepare(Exposure(described(), 0.002)).wait(5)
+    detector.kickoff().wait(5)
+    done = detector.complete()
+    for i in range(3):
+        assert line.simulation.detector.trigger(0.0, float(i))
+    detector.end_early.set(3).wait(10)
+    done.wait(10)
+    assert done.success
+    assert detector.get_index() == 3
+    assert not line.simulation.detector.trigger(0.0, 3.0)
+    assert [d[1]["indices"] for d in detector.collect_asset_docs() if "indices" in d[1]] == [
+        {"start": 0, "stop": 3}
+    ]
+    until(lambda: line.of_stream("ScanStop"))
+    assert [f.index for f in line.of_stream("Frame")] == [0, 1, 2]
+    detector.unstage()
+    detector.prepare(Exposure(described("next"), 0.002)).wait(5)  # and the next one is whole
+    detector.kickoff().wait(5)
+    done = detector.complete()
+    for i in range(6):
+        line.simulation.detector.trigger(0.0, float(i))
+    done.wait(10)
+    assert detector.get_index() == 6

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from operando.detectors.stage import FlyScan, MeasuredLine, StageError
+from operando.detectors.stage import CentringStage, FlyScan, MeasuredLine, StageError
 
 Make = Callable[..., Any]
 Until = Callable[..., None]
@@ -99,3 +99,43 @@ def test_a_held_flight_can_be_aborted_and_the_next_one_flies(beamline: Make, unt
             stage.stop()
         over.wait(20)
     assert stage.frames.get(use_monitor=False) == 20
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_flight_can_end_after_its_line_whole_and_done(
+    beamline: Make, until: Until, held: bool
+) -> None:
+    stage = beamline(receive=False).stage()
+    stage.prepare(FlyScan("abc", (0.0, 10.0, 20.0, 30.0), 0.0, 1.0, 20, 0.02)).wait(5)
+    stage.kickoff().wait(5)
+    over = stage.complete()
+    if held:
+        stage.hold.put(1, wait=True)
+        until(lambda: stage.held.get(use_monitor=False) == 1)
+    stage.finish.put(1, wait=True)
+    over.wait(20)
+    assert over.success
+    assert stage.frames.get(use_monitor=False) in (20, 40, 60)
+    stage.hold.put(0, wait=True)
+    stage.kickoff().wait(5)  # the next flight has all its lines
+    stage.complete().wait(20)
+    assert stage.frames.get(use_monitor=False) == 80
+
+
+def test_the_detector_sees_the_place_that_the_centring_stages_put_on_the_axis(
+    beamline: Make,
+) -> None:
+    line = beamline(receive=False)
+    seen: list[tuple[float, float]] = []
+    line.simulation._stage._trigger = lambda *ray: seen.append(ray) or True
+    stage = line._connected(CentringStage(line.stage_prefix, name="stage"))
+    stage.centre_x.set(3.0).wait(10)
+    stage.centre_y.set(-2.0).wait(10)
+    stage.prepare(FlyScan("abc", (0.0, 90.0, 180.0), -1.0, 1.0, 3, 0.005)).wait(5)
+    stage.kickoff().wait(5)
+    stage.complete().wait(20)
+    rays = np.array(seen).reshape(3, 3, 2)
+    np.testing.assert_allclose(rays[:, :, 0], np.repeat([[0.0], [90.0], [180.0]], 3, axis=1))
+    beside = np.array([[3.0], [-2.0], [-3.0]])  # x cos + y sin
+    line_um = np.array([-1.0, 0.0, 1.0])
+    np.testing.assert_allclose(rays[:, :, 1], beside + line_um, atol=0.15)

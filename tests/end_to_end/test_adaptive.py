@@ -35,6 +35,7 @@ def small(path: Path, **budgets: object) -> Path:
     """The example with few angles and no early stop, and these budgets."""
     text = yaml.safe_load(EXAMPLE.read_text())
     text["scan"]["angles"]["count"] = 24
+    text["cell"]["cutoff_V"] = 4.05  # soon after the mark
     text["adaptive"]["kinds"] = ["roi"]
     text["adaptive"]["budgets"] |= budgets
     path.write_text(yaml.safe_dump(text))

@@ -23,9 +23,10 @@ from operando.stream.curve_keys import (
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.link import HubUnreachable
 from operando.stream.live import LiveSubscriber
-from operando.stream.members import Member, Producer
-from operando.stream.messages import Focus, Status
+from operando.stream.members import Member, MemberRefused, Producer
+from operando.stream.messages import Document, Focus, Status
 from operando.stream.packing import pack
+from operando.stream.permissions import PART, why_not_join, why_not_put
 from operando.stream.wire_ops import Beat, Got, Item, Put, Refused, Who, pack_op
 
 WAIT_S = 10.0
@@ -349,3 +350,61 @@ def test_the_live_side_is_read_only(tmp_path, context):
         assert heard(live, "after", WAIT_S)
         producer.close()
         live.close()
+
+
+# -- what a key is good for ------------------------------------------------------------------------
+
+
+def test_a_key_made_for_a_window_is_good_for_nothing_else_whatever_name_its_holder_gives(
+    folder: Path, context: zmq.Context
+) -> None:
+    add_client(folder, "desk", "window")
+    config = HubConfig("tcp://127.0.0.1:*", "tcp://127.0.0.1:*", keys=load_server_keys(folder))
+    desk, part = load_client_keys(folder / "desk"), load_client_keys(folder)
+    with Hub(config, context) as hub:
+        address = hub.items_address
+        for name in ("window", "receiver"):
+            with Producer(address, name, context, keys=desk) as holder:
+                holder.put(Focus("", 1, 1))
+                holder.flush(WAIT_S)
+                assert holder.refused == 0
+                holder.put(Document("run", "start", "{}"))
+                holder.flush(WAIT_S)
+                assert holder.refused == 1
+        with (
+            Member(address, "process", "reduce", "reducer", context=context, keys=desk) as member,
+            pytest.raises(MemberRefused, match="good for window"),
+        ):
+            member.receive(WAIT_S)
+        with Producer(address, "plan", context, keys=part) as plan:
+            plan.put(Document("run", "start", "{}"))
+            plan.flush(WAIT_S)
+            assert plan.refused == 0
+
+
+def test_a_role_that_is_none_is_no_key(folder):
+    with pytest.raises(KeysError, match="role 'root' is none of part, window"):
+        add_client(folder, "desk", "root")
+    add_client(folder, "desk", "window")
+    path = folder / "allowed" / "desk.key"
+    path.write_text(path.read_text().replace('"window"', '"everything"'))
+    with pytest.raises(KeysError, match="'everything' is none of"):
+        load_server_keys(folder)
+
+
+@pytest.mark.parametrize(
+    ("role", "kind", "may"),
+    [
+        ("reduce", "reduction", True), ("reduce", "result", False), ("reduce", "document", False),
+        ("absorb", "result", True), ("absorb", "reduction", False), ("absorb", "frame", False),
+        ("all", "status", True), ("all", "result", False), ("", "reduction", True),
+        ("", "frame", False),
+    ],
+)  # fmt: skip
+def test_a_member_sends_what_its_work_makes(role, kind, may):
+    assert (why_not_put(kind, b"x/1", PART, "process", role) == "") is may
+
+
+def test_without_a_known_role_a_key_is_good_for_nothing():
+    assert "nothing" in why_not_put("frame", b"x/1", "", "", "")
+    assert "nothing" in why_not_join("")

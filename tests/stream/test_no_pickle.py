@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RUN = """
     import json, sys, threading
@@ -118,3 +124,39 @@ def test_a_run_that_called_it_would_be_seen(tmp_path):
     done = run(tmp_path, "poisoned")
     assert done.returncode != 0
     assert "pickle was called" in done.stderr
+
+
+FORBIDDEN_MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_METHODS = {"send_pyobj", "recv_pyobj", "system", "popen"}
+ROOMS = ("stream", "consumers", "live_views", "detectors", "plans", "sim", "materials", "cli")
+
+
+def forbidden(tree: ast.Module) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names if a.name.split(".")[0] in FORBIDDEN_MODULES]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "") in FORBIDDEN_MODULES:
+            found.append(node.module)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found += [node.func.id] if node.func.id in FORBIDDEN_CALLS else []
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            found += [node.func.attr] if node.func.attr in FORBIDDEN_METHODS else []
+            pickled = any(k.arg == "allow_pickle" and k.value.value for k in node.keywords)
+            found += ["allow_pickle"] if pickled else []
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_room_pickles_or_evaluates_text(room):
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    found = {str(f.relative_to(ROOT)): forbidden(ast.parse(f.read_text())) for f in files}
+    assert {name: what for name, what in found.items() if what} == {}
+
+
+def test_the_search_sees_what_it_looks_for():
+    text = "import pickle\nfrom marshal import loads\neval('1')\ns.recv_pyobj()\nload(1)"
+    assert forbidden(ast.parse(text)) == ["pickle", "marshal", "eval", "recv_pyobj"]
+    assert forbidden(ast.parse("np.load(f, allow_pickle=True)")) == ["allow_pickle"]

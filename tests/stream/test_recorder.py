@@ -166,7 +166,6 @@ def test_a_better_version_of_a_map_replaces_the_one_before(tmp_path):
         (Positions("s1", "translation", "um", np.array([9]), np.array([1.0])), "has 6"),
         (replace(make_frame(0, encoding="lz4"), checksum=1), "checksum"),
         (ScanStop("nobody", 0, "complete"), "not begun"),
-        (Document("run", "start", "nul \x00 inside"), "NULL"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_reason_and_the_rest_goes_on(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from operando.cli.soak_verdict import left_behind
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,4 @@ def run(folder: Path, *arguments: object, timeout_s: float = 170.0) -> Finished:
 
 def left_running(folder: Path) -> list[str]:
     """Processes that still work in folder, by their command lines."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or [])
-        mine = process.info["pid"] != os.getpid() and "operando" in line
-        if mine and str(folder) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(line)
-    return found
+    return left_behind(folder)
