@@ -179,7 +179,7 @@ def _trend(model: RunModel, ranges: Ranges, theme: Theme) -> QtWidgets.QWidget:
 
 
 def _cell(model: RunModel, theme: Theme) -> QtWidgets.QWidget:
-    panel = CellPanel(theme)
+    panel = CellPanel(theme, ViewState(Ranges()))
     panel.refresh(model)
     panel.setFixedHeight(380)
     return panel
