@@ -149,6 +149,18 @@ def middle_of_others(scan: ScanRecord | None, name: str, identity: int) -> Profi
     return Profile(mine.x, middle, 0.5 * (high - low))
 
 
+def particle_csv(model: RunModel) -> str:
+    """Every particle of every scan, one line each, lengths in um, a in Å; "" where none is known."""
+    lines: list[str] = []
+    columns: list[str] = []
+    for scan in model.scans():
+        for identity, row in particle_rows(scan).items():
+            columns = columns or list(row)
+            cells = (f"{row.get(column, math.nan):.7g}" for column in columns)
+            lines.append(",".join((str(scan.number), str(identity), *cells)))
+    return "\n".join([",".join(("pause", "particle", *columns)), *lines, ""]) if lines else ""
+
+
 def shell_phases(scan: ScanRecord | None, identity: int) -> dict[str, Profile]:
     """Phase -> its mass fraction by shell of one particle."""
     if scan is None:

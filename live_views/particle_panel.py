@@ -39,8 +39,9 @@ class ParticlePanel(Card):
         self.numbers = QtWidgets.QLabel("")
         self.numbers.setAlignment(QtCore.Qt.AlignmentFlag.AlignTop)
         self.numbers.setTextFormat(QtCore.Qt.TextFormat.RichText)
-        self.numbers.setWordWrap(True)
         self.numbers.setFixedWidth(214)
+        policy = QtWidgets.QSizePolicy.Policy
+        self.numbers.setSizePolicy(policy.Fixed, policy.Ignored)  # its rows claim no height
         self.depth = plot(theme, "depth (µm)", "a (Å)", 52)
         self.shells = plot(theme, "shell, 0 at the surface", "mass fraction (hint)", 46)
         self.histogram = plot(theme, "a (Å)", "share of voxels", 46)
@@ -134,7 +135,7 @@ def numbers_of(row: Mapping[str, float]) -> list[tuple[str, str]]:
         ("a", sure("a", "a_sigma", "Å")),
         ("spread of a", f"{number(row.get('a_spread')):.4f} Å"),
         ("core − surface", sure("core_minus_surface", "core_minus_surface_sigma", "Å")),
-        ("area", f"{area:.0f} µm², as a disc {across:.1f} µm"),
+        ("area", f"{area:.0f} µm², ⌀ {across:.1f} µm"),
         ("depth", f"{number(row.get('depth_um')):.1f} µm"),
         ("voxels", f"{number(row.get('voxels')):.0f}"),
         ("in the window", f"{100 * number(row.get('inside_share')):.0f} % of voxels"),

@@ -22,7 +22,7 @@ SENT = {"approved": "approval sent", "vetoed": "veto sent"}
 
 
 class RequestPanel(QtWidgets.QWidget):
-    """Emits decided(Decision) for the request that is chosen; control: whether words are allowed."""
+    """Emits decided(Decision) for the chosen request; control: whether words are allowed."""
 
     decided = QtCore.Signal(object)
 
