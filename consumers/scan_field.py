@@ -52,8 +52,8 @@ def field_of_scan(
         beside=np.zeros(channels.size, np.float32),
         rests_on=rests_on,
     )
-    rows = tomogram.usable()
-    some = rows[:: max(1, rows.size // PROJECTIONS)].tolist()
+    usable = tomogram.usable()
+    some = usable[:: max(1, usable.size // PROJECTIONS)].tolist()
     return with_beside(
         field,
         ((tomogram.angle_deg(r), tomogram.even(r, record.centre_um)[:, channels]) for r in some),
