@@ -150,7 +150,7 @@ def middle_of_others(scan: ScanRecord | None, name: str, identity: int) -> Profi
 
 
 def particle_csv(model: RunModel) -> str:
-    """Every particle of every scan, one line each, lengths in um, a in Å; "" where none is known."""
+    """Every particle of every scan, one line each [um, Å]; "" where none is known."""
     lines: list[str] = []
     columns: list[str] = []
     for scan in model.scans():

@@ -1,8 +1,8 @@
 """The figures and numbers of a finished run, drawn with the window's own panels.
 
-Same quantity, same colours, same range in every pause. Each figure is a PNG and a PDF of its own, the
-PDF drawn in lines; report.png has all of them on one page, report.html and report.md the table and
-the figures, particles.csv every particle of every pause.
+Same quantity, same colours, same range in every pause. Each figure is a PNG and a PDF of its own,
+the PDF drawn in lines; report.png has all of them on one page, report.html and report.md the table
+and the figures, particles.csv every particle of every pause.
 """
 
 from __future__ import annotations
