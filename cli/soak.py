@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ MISBEHAVIOUR = {
 }  # fmt: skip
 PICTURE_EVERY_S = 5.0
 MOST_RUNS = 1000
+LEAST_S = 10.0  # counts for a run that was none
 UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ class Soak:
         before = {number: signal.signal(number, self._stop) for number in handled}
         clock = WallClock(self.folder / "clock")
         try:
-            quiet = self._run(0, None, None, float("inf"), clock)
+            quiet = self._run(0, None, None, 0.0, clock)
             self._judge(quiet, quiet)
             if not quiet.verdict.problems:  # else there is nothing to compare with
                 self._disturb(quiet, clock)
@@ -86,31 +86,28 @@ class Soak:
             raise KeyboardInterrupt
 
     def _disturb(self, quiet: RunRecord, clock: WallClock) -> None:
-        """Runs, one after another, until the minutes are over and one was ended the hard way."""
+        """Runs until the minutes are over, every fault was done, and one run was ended by one."""
         seed = self.choices.seed
         deck = Deck(faults(self.experiment.analysis.reducers), seed)
         ending = KILL_PLAN if seed % 2 else KILL_SIM
         left_s = self.choices.minutes * 60
         number, ended = 1, False
         while (left_s > 0 or not ended) and number <= MOST_RUNS and not self._stopped:
-            began = time.monotonic()
-            record = self._run(number, deck, ending, began + left_s, clock)
-            left_s -= time.monotonic() - began
+            record = self._run(number, deck, ending, left_s, clock)
+            left_s -= max(record.disturbed_s, LEAST_S)
             ended = any(struck.fault.ends for struck in record.struck)
             self._judge(record, quiet)
             number += 1
 
     def _run(
-        self, number: int, deck: Deck | None, ending: Fault | None, until_s: float, clock: WallClock
+        self, number: int, deck: Deck | None, ending: Fault | None, for_s: float, clock: WallClock
     ) -> RunRecord:
         folder = RunFolder(self.folder / (f"run-{number:03d}" if number else "undisturbed"))
         folder.path.mkdir(parents=True)
         misbehaviour = {**MISBEHAVIOUR, "seed": self.choices.seed + number} if deck else {}
         experiment = prepared(self.experiment, misbehaviour)
         self.say(f"{folder.path.name}: {'faults' if deck else 'nothing is disturbed'}")
-        laboratory = Laboratory(
-            folder, clock, self.say, deck, self.choices.every_s, ending, until_s
-        )
+        laboratory = Laboratory(folder, clock, self.say, deck, self.choices.every_s, ending, for_s)
         record = one_run(experiment, folder, laboratory, self.say)
         self._stopped += record.outcome.interrupted
         self.records.append(record)
@@ -160,7 +157,7 @@ def one_run(
         laboratory.close()
     return RunRecord(
         folder, experiment, outcome, laboratory.struck, laboratory.measure, laboratory.cell,
-        rate(run.observer), run.observer.not_recorded(),
+        rate(run.observer), run.observer.not_recorded(), laboratory.disturbed_s,
     )  # fmt: skip
 
 
@@ -168,8 +165,9 @@ def judged(record: RunRecord) -> Verdict:
     """Which promises a run has kept; that of its memory needs another run to compare with."""
     misbehaves = bool(record.experiment.simulation and record.experiment.simulation.detector_faults)
     may_lose = misbehaves or any(s.fault.loses for s in record.struck)
+    forgets = any(str(s.fault) == "kill absorber" for s in record.struck)
     verdict = verdict_of(
-        record.folder, record.experiment, record.cell, may_lose, record.not_recorded
+        record.folder, record.experiment, record.cell, may_lose, forgets, record.not_recorded
     )
     verdict.problems += outcome_problems(record.outcome, record.struck)
     verdict.problems += left_behind(record.folder.path)

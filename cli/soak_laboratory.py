@@ -39,7 +39,8 @@ class Laboratory:
     """A Disturbance of one run.
 
     deck: where the faults come from, one every every_s; None = nothing is disturbed
-    ending: done as soon as it fits once until_s (monotonic) is reached; None = nothing ends it
+    ending: done as soon as it fits, after for_s of the plan's time and every fault of the deck
+    disturbed_s: how long the plan has been at work
     cell: what the potentiostat itself said last, in its words; "" where it did not answer
     """
 
@@ -49,7 +50,8 @@ class Laboratory:
     deck: Deck | None = None
     every_s: float = 10.0
     ending: Fault | None = None
-    until_s: float = float("inf")
+    for_s: float = float("inf")
+    disturbed_s: float = 0.0
     measure: Measure = field(default_factory=Measure)
     struck: list[Struck] = field(default_factory=list)
     cell: str = ""
@@ -57,6 +59,7 @@ class Laboratory:
     _active: list[Strike] = field(default_factory=list)
     _bench: Bench | None = None
     _began: float = 0.0
+    _plan_began: float = 0.0
     _next: float = 0.0
 
     def begin(self, experiment: Experiment) -> Mapping[str, Experiment]:
@@ -88,10 +91,14 @@ class Laboratory:
                 self._active.remove(active)
             else:
                 active.meanwhile()
+        if phase_of(observer) != "starting":
+            self._plan_began = self._plan_began or now
+            self.disturbed_s = now - self._plan_began
         if self.deck is None or self._bench is None or now < self._next:
             return
         fits = fitting(observer, {a.fault.victim for a in self._active})
-        ending = now >= self.until_s and self.ending is not None and fits(self.ending)
+        due = self.disturbed_s >= self.for_s and self.deck.complete
+        ending = due and self.ending is not None and fits(self.ending)
         fault = self.ending if ending else self.deck.deal(fits)
         if fault is None:
             return

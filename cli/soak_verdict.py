@@ -1,26 +1,25 @@
 """Whether a disturbed run kept its promises: account, frames, results, memory, cell.
 
-The results are compared with those of the same frames analysed in one go, in this process, by the
-same consumers: what no fault can have touched. They have to be the same bytes.
+The results are compared with those of the same frames analysed in one go (soak_reference.py). They
+have to be the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..consumers.reducer import Reducer, consumers_of
 from ..stream.account_words import by_reason
-from ..stream.messages import Account, Reduction, Result, Samples, ScanStart
+from ..stream.messages import Account, Result, Samples
 from ..stream.run_file import RunFile, RunFileError, open_run
 from .experiment import Experiment
-from .experiment_file import check_consumers
 from .folder import RunFolder
 from .recover import RecoverError, recover_run
 from .replay import same
+from .soak_reference import Reference
 
 OPEN_STATES = ("IDLE", "HOLD_OCV", "FINISHED", "LIMIT", "FAULT", "DISCONNECTED")
 
@@ -31,6 +30,7 @@ class Verdict:
 
     lost: reason -> frames
     same: final results that are the same bytes as the undisturbed ones, of results
+    forgot: scans whose results rest on fewer earlier scans, because the absorber was killed between
     """
 
     announced: int = 0
@@ -40,17 +40,24 @@ class Verdict:
     lost: dict[str, int] = field(default_factory=dict)
     same: int = 0
     results: int = 0
+    forgot: int = 0
     cell: str = ""
     problems: list[str] = field(default_factory=list)
 
 
 def verdict_of(
-    folder: RunFolder, experiment: Experiment, cell: str, may_lose: bool, not_recorded: int
+    folder: RunFolder,
+    experiment: Experiment,
+    cell: str,
+    may_lose: bool,
+    forgets: bool,
+    not_recorded: int,
 ) -> Verdict:
     """Look through everything that a run left behind.
 
     cell: the potentiostat's own last word, "" where it could not be asked any more
     may_lose: one of the faults may cost frames, each by name
+    forgets: the absorber was killed: its successor knows nothing of the scans that were finished
     not_recorded: frames that could not be written: they are recovered from the spool first
     """
     found = Verdict()
@@ -61,7 +68,7 @@ def verdict_of(
             file = folder.path / "run.recovered.nxs"
             recover_run(folder.path, file, lambda line: None)
         with open_run(folder.file if folder.file.exists() else part) as run:
-            _judge(found, run, file, experiment, may_lose)
+            _judge(found, run, file, experiment, may_lose, forgets)
             found.cell = cell or f"{last_state(run.histories())}, as recorded"
             found.problems += cell_problems(cell, run.histories())
     except (RunFileError, OSError) as error:
@@ -77,6 +84,7 @@ def _judge(
     file: Path,
     experiment: Experiment,
     may_lose: bool,
+    forgets: bool,
 ) -> None:
     accounts = {account.scan: account for account in run.accounts()}
     for start in run.scans():
@@ -96,53 +104,36 @@ def _judge(
         found.problems.append("no scan was recorded")
     with open_run(file) as whole:
         for start in run.scans():
-            if start.scan in accounts:
-                frames = len(whole.frame_indices(start.scan))
-                if frames != accounts[start.scan].received:
-                    found.problems.append(
-                        f"scan {start.number}: {accounts[start.scan].received} frames came, "
-                        f"{frames} are in {whole.path.name}"
-                    )
-                _compare(found, start, run, whole, experiment, accounts[start.scan])
+            frames, account = len(whole.frame_indices(start.scan)), accounts.get(start.scan)
+            if account is not None and frames != account.received:
+                found.problems.append(
+                    f"scan {start.number}: {account.received} frames came, {frames} are in "
+                    f"{file.name}"
+                )
+        left_out = {scan: list(a.group("process").failed) for scan, a in accounts.items()}
+        reference = Reference(whole, experiment, left_out)
+        for place in range(len(reference.starts)):
+            _compare(found, run, reference, place, forgets)
         found.problems += [
             f"frame {index} of scan {scan}: {why}" for (scan, index), why in whole.damaged.items()
         ]
 
 
-def _compare(
-    found: Verdict,
-    start: ScanStart,
-    run: RunFile,
-    whole: RunFile,
-    experiment: Experiment,
-    account: Account,
-) -> None:
-    left_out = set(account.group("process").failed)
+def _compare(found: Verdict, run: RunFile, reference: Reference, place: int, forgets: bool) -> None:
+    start = reference.starts[place]
     made = {(r.consumer, r.name): r for r in run.results(start.scan) if r.final}
-    wanted = {(r.consumer, r.name): r for r in undisturbed(whole, start, experiment, left_out)}
+    first_wrong: list[str] = []
+    for first in range(place + 1 if forgets else 1):
+        wanted = {(r.consumer, r.name): r for r in reference.results(place, first)}
+        wrong = results_problems(start.number, made, wanted)
+        first_wrong = first_wrong or wrong
+        if not wrong:
+            found.forgot += first > 0
+            break
+    else:
+        found.problems += first_wrong
     found.results += len(wanted)
-    found.same += sum(key in made and same(made[key], wanted[key]) for key in wanted)
-    found.problems += results_problems(start.number, made, wanted)
-
-
-def undisturbed(
-    run: RunFile, start: ScanStart, experiment: Experiment, left_out: Iterable[int] = ()
-) -> list[Result]:
-    """Final results of a recorded scan, from its frames without those left out."""
-    configs = check_consumers(experiment, "experiment")
-    reducer = Reducer(configs)
-    reducer.take(start)
-    consumers = consumers_of(start, configs)
-    refused = set(left_out)
-    for frame in run.frames(start.scan):
-        reduction = reducer.take(frame) if frame.index not in refused else None
-        if isinstance(reduction, Reduction):
-            for name, array in reduction.arrays.items():
-                consumers[name].absorb(frame.index, array)
-    for positions in run.positions(start.scan):
-        for consumer in consumers.values():
-            consumer.place(positions)
-    return [r for consumer in consumers.values() for r in consumer.results(final=True) if r.final]
+    found.same += len(wanted) - len(wrong)
 
 
 def account_problems(account: Account, kept: int, may_lose: bool) -> list[str]:

@@ -15,6 +15,7 @@ from whole_run import command, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "dry_run.yaml"
+BEAMLINE = ROOT / "examples" / "beamline.yaml"
 DRY = {"title": "t", "marks": [{"capacity_mAh": 0.002}], "simulation": {}}
 
 
@@ -30,6 +31,9 @@ def experiment(**changes):
         (["check"], "--explain"),
         (["demo", "--out", "FILE"], "--out"),
         (["demo", "--out", "/proc/nope"], "--out"),
+        (["soak", "--out", "FILE"], "--out"),
+        (["soak", "--out", "/proc/nope"], "--out"),
+        (["soak", BEAMLINE], "only dry runs"),
         (["report", "nowhere.nxs"], "nowhere.nxs"),
         (["report", "FILE"], "FILE"),
         (["account", "FILE"], "FILE"),

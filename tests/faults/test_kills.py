@@ -11,7 +11,7 @@ from operando.stream.messages import Document
 from operando.stream.run_file import open_run
 from operando.stream.segment_log import segments_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(590)]
 
 
 @pytest.fixture

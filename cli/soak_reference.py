@@ -1,0 +1,65 @@
+"""A recorded run analysed in one go, in this process: what no fault can have touched.
+
+The same consumers take the same frames; each scan's final results are made after those of the
+scans before it, whose findings it is given, as the absorber does it (consumers/absorber.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from ..consumers.contract import Consumer
+from ..consumers.findings import EarlierScans
+from ..consumers.reducer import Reducer, consumers_of
+from ..stream.messages import Reduction, Result, ScanStart
+from ..stream.run_file import RunFile
+from .experiment import Experiment
+from .experiment_file import check_consumers
+
+
+class Reference:
+    """The scans of run in their order; starts: of those, in that order.
+
+    left_out: scan -> frames that are not to be used
+    """
+
+    def __init__(
+        self, run: RunFile, experiment: Experiment, left_out: Mapping[str, Collection[int]]
+    ) -> None:
+        self._configs = check_consumers(experiment, "experiment")
+        self.starts = [start for start in run.scans() if start.scan in left_out]
+        self._consumers = [self._taken(run, s, set(left_out[s.scan])) for s in self.starts]
+        self._known: dict[tuple[int, int], list[Result]] = {}
+        self._earlier: dict[int, EarlierScans] = {}
+
+    def results(self, place: int, first: int = 0) -> list[Result]:
+        """Final results of a scan, where nothing is known of the scans before the first-th."""
+        for at in range(first, place + 1):
+            if (first, at) not in self._known:
+                self._make(at, first)
+        return self._known[first, place]
+
+    def _taken(self, run: RunFile, start: ScanStart, left_out: set[int]) -> dict[str, Consumer]:
+        reducer = Reducer(self._configs)
+        reducer.take(start)
+        consumers = consumers_of(start, self._configs)
+        for frame in run.frames(start.scan):
+            reduction = reducer.take(frame) if frame.index not in left_out else None
+            if isinstance(reduction, Reduction):
+                for name, array in reduction.arrays.items():
+                    consumers[name].absorb(frame.index, array)
+        for positions in run.positions(start.scan):
+            for consumer in consumers.values():
+                consumer.place(positions)
+        return consumers
+
+    def _make(self, place: int, first: int) -> None:
+        """Make one scan's results, those of the scans from first to it being made."""
+        start, consumers = self.starts[place], self._consumers[place]
+        earlier = self._earlier.setdefault(first, EarlierScans())
+        for name, consumer in consumers.items():
+            consumer.follow(earlier.before(start, name))
+        made = [r for consumer in consumers.values() for r in consumer.results(final=True)]
+        self._known[first, place] = [result for result in made if result.final]
+        found = {name: consumer.findings() for name, consumer in consumers.items()}
+        earlier.keep(start, {name: each for name, each in found.items() if each is not None})
