@@ -129,7 +129,8 @@ class RequestPanel(QtWidgets.QWidget):
         if state in SENT.values():
             colour = theme.warning
         last = request.words[-1] if request.words else None
-        said = f" by {last.by}" + (f": {last.reason}" if last.reason else "") if last else ""
+        said = f" · {last.verdict} by {last.by}" if last else ""
+        said += f": {last.reason}" if last and last.reason else ""
         costs = [KINDS.get(asked.kind, asked.kind)]
         if all(math.isfinite(v) for v in asked.region):
             x, y, width = asked.region

@@ -223,6 +223,55 @@ class SyntheticRun:
         units = {"rotation": "deg", "translation": "um"}
         return make("sinogram", ("rotation", "translation"), coords, units, "", values * 40)
 
+    def particles(self, number: int) -> Iterator[Result]:
+        """Two particles, 4 (left, like the others) and 9 (right, apart), in a frame of nothing."""
+        labels = np.zeros((self.n, self.n))
+        labels[3:9, 2:6], labels[4:8, 8:12] = 4, 9
+        place = np.arange(self.n) - (self.n - 1) / 2
+        names = np.array([4, 9])
+
+        def make(name, dims, coords, values, uncertainty=None, unit="", **attrs):
+            return Result(
+                self.run, self.scan(number), number, "xrdct", name, dims, coords,
+                dict.fromkeys(dims, "um"), unit, np.asarray(values, np.float32), uncertainty,
+                1.0, 2, True, True, attrs,
+            )  # fmt: skip
+
+        yield make("particles", ("y", "x"), {"y": place, "x": place}, labels)
+        columns = "x_um,y_um,area_um2,a,a_sigma,classification,outlier_z"
+        table = [[-3, -1.5, 24, 8.19, 0.0006, 0, 0.4], [2.5, -1.5, 16, 8.1, 0.0008, 2, -6.8]]
+        yield make(
+            "particle_table", ("particle", "column"),
+            {"particle": names, "column": np.arange(7)}, table, columns=columns,
+        )  # fmt: skip
+        sigma = np.full((2, 3), 0.0007, np.float32)
+        yield make(
+            "particle_profile", ("particle", "depth"),
+            {"particle": names, "depth": np.array([0.5, 1.5, 2.5])},
+            [[8.18, 8.19, 8.2], [8.09, 8.1, np.nan]], sigma, "Å",
+        )  # fmt: skip
+        yield make(
+            "particle_shell_fraction_spinel", ("particle", "shell"),
+            {"particle": names, "shell": np.arange(3)}, [[0.9, 0.95, 1], [0.7, 0.8, 0.9]], sigma,
+            phase="spinel",
+        )  # fmt: skip
+        scans = np.arange(1, number + 1)
+        a = np.array([[8.1], [8.05]]) + 0.01 * scans
+        yield make(
+            "particle_history", ("particle", "scan"), {"particle": names, "scan": scans}, a,
+            np.full(a.shape, 0.0007, np.float32), "Å",
+        )  # fmt: skip
+
+    def balance(self, number: int, mean: float, coulomb: float) -> Result:
+        charge = self.start(number).cell.charge_ah
+        return Result(
+            self.run, self.scan(number), number, "xrdct", "soc_balance", ("quantity",),
+            {"quantity": np.arange(4)}, {"quantity": ""}, "",
+            np.array([mean, coulomb, mean - 0.02, mean + 0.03], np.float32),
+            np.array([0.004, np.nan, np.nan, np.nan], np.float32), 1.0, 2, True, True,
+            {"columns": "mean,coulomb,low,high", "quantity": "y", "charge_ah": charge},
+        )  # fmt: skip
+
     def account(self, number: int, share: float, closed: bool = False, lost: int = 0) -> Account:
         got = round(share * self.frames) - lost
         groups = (GroupAccount("record", got, {}), GroupAccount("process", got, {}))

@@ -8,6 +8,7 @@ def run_of(synthetic, pauses):
     yield synthetic.samples(synthetic.mark_s(pauses) + 400)
     for number in range(1, pauses + 1):
         yield from synthetic.finished_scan(number)
+        yield from synthetic.particles(number)
 
 
 def colours(path):
@@ -23,9 +24,12 @@ def test_a_report_has_a_figure_of_everything_and_its_numbers(qapp, small, tmp_pa
     for path in written:
         if path.suffix == ".png":
             assert colours(path) > 20
+            if path.name != "report.png":
+                assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     table = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| 2 | 4.0500 |" in table
     assert "180" in table
+    assert len((tmp_path / "particles.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 3
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<tr>") == 4
     assert 'src="map-lattice_parameter.png"' in page
