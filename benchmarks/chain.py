@@ -29,15 +29,8 @@ def chain(quick: bool) -> Iterator[Row | Section]:
     yield _free_row(fast, frames)
     if not fast.complete:
         return
-    held, tried = _highest(fast.frames_per_s(), frames, 8.0 if quick else 20.0)
     seconds = 10.0 if quick else 60.0
-    while held is not None:
-        confirmed = _run(_paced(held.setting.rate, seconds), frames)
-        tried.append(confirmed)
-        if confirmed.sustained(LAG_S):
-            held = confirmed
-            break
-        held = _less_than(held.setting.rate, tried)
+    held, tried = _highest(fast.frames_per_s(), frames, seconds / 3, seconds)
     yield _held_row(held, tried, seconds)
     yield _where_section(held or fast, frames)
     yield _tried_section(tried)
@@ -65,29 +58,27 @@ def _paced(rate: float, seconds: float) -> Setting:
     return Setting(rate, max(2, math.ceil(rate * seconds / TRANSLATIONS)))
 
 
-def _highest(free: float, frames: Line, seconds: float) -> tuple[Outcome | None, list[Outcome]]:
-    """The highest rate held for some seconds: from the free rate down, then once in between."""
+def _rates(free: float) -> list[float]:
+    """Rates to try, from somewhat below the free one down; the paper's is one of them."""
+    rates = [share * free for share in (0.92, 0.85, 0.75, 0.65, 0.5, 0.35, 0.2)]
+    if rates[-1] < PAPER_HZ < 0.97 * free:
+        rates.append(PAPER_HZ)
+    return sorted(rates, reverse=True)
+
+
+def _highest(
+    free: float, frames: Line, first_s: float, confirmed_s: float
+) -> tuple[Outcome | None, list[Outcome]]:
+    """The highest rate held, first for a short time, then for a long one."""
     tried: list[Outcome] = []
-    missed = math.inf
-    for share in (0.92, 0.8, 0.65, 0.45, 0.25):
-        outcome = _run(_paced(share * free, seconds), frames)
-        tried.append(outcome)
-        if not outcome.sustained(LAG_S):
-            missed = share * free
-            continue
-        if math.isfinite(missed):
-            between = _run(_paced(0.5 * (share * free + missed), seconds), frames)
-            tried.append(between)
-            if between.sustained(LAG_S):
-                return between, tried
-        return outcome, tried
+    for rate in _rates(free):
+        for seconds in (first_s, confirmed_s):
+            tried.append(_run(_paced(rate, seconds), frames))
+            if not tried[-1].sustained(LAG_S):
+                break
+        else:
+            return tried[-1], tried
     return None, tried
-
-
-def _less_than(rate: float, tried: list[Outcome]) -> Outcome | None:
-    """The next lower rate that was held."""
-    lower = [o for o in tried if o.sustained(LAG_S) and o.setting.rate < 0.99 * rate]
-    return max(lower, key=lambda o: o.setting.rate, default=None)
 
 
 def _free_row(fast: Outcome, frames: Line) -> Row:
@@ -110,7 +101,7 @@ def _free_row(fast: Outcome, frames: Line) -> Row:
 def _held_row(held: Outcome | None, tried: list[Outcome], seconds: float) -> Row:
     peer = "the paper's detector at 100 Hz"
     if held is None:
-        slowest = min(tried, key=lambda o: o.setting.rate)
+        slowest = tried[-1]
         note = (
             f"not held: at {slowest.setting.rate:.0f} Hz the oldest frame waits "
             f"{slowest.lag_s:.1f} s; {slowest.lost} lost, {slowest.failed} failed"
@@ -148,7 +139,7 @@ def _in_words(outcome: Outcome) -> str:
 def _where_section(outcome: Outcome, frames: Line) -> Section:
     """Processor time of every process and step, a frame."""
     count = outcome.setting.frames()
-    steps = _steps_ms(frames)
+    steps = _steps_ms(frames, outcome.setting)
     per_frame = {name: 1e3 * s / count for name, s in outcome.cpu_s.items()}
     reducers = sum(ms for name, ms in per_frame.items() if name.startswith("reducer"))
     absorbed = 1e3 * outcome.steps_s.get("absorb_s", NAN) / count
@@ -183,11 +174,11 @@ def _where_section(outcome: Outcome, frames: Line) -> Section:
     return Section("The chain: where the time goes", "\n".join(lines), numbers)
 
 
-def _steps_ms(frames: Line) -> dict[str, float]:
+def _steps_ms(frames: Line, setting: Setting) -> dict[str, float]:
     """Checksum, decode and reduce on their own, medians over the line's frames."""
-    camera = data.Camera(frames.detector, frames.dtype)
+    camera = data.Camera(dataclasses.replace(frames.detector, q_range=setting.q_range))
     shape = frames.detector.shape()
-    reduce = ours.Powder.of(camera, frames.dtype, 200).trimmed(0.1)
+    reduce = ours.Powder.of(camera, frames.dtype, setting.channels).trimmed(0.1)
     decode = ours.decoder(shape, frames.dtype)
     taken: dict[str, list[float]] = {"checksum": [], "decode": [], "reduce": []}
     reduce(decode(frames.payloads[0]))

@@ -1,8 +1,6 @@
 """Check an experiment before anything moves: hardware, duration, data volume, this machine.
 
-Predictions are simple sums, stated as such; what the machine can take is measured here and now,
-for about a second each: the disk under the output folder, a local socket, and one reducer on
-frames like those to come.
+Predictions are simple sums, stated as such; what the machine can take is measured (measure.py).
 """
 
 from __future__ import annotations
@@ -10,9 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
-import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,18 +15,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-import zmq
 
-from ..stream.compression import checksum as checksum_of
-from ..stream.compression import decode, encode
-from ..stream.messages import Axis, Detector, Frame, ScanStart, Trajectory
 from .experiment import Experiment, duration_s
-from .experiment_file import ExperimentError, check_consumers, check_twin
+from .experiment_file import ExperimentError, check_twin
 from .folder import epics_environment
+from .measure import disk_mb_s, existing, reduce_hz, socket_mb_s
 
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
-DISK_MB = 64
-PROBE_S = 1.0
 REACTION_S = 2.0  # from a spool's filling to a stage that stands: status, plan, end of a line
 DEFAULT_SHAPE = (1679, 1475)  # a Pilatus 2M, where the detector cannot be asked
 
@@ -144,7 +134,7 @@ def _load(experiment: Experiment, ask: bool) -> Load:
     else:
         shape = _asked_shape(experiment) if ask else DEFAULT_SHAPE
     itemsize = np.dtype(twin.dtype).itemsize if twin is not None else 4
-    frames = experiment.scan.frames() * len(experiment.marks)
+    frames = experiment.scan.frames() * len(experiment.marks) + experiment.scan.frames_before()
     return Load(
         (shape[0], shape[1]),
         shape[0] * shape[1] * itemsize,
@@ -155,9 +145,10 @@ def _load(experiment: Experiment, ask: bool) -> Load:
 
 
 def _exposures_s(experiment: Experiment) -> list[float]:
-    adaptive, own_s = experiment.adaptive, experiment.scan.exposure_s
+    adaptive, scan = experiment.adaptive, experiment.scan
+    own_s = [scan.exposure_s, *(wide.exposure_s for wide in scan.before)]
     finer = adaptive is not None and "roi" in adaptive.kinds and adaptive.budgets.rescans > 0
-    return [own_s, adaptive.roi.exposure_s] if adaptive is not None and finer else [own_s]
+    return [*own_s, adaptive.roi.exposure_s] if adaptive is not None and finer else own_s
 
 
 def _rescan_frames(experiment: Experiment) -> int:
@@ -193,6 +184,12 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
         f"plan  {len(experiment.marks)} pauses of {scan.angles.count} x "
         f"{scan.translations.points} = {scan.frames()} frames, {times['scan_wall_s']:.0f} s each"
     )
+    for wide in scan.before:
+        say(
+            f"plan  before the discharge a {wide.role} scan of {wide.angles.count} x "
+            f"{wide.translations.points} = {wide.frames()} frames, "
+            f"{wide.frames() * wide.exposure_s:.0f} s"
+        )
     if times["discharge_cell_s"]:
         last = f"last mark after at most {times['discharge_cell_s'] / 3600:.2f} h of discharge"
     else:
@@ -239,14 +236,6 @@ def _spool_room(experiment: Experiment, load: Load, say: Callable[[str], None]) 
         ]
     say(f"ok    a spool of {experiment.network.spool_MB} MB, {need_mb:.0f} needed to hold in time")
     return []
-
-
-def existing(folder: Path) -> Path:
-    """The nearest parent of folder that exists, or itself."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    return place
 
 
 def _reach(experiment: Experiment, say: Callable[[str], None]) -> list[str]:
@@ -302,7 +291,7 @@ def _measure(experiment: Experiment, load: Load, say: Callable[[str], None]) -> 
         faults.append(f"output: {error}")
     wire = socket_mb_s(int(load.frame_bytes * COMPRESSED_SHARE))
     faults += _verdict("local sockets", wire, 3 * load.bandwidth_mb_s, "MB/s", say)
-    one = reduce_hz(experiment, load)
+    one = reduce_hz(experiment, load.shape)
     if one is None:
         say("plan  reduction is not measured: its geometry is not here")
     else:
@@ -322,88 +311,3 @@ def _verdict(
         return [line + ": lengthen scan.exposure_s or use a faster machine"]
     say(f"ok    {line}" + ("" if has > 1.5 * needs else " (little to spare)"))
     return []
-
-
-def disk_mb_s(folder: Path) -> float:
-    """Writing and syncing a file in folder, or in the nearest parent that exists [MB/s]."""
-    block = np.random.default_rng(1).bytes(1 << 20)
-    with tempfile.TemporaryFile(dir=existing(folder)) as file:
-        began = time.perf_counter()
-        for _ in range(DISK_MB):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-        return DISK_MB / (time.perf_counter() - began)
-
-
-def socket_mb_s(message_bytes: int) -> float:
-    """PUSH to PULL between two threads over ipc [MB/s]."""
-    count = max(20, min(500, int(300e6 / max(message_bytes, 1))))
-    payload = bytes(message_bytes)
-    with (
-        tempfile.TemporaryDirectory(prefix="operando-") as folder,
-        zmq.Context() as context,
-        context.socket(zmq.PULL) as pull,
-        context.socket(zmq.PUSH) as push,
-    ):
-        push.sndhwm = pull.rcvhwm = 8
-        pull.bind(f"ipc://{folder}/probe")
-        push.connect(f"ipc://{folder}/probe")
-        sender = threading.Thread(
-            target=lambda: [push.send(payload, copy=False) for _ in range(count)]
-        )
-        began = time.perf_counter()
-        sender.start()
-        for _ in range(count):
-            pull.recv(copy=False)
-        spent = time.perf_counter() - began
-        sender.join()
-    return count * message_bytes / 1e6 / spent
-
-
-def reduce_hz(experiment: Experiment, load: Load) -> float | None:
-    """Frames a second that one reducer decodes and reduces; None without a geometry."""
-    from ..consumers.reducer import Reducer
-
-    start = _start(experiment, load)
-    if start is None:
-        return None
-    dtype = start.detector.dtype
-    pixels = np.random.default_rng(1).poisson(6.0, load.shape).astype(dtype)
-    data = encode(pixels, "bslz4")
-    frame = Frame(start.scan, 0, load.shape, dtype, "bslz4", data, checksum_of(data))
-    decode(frame)
-    reducer = Reducer(check_consumers(experiment, "experiment"))
-    reducer.take(start)
-    reducer.take(frame)
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < PROBE_S:
-        reducer.take(frame)
-        count += 1
-    return count / (time.perf_counter() - began)
-
-
-def _start(experiment: Experiment, load: Load) -> ScanStart | None:
-    if experiment.simulation is not None:
-        from ..sim.twin import Twin
-
-        twin = Twin(check_twin(experiment, "experiment"))
-        detector, poni, energy = twin.detector, twin.poni, twin.energy_ev
-    elif experiment.geometry:
-        poni, energy = Path(experiment.geometry).read_text(encoding="utf-8"), float("nan")
-        detector = Detector("probe", load.shape, "uint32", (172e-6, 172e-6), 2**31)
-    else:
-        return None
-    translations = experiment.scan.translations
-    line = np.linspace(translations.start_um, translations.stop_um, translations.points)
-    trajectory = Trajectory(
-        (2, translations.points),
-        (
-            Axis("rotation", "deg", np.repeat([0.0, 90.0], translations.points)),
-            Axis("translation", "um", np.tile(line, 2)),
-        ),
-    )
-    return ScanStart(
-        "probe", "probe", 1, experiment.scan.technique, 2 * translations.points, detector,
-        trajectory, poni, energy, experiment.scan.exposure_s, None, 0.0,
-    )  # fmt: skip

@@ -58,3 +58,15 @@ def part_of_a_run(path: Path) -> Experiment:
             2,
         )
     return experiment
+
+
+def empty_folder(path: Path | None) -> None:
+    """End with a message where path cannot become the folder of a new run."""
+    if path is None:
+        return
+    if (path / "run.nxs").exists():
+        fail(f"{path} already holds a run: give another --out", 2)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"--out {path}: {error.strerror or error}", 2)

@@ -107,6 +107,28 @@ class Angles(Section):
     order: Literal["sequential", "bit-reversed", "interlaced"] = "bit-reversed"
 
 
+class Before(Section):
+    """A wide scan that is taken once, at open circuit, before the discharge begins."""
+
+    role: Literal["broad", "coarse"] = Field(
+        description="broad: the whole cell with what holds the sample; coarse: the whole sample"
+    )
+    translations: Translations
+    angles: Angles = Field(default_factory=lambda: Angles())
+    exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+    beam_um: float = Field(0.0, ge=0, description="width of the beam; 0 leaves it as it is [um]")
+
+    def frames(self) -> int:
+        """Frames in it."""
+        return self.translations.points * self.angles.count
+
+    @model_validator(mode="after")
+    def _whole_turn(self) -> Before:
+        if self.angles.span_deg != 180 or self.angles.order == "interlaced":
+            raise ValueError("a wide scan takes half a turn, sequential or bit-reversed")
+        return self
+
+
 class Scan(Section):
     """The tomogram that is taken at every mark."""
 
@@ -119,14 +141,28 @@ class Scan(Section):
     relaxation_s: float = Field(
         300.0, ge=0, description="rest at open circuit before the scan [s of cell time]"
     )
-
+    before: tuple[Before, ...] = Field(
+        (), description="wide scans, for what surrounds a slice smaller than the sample"
+    )
     hold_limit_s: float = Field(
         1800.0, gt=0, description="longest wait for room, before a scan or a line; then it ends [s]"
     )
 
+    @model_validator(mode="after")
+    def _beam_known(self) -> Scan:
+        if any(wide.beam_um for wide in self.before) and not self.beam_um:
+            raise ValueError(
+                "beam_um is needed where a scan of before: has one: it would stay as that left it"
+            )
+        return self
+
     def frames(self) -> int:
         """Frames in one tomogram."""
         return self.translations.points * self.angles.count
+
+    def frames_before(self) -> int:
+        """Frames in all wide scans."""
+        return sum(wide.frames() for wide in self.before)
 
 
 class Potentiostat(Section):
@@ -230,7 +266,7 @@ class Network(Section):
         4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
     )
     record_MB_s: float = Field(
-        20.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"
+        5.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"
     )
     spool_age_s: float = Field(
         600.0,
@@ -311,6 +347,7 @@ def duration_s(experiment: Experiment) -> dict[str, float]:
     """What a run takes: cell time of the discharge, wall time of one scan and of all [s].
 
     rescans_wall_s: the most that rescans may add to one pause; not in wall_s
+    before_wall_s: of all wide scans, in wall_s
 
     The discharge is bounded from above by the largest capacity mark or time mark; voltage marks
     say nothing of the time, with them alone it is 0.
@@ -324,10 +361,12 @@ def duration_s(experiment: Experiment) -> dict[str, float]:
     budgets = experiment.adaptive.budgets if experiment.adaptive is not None else None
     rescans = max(0.0, budgets.pause_s - scan) if budgets is not None and budgets.rescans else 0.0
     relaxing = pauses * experiment.scan.relaxation_s
+    before = sum(wide.frames() * wide.exposure_s for wide in experiment.scan.before)
     return {
         "discharge_cell_s": discharge,
         "relaxation_cell_s": relaxing,
         "scan_wall_s": scan,
         "rescans_wall_s": rescans,
-        "wall_s": (discharge + relaxing) / clock + pauses * scan,
+        "before_wall_s": before,
+        "wall_s": (discharge + relaxing) / clock + pauses * scan + before,
     }

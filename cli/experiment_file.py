@@ -59,25 +59,33 @@ def load(path: Path) -> Experiment:
     return experiment
 
 
-def _take_structures(raw: dict[str, Any], folder: Path, name: str) -> None:
-    """Put the text of CIF files in place of their names: it then travels with the experiment.
+def _take_files(raw: dict[str, Any], folder: Path, name: str) -> None:
+    """Put the text of CIF files and calibration tables in place of their names.
 
-    folder: where relative names begin. Raises ExperimentError.
+    It then travels with the experiment. folder: where relative names begin. Raises ExperimentError.
     """
-    place: Any = raw
-    for key in ("analysis", "consumers", "xrdct", "phases"):
-        place = place.get(key) if isinstance(place, dict) else None
-    for key, phase in place.items() if isinstance(place, dict) else ():
-        named = phase.get("cif") if isinstance(phase, dict) else None
-        if isinstance(named, str) and named.lower().endswith(".cif"):
-            file = (folder / named).expanduser()
-            try:
-                phase["cif"] = file.read_text(encoding="utf-8", errors="replace")
-            except (OSError, ValueError) as error:
-                said = getattr(error, "strerror", None) or error
-                raise ExperimentError(
-                    f"{name}: analysis.consumers.xrdct.phases.{key}.cif: {file}: {said}"
-                ) from None
+    where = "analysis", "consumers", "xrdct"
+    xrdct: Any = raw
+    for key in where:
+        xrdct = xrdct.get(key) if isinstance(xrdct, dict) else None
+    if not isinstance(xrdct, dict):
+        return
+    place = f"{name}: {'.'.join(where)}"
+    phases = xrdct.get("phases")
+    for key, phase in phases.items() if isinstance(phases, dict) else ():
+        _take_file(phase, "cif", ".cif", folder, f"{place}.phases.{key}")
+    _take_file(xrdct.get("calibration"), "table", ".csv", folder, f"{place}.calibration")
+
+
+def _take_file(section: Any, key: str, ending: str, folder: Path, place: str) -> None:
+    named = section.get(key) if isinstance(section, dict) else None
+    if isinstance(named, str) and named.lower().endswith(ending):
+        file = (folder / named).expanduser()
+        try:
+            section[key] = file.read_text(encoding="utf-8", errors="replace")
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
+            raise ExperimentError(f"{place}.{key}: {file}: {said}") from None
 
 
 def parse(text: str, name: str, folder: Path = Path()) -> Experiment:
@@ -95,7 +103,7 @@ def parse(text: str, name: str, folder: Path = Path()) -> Experiment:
         raise ExperimentError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ExperimentError(f"{name}: holds no keys; start from one of the examples")
-    _take_structures(raw, folder, name)
+    _take_files(raw, folder, name)
     try:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:

@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from . import part_commands
-from .command_line import ExperimentFile, app, experiment_of, fail, part_of_a_run, say
+from . import file_commands, part_commands
+from .command_line import ExperimentFile, app, empty_folder, experiment_of, fail, part_of_a_run, say
 
 if TYPE_CHECKING:
     from .experiment import Experiment
 
-__all__ = ["app", "part_commands"]
-
-
-def _empty_folder(path: Path | None) -> None:
-    """End with a message where path cannot become the folder of a new run."""
-    if path is None:
-        return
-    if (path / "run.nxs").exists():
-        fail(f"{path} already holds a run: give another --out", 2)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"--out {path}: {error.strerror or error}", 2)
+__all__ = ["app", "file_commands", "part_commands"]
 
 
 @app.command()
@@ -71,7 +59,7 @@ def _run(experiment: Experiment, out: Path | None, offscreen: bool) -> None:
     faults = faults_of(experiment)
     if faults:
         fail("\n".join(faults), 2)
-    _empty_folder(out)
+    empty_folder(out)
     try:
         folder = new_folder(experiment, out)
     except OSError as error:
@@ -223,107 +211,6 @@ def watch(
     except OSError as error:
         fail(f"--out {out}: {error.strerror or error}", 2)
     raise typer.Exit(code)
-
-
-@app.command()
-def replay(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the new results; by default beside the file.")
-    ] = None,
-    speed: Annotated[
-        float, typer.Option(min=0.0, help="Frames a second; 0 = as fast as they can be taken.")
-    ] = 0.0,
-    offscreen: Annotated[
-        bool, typer.Option("--offscreen", help="No window: render its pictures to a folder.")
-    ] = False,
-) -> None:
-    """Feed a recorded run back in as if live, and compare its final maps with the recorded ones."""
-    from .replay import replay_file
-
-    _empty_folder(out)
-    raise typer.Exit(replay_file(file, out, speed, offscreen, say))
-
-
-@app.command()
-def report(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the figures; by default `report` beside it.")
-    ] = None,
-) -> None:
-    """Figures and numbers of a finished run."""
-    from ..stream.run_file import RunFileError
-    from .report import report_of_file
-
-    folder = out or file.parent / "report"
-    try:
-        pictures = report_of_file(file, folder)
-    except RunFileError as error:
-        fail(str(error), 2)
-    except (OSError, ValueError) as error:
-        fail(f"{folder}: {error}", 2)
-    for picture in pictures:
-        say(str(picture))
-
-
-@app.command()
-def export(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the tables; by default `tables` beside it.")
-    ] = None,
-) -> None:
-    """Refinement and particle tables of a run as CSV files."""
-    from ..stream.run_file import RunFileError
-    from .export import export_tables
-
-    folder = out or file.parent / "tables"
-    try:
-        tables = export_tables(file, folder)
-    except RunFileError as error:
-        fail(str(error), 2)
-    except OSError as error:
-        fail(f"{folder}: {error.strerror or error}", 2)
-    for table in tables:
-        say(str(table))
-    if not tables:
-        say(f"{file} holds no tables: no phases were configured, or no scan was finished")
-
-
-@app.command()
-def account(
-    file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
-) -> None:
-    """Where every announced frame of a run went; the exit code is 1 where an account is open."""
-    from ..stream.run_file import RunFileError
-    from .account import say_accounts
-
-    try:
-        closed = say_accounts(file, say)
-    except RunFileError as error:
-        fail(str(error), 2)
-    raise typer.Exit(0 if closed else 1)
-
-
-@app.command()
-def recover(
-    folder: Annotated[
-        Path, typer.Argument(help="The folder of a run that did not end.", show_default=False)
-    ],
-    to: Annotated[
-        Path | None,
-        typer.Option(help="The new NeXus file; by default run.recovered.nxs in the folder."),
-    ] = None,
-) -> None:
-    """One whole NeXus file out of what a crash left behind; nothing that is there is changed."""
-    from .recover import RecoverError, recover_run
-
-    try:
-        closed = recover_run(folder, to or folder / "run.recovered.nxs", say)
-    except RecoverError as error:
-        fail(str(error), 2)
-    raise typer.Exit(0 if closed else 1)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..stream.messages import Account, Scalar, Status
 from ..stream.nexus import frames_dataset
-from .experiment import Experiment, Mark
+from .experiment import Before, Experiment, Mark
 from .experiment_file import check_twin
 from .folder import epics_environment
 from .parts import on_supervisor_gone
@@ -211,12 +211,30 @@ def arguments(experiment: Experiment) -> dict[str, Any]:
         "exposure_s": scan.exposure_s,
         "dwell_s": scan.exposure_s,
         "relaxation_s": scan.relaxation_s,
+        "before": [_wide(each) for each in scan.before],
         "hold_limit_s": scan.hold_limit_s,
         "poni": _geometry(experiment),
         "technique": scan.technique,
         "notes": {"cell": cell.name},
         "md": {"title": experiment.title, "cell": cell.name},
     }
+
+
+def _wide(before: Before) -> Any:
+    from ..plans.wide_scans import WideScan
+
+    lines = before.translations
+    return WideScan(
+        role=before.role,
+        angles=before.angles.count,
+        points=lines.points,
+        step_um=(lines.stop_um - lines.start_um) / (lines.points - 1),
+        centre_um=0.5 * (lines.start_um + lines.stop_um),
+        order="sequential" if before.angles.order == "sequential" else "bit_reversed",
+        exposure_s=before.exposure_s,
+        dwell_s=before.exposure_s,
+        beam_um=before.beam_um,
+    )
 
 
 def marks_of(experiment: Experiment) -> list[dict[str, float]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..plans.board import Board
 from ..plans.budget import Budget
-from ..plans.dose import Beam
+from ..plans.dose import Beam, DoseBook
 from ..plans.listener import Listener
 from ..plans.map_quality import Criterion
 from ..plans.outbox import Outbox
@@ -51,7 +51,7 @@ def adaptive_of(experiment: Experiment, outbox: Outbox) -> Weighed | None:
 
     rules = rules_of(section) if section is not None else Rules(frozenset(), Budget(0.0, 0))
     board = Board(outbox.put)
-    adaptive = Adaptive(rules, board, send, beam_of(experiment))
+    adaptive = Adaptive(rules, board, send, dose_of(experiment))
     return Weighed(adaptive, Listener(lambda: subscriber_of(experiment, READ), board.take, "board"))
 
 
@@ -68,15 +68,18 @@ def rules_of(section: Section) -> Rules:
         points=section.roi.points,
         step_um=section.roi.step_um,
         angles=section.roi.angles,
+        exposure_s=section.roi.exposure_s,
     )
 
 
-def beam_of(experiment: Experiment) -> Beam | None:
-    """The beam, where the file describes it."""
-    beam = experiment.beam
+def dose_of(experiment: Experiment) -> DoseBook | None:
+    """An empty dose map on the grid of the slice, where the file describes the beam."""
+    beam, line = experiment.beam, experiment.scan.translations
     if beam is None:
         return None
-    return Beam(beam.flux_per_s, beam.height_um, beam.energy_eV, beam.absorption_cm2_g)
+    step_um = (line.stop_um - line.start_um) / (line.points - 1)
+    described = Beam(beam.flux_per_s, beam.height_um, beam.energy_eV, beam.absorption_cm2_g)
+    return DoseBook(described, line.points, step_um)
 
 
 def policy_of(section: Section) -> Policy:

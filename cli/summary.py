@@ -71,7 +71,8 @@ def write_summary(
         ],
         "marks_planned": marks,
         "marks_taken": len(
-            {s.start.notes.get("mark") for s in observer.scans.values() if s.complete()} - {None}
+            {s.start.notes.get("mark") for s in observer.scans.values() if s.complete()}
+            - {None, 0}  # wide scans, before the first mark
         ),
         "first_map_s": _number(observer.first_map_s()),
         "wall_s": round(outcome.wall_s, 2),

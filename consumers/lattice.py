@@ -9,7 +9,8 @@ warm start for the width always, and for the lattice parameter where the search 
 A limit to know: one lattice parameter is fitted. A voxel with two phases gets a value near the
 stronger one, pulled towards the weaker by what low-angle reflections do not resolve: 0.010 Å for a
 70:30 mixture of 8.076 and 8.145 Å with lines of 0.015 1/Å. Such a value can lie where no phase is.
-It shows by its uncertainty, which the misfit makes several times as large as in its neighbours.
+It shows by chi2, which is many times that of its neighbours; not by its uncertainty, which is that
+of counting.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class ParticlesConfig:
     alarm: probability that any particle of an ordinary slice is accused
     segments: sort the voxels into at most so many groups by lattice parameter; 0: do not
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     find: bool = True
     threshold: float = 0.0

@@ -95,8 +95,7 @@ def group_means(group: I32, groups: int, a: F64, a_sigma: F64) -> GroupMeans:
     value = value - origin
 
     def summed(values: F64) -> F64:
-        found: F64 = np.bincount(where, values, groups).astype(np.float64)
-        return found
+        return np.asarray(np.bincount(where, values, groups), np.float64)
 
     weight = sigma**-2.0
     count, total = np.bincount(where, minlength=groups).astype(np.float64), summed(weight)
@@ -160,6 +159,6 @@ def profiles_of(found: Segmentation, a: F64, a_sigma: F64, shells: int) -> Profi
     return Profiles(
         shells=shell_means.by(found.count, shells),
         shell_voxels=shell,
-        depth_um=np.asarray((np.arange(bins) + 0.5) * found.voxel_um, np.float64),
+        depth_um=(np.arange(bins, dtype=np.float64) + 0.5) * found.voxel_um,
         profile=group_means(in_bin, found.count * bins, values, sigmas).by(found.count, bins),
     )

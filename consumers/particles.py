@@ -114,8 +114,7 @@ def equal_shells(found: Segmentation, shells: int) -> I32:
 def areas_um2(found: Segmentation) -> F64:
     """Area of every particle by its filling, (particles,) [um^2]."""
     filled = np.bincount(found.skirt.ravel(), np.nan_to_num(found.filling).ravel(), found.count + 1)
-    area: F64 = np.asarray(filled[1:] * found.voxel_um**2, np.float64)
-    return area
+    return np.asarray(filled[1:] * found.voxel_um**2, np.float64)
 
 
 def _none(shape: tuple[int, ...], voxel_um: float, filling: F64) -> Segmentation:

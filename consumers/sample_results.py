@@ -101,8 +101,8 @@ class SampleResults:
         table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
         if slice_ is not None and slice_.found.count:
             more = refine_particles(
-                phases, patterns, slice_.found.label[inside],
-                slice_.shell[inside], shells, slice_.identity, slice_.order(),
+                phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
+                slice_.identity, slice_.order(),
             )  # fmt: skip
             values = np.concatenate([table.values, more.values])
             table = RegionTable(table.regions + more.regions, table.columns, values)

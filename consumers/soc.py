@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,14 @@ SAME_SHARE = 0.04  # of the table's whole range: answers closer than this are on
 class CalibrationConfig:
     """How lattice parameters become states of charge.
 
-    table: "limn2o4", or a CSV file (docs/how-to/calibration-table.md); empty: no state of charge
+    table: "limn2o4", or CSV text; in an experiment file also the name of a CSV file
+        (docs/how-to/calibration-table.md). Empty: no states of charge
     initial: the quantity at the run's start, where the charge passed is 0
     final: the quantity after capacity_mAh of discharge
     capacity_mAh: charge between the two [mAh]; 0: no comparison with the coulomb count
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     table: str = ""
     initial: float = 0.19

@@ -122,7 +122,7 @@ def fields_around(start: ScanStart, earlier: Sequence[Findings], q: F64) -> list
         for found in earlier
         if found.field is not None and found.sample == sample and np.array_equal(found.field.q, q)
     }
-    wide = {"roi": ("coarse", "broad"), "coarse": ("broad",)}.get(role, ())
+    wide = {"broad": (), "coarse": ("broad",)}.get(role, ("coarse", "broad"))
     candidates = [found for each in wide for found in known.values() if found.role == each]
     newest = {found.role: found for found in candidates}
     parent = known.get(str(start.notes.get("parent", ""))) if role == "roi" else None

@@ -131,7 +131,7 @@ class Templates:
     @property
     def parameters(self) -> int:
         """Of one fit: background, scales, cell edges."""
-        return self.background.shape[1] + len(self.phases) + (1 if self.shape[1] == 1 else 2)
+        return int(self.background.shape[1]) + len(self.phases) + (1 if self.shape[1] == 1 else 2)
 
     def limits(self) -> F64:
         """First and last a, first and last c [nodes]."""

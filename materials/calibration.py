@@ -1,6 +1,6 @@
 """Calibration tables: what a lattice parameter says about a material's lithium or charge.
 
-A table is a CSV file. Lines that begin with # are for people. The header is
+A table is CSV text. Lines that begin with # are for people. The header is
 
     segment, PARAMETER, QUANTITY [UNIT], sigma
 
@@ -17,7 +17,6 @@ import math
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
-from pathlib import Path
 
 SHIPPED = {"limn2o4": "limn2o4_calibration.csv"}
 
@@ -39,7 +38,7 @@ class Segment:
 class Calibration:
     """A calibration table.
 
-    name: of the shipped table, or the file's
+    name: of the shipped table, or whose it is
     parameter: "a" or "c"
     quantity, unit: what it is a measure of, e.g. "y", ""
     segments: in ascending order of the quantity, which do not overlap
@@ -59,22 +58,19 @@ class Calibration:
 
 
 def calibration(table: str) -> Calibration:
-    """The shipped table of that name, or the one in the CSV file at that path.
+    """The shipped table of that name, or the one in CSV text.
 
     Raises ValueError, one line, where there is none or it is not as described above.
     """
     if table in SHIPPED:
         place = resources.files(__package__).joinpath(SHIPPED[table])
         return read_calibration(place.read_text(encoding="utf-8"), table)
-    path = Path(table)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(
-            f"calibration table {table!r} is neither shipped ({', '.join(SHIPPED)}) nor a file "
-            f"that can be read: {error}"
-        ) from None
-    return read_calibration(text, path.name)
+    if "\n" in table:
+        return read_calibration(table, "of the experiment")
+    shipped = ", ".join(SHIPPED)
+    raise ValueError(
+        f"calibration table {table[:60]!r} is neither shipped ({shipped}) nor CSV text"
+    )
 
 
 def read_calibration(text: str, name: str) -> Calibration:

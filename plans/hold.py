@@ -35,7 +35,6 @@ class Hold:
 
     def __init__(self, why: Callable[[], str], limit_s: float = math.inf) -> None:
         self.reason = ""
-        self.held_s = 0.0  # by all holds that have ended
         self._why = why
         self._limit_s = limit_s
         self._began = 0.0
@@ -59,9 +58,7 @@ class Hold:
 
     def over(self) -> None:
         """What was held is over, one way or another."""
-        if self.reason:
-            self.reason = ""
-            self.held_s += time.monotonic() - self._began
+        self.reason = ""
 
     def _look(self, where: str) -> str:
         reason, now = self._why(), time.monotonic()

@@ -22,12 +22,13 @@ from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
 from .hold import Hold
 from .marks import check_marks, parse_marks, seconds_left
-from .pause import scans_of_pause
+from .pause import scan_until_whole, scans_of_pause
 from .progress import Progress, Report
 from .rescans import Adaptive
 from .safety import cause_of, safe_end
 from .scan_account import AccountOf, nobody_counts
 from .tomogram import Tomogram, cell_state
+from .wide_scans import WideScan, in_order
 
 Plan = Generator[Msg, Any, Any]
 
@@ -64,6 +65,7 @@ def operando_tomography(
     exposure_s: float = 0.01,
     dwell_s: float = 0.0,
     relaxation_s: float = 600.0,
+    before: Sequence[WideScan] = (),
     energy_ev: float = 0.0,
     poni: str = "",
     technique: str = "xrdct",
@@ -87,6 +89,7 @@ def operando_tomography(
     beam_um: width of the beam; 0 leaves it as it is
     exposure_s: [s] a frame; dwell_s: time at a point, 0 for exposure plus readout [s]
     relaxation_s: at open circuit before each tomogram [s of the potentiostat's clock]
+    before: scans of what surrounds the slice, taken at open circuit before the discharge begins
     attempts: how often a tomogram is begun before the run is given up
     notes: for the file, with each scan
     report: called with the phase in words and numbers, about twice a second
@@ -144,6 +147,11 @@ def operando_tomography(
             yield from bps.monitor(signal, name=name)
         stops = [*(mark.words() for mark in wanted), f"cut-off {cutoff_v:g} V"]
         progress.next_mark = stops[0]
+        for wide in in_order(before):
+            yield from scan_until_whole(
+                potentiostat, stage, detector, wide.tomogram(scan), str(run), attempts, progress,
+                None,
+            )  # fmt: skip
         for place, mark in enumerate(wanted, 1):
             absolute = Mark(time_s=began.time_s + mark.time_s) if mark.time_s else mark
             yield from bps.checkpoint()

@@ -14,7 +14,7 @@ from ..stream.messages import Scalar
 from .devices import CellController, FlyDetector, FlyStage
 from .progress import Progress
 from .safety import cause_of
-from .tomogram import EarlyEnd, Incomplete, Tomogram, centred, tomogram
+from .tomogram import EarlyEnd, Incomplete, Tomogram, tomogram
 
 Plan = Generator[Msg, Any, Any]
 
@@ -39,25 +39,31 @@ def scans_of_pause(
     taken = yield from scan_until_whole(*devices, scan, run, attempts, progress, early)
     number = progress.number
     adaptive.count(run, number, scan, taken)
-    progress.tell("rescans are weighed")
-    while asked := (yield from adaptive.rescans(scan, taken, number)):
+
+    def tell(awaited: str) -> None:
+        progress.tell("rescans are weighed", reason=f"waits for {awaited}")
+
+    while asked := (yield from adaptive.rescans(scan, taken, number, tell)):
         proposal, finer = asked
-        early, again, why = adaptive.rescan_end(proposal), None, ""
-        try:
-            again = yield from centred(
-                stage,
-                finer,
-                scan_until_whole(*devices, finer, run, 1, progress, early, proposal.reason),
-            )
+        early = adaptive.rescan_end(proposal)
+        once = scan_until_whole(*devices, finer, run, 1, progress, early, proposal.reason)
+        again, why = yield from centred(stage, finer, _given_up_where_it_fails(once))
+        if again is not None:
             adaptive.count(run, progress.number, finer, again)
-        except RunEngineControlException:
-            raise
-        except Exception as error:
-            if not (progress.witness.interrupted or _is_short(error)):
-                raise
-            why = str(cause_of(error))
         adaptive.rescanned(proposal, again, progress.number, why)
-        progress.tell("rescans are weighed")
+
+
+def _given_up_where_it_fails(rescan: Plan) -> Plan:
+    """(Taken, ""), or (None, why) where a rescan failed: for it alone no run is given up.
+
+    What is broken for good fails the next tomogram, too, and that is the run's own business.
+    """
+    try:
+        return (yield from rescan), ""
+    except RunEngineControlException:
+        raise
+    except Exception as error:
+        return None, str(cause_of(error)) or type(error).__name__
 
 
 def scan_until_whole(
@@ -129,3 +135,22 @@ def scan_until_whole(
 def _is_short(error: Exception) -> bool:
     """Whether a scan failed by missing frames, so that another attempt may do better."""
     return isinstance(error, Incomplete) or isinstance(cause_of(error), FramesMissing)
+
+
+def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:
+    """inner with the place that scan looks at on the rotation axis; the sample is put back after.
+
+    Returns what inner returns.
+    """
+    if scan.centre_um is None:
+        return (yield from inner)
+    x_um, y_um = scan.centre_um
+
+    def moved() -> Plan:
+        yield from bps.mv(stage.centre_x, x_um, stage.centre_y, y_um)
+        return (yield from inner)
+
+    def back() -> Plan:
+        yield from bps.mv(stage.centre_x, 0.0, stage.centre_y, 0.0)
+
+    return (yield from bpp.finalize_wrapper(moved(), back))

@@ -280,7 +280,7 @@ class Recommender:
         """A wish with its id and its times; ids are new also after the recommender's restart."""
         while True:
             self._count += 1
-            id_ = f"{wish.run[:40]}-{self._count}"
+            id_ = f"{wish.run[:8]}-{self._count}"
             if id_ not in self._known:
                 break
         self._known.add(id_)

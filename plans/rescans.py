@@ -25,7 +25,7 @@ from ..stream.messages import PROPOSALS, Message, Proposal, Scalar, Withdrawal
 from .angles import scan_angles
 from .board import Board
 from .budget import Budget, Spent, unaffordable
-from .dose import Beam, DoseBook, Lines
+from .dose import DoseBook, Lines
 from .tomogram import EarlyEnd, Taken, Tomogram
 
 Plan = Generator[Msg, Any, Any]
@@ -40,7 +40,8 @@ class Rules:
     kinds: of proposals that are looked at; the others are refused
     approval: "automatic": taken unless vetoed in approval_s; "by_hand": only if approved in it [s]
     wait_s: the longest that the plan waits for the recommender's word on a scan [s]
-    points, step_um, angles: of a finer scan
+    points, step_um, angles, exposure_s: of a finer scan, whatever a proposal says
+    most_exposure: times its own, the longest that a scan may be exposed again
     """
 
     kinds: frozenset[str]
@@ -51,6 +52,8 @@ class Rules:
     points: int = 15
     step_um: float = 0.5
     angles: int = 24
+    exposure_s: float = 0.01
+    most_exposure: float = 8.0
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class Adaptive:
     """Proposals, budget and dose of a run, as its plan uses them.
 
     send: takes messages for the hub, returns when they are on their way
-    beam: for the dose; None where nobody said how bright it is
+    dose: of the run so far, on the slice's grid; None where nobody said how bright the beam is
     """
 
     def __init__(
@@ -76,15 +79,14 @@ class Adaptive:
         rules: Rules,
         board: Board,
         send: Callable[[Message], None],
-        beam: Beam | None = None,
+        dose: DoseBook | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rules = rules
         self.board = board
         self._send = send
-        self._beam = beam
+        self._dose = dose
         self._clock = clock
-        self._dose: DoseBook | None = None
         self._pause = Pause(clock())
 
     # --- around any scan
@@ -100,9 +102,9 @@ class Adaptive:
             "rescans_left": max(0, budget.rescans - spent.rescans),
             "pause_left_s": round(max(0.0, budget.pause_s - self._lasted_s()), 1),
         }
-        if self._dose is not None and self._beam is not None:
+        if self._dose is not None:
             left["dose_highest"] = float(f"{self._dose.highest:.4g}")
-            left["dose_unit"] = self._beam.unit
+            left["dose_unit"] = self._dose.beam.unit
         return left
 
     def count(self, run: str, number: int, scan: Tomogram, taken: Taken) -> None:
@@ -113,11 +115,8 @@ class Adaptive:
 
     def book(self, scan: Tomogram, lines: int) -> None:
         """So many lines of a scan went through the sample."""
-        if self._beam is None:
-            return
-        if self._dose is None:
-            self._dose = DoseBook(self._beam, scan.points, scan.step_um)
-        self._dose.add(self._lines(scan, lines))
+        if self._dose is not None:
+            self._dose.add(self._lines(scan, lines))
 
     # --- a stop, while a tomogram runs
 
@@ -143,10 +142,13 @@ class Adaptive:
 
     # --- rescans, when it is over
 
-    def rescans(self, scan: Tomogram, taken: Taken, number: int) -> Plan:
+    def rescans(
+        self, scan: Tomogram, taken: Taken, number: int, tell: Callable[[str], None]
+    ) -> Plan:
         """Wait for a rescan of a scan that may be taken; (Proposal, Tomogram), or None.
 
         To be asked again after each rescan, until None.
+        tell: told what is waited for, several times a second
         """
         until = self._clock() + self.rules.wait_s
         while True:
@@ -159,12 +161,13 @@ class Adaptive:
                 late_s = self._clock() - until
                 if not self.board.awaited(number) or late_s > 0:
                     return None
+                tell("the recommender's word")
                 yield from bps.sleep(POLL_S)
                 continue
             wanted = self._answer(scan, proposal)
             if wanted is None:
                 continue
-            verdict = yield from self._approval(proposal)
+            verdict = yield from self._approval(proposal, tell)
             if verdict == "approved":
                 return proposal, wanted
             until = self._clock() + self.rules.wait_s
@@ -195,10 +198,11 @@ class Adaptive:
     def _answer(self, scan: Tomogram, proposal: Proposal) -> Tomogram | None:
         """The rescan, if it is allowed and fits into the budget; the refusal is said."""
         why_not = "" if proposal.kind in self.rules.kinds else f"no {proposal.kind} is allowed here"
-        wanted = None if why_not else requested(scan, proposal, self.rules)
-        if wanted is None:
-            self.board.decide(proposal, "refused", why_not or "it makes no scan of this stage")
+        why_not = why_not or impossible(scan, proposal, self.rules)
+        if why_not:
+            self.board.decide(proposal, "refused", why_not)
             return None
+        wanted = requested(scan, proposal, self.rules)
         spent = replace(self._pause.spent, pause_s=self._lasted_s())
         dose = 0.0
         if self._dose is not None:
@@ -210,9 +214,11 @@ class Adaptive:
             return None
         return wanted
 
-    def _approval(self, proposal: Proposal) -> Plan:
+    def _approval(self, proposal: Proposal, tell: Callable[[str], None]) -> Plan:
         """Wait for the people's word; "approved" or another verdict, already said."""
+        word = "a veto" if self.rules.approval == "automatic" else "an approval"
         while (verdict := self._verdict(proposal)) == "":
+            tell(f"{word} of {proposal.id}: {proposal.kind}, {proposal.reason}")
             yield from bps.checkpoint()
             yield from bps.sleep(POLL_S)
         return verdict
@@ -252,18 +258,26 @@ class Adaptive:
         )
 
 
-def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram | None:
-    """The scan that a proposal asks for, in the shape that the rules declare; None for none."""
+def impossible(scan: Tomogram, proposal: Proposal, rules: Rules) -> str:
+    """Why a proposal cannot be taken on this slice, in words; "" where it can."""
+    if proposal.kind == "exposure":
+        most_s = rules.most_exposure * scan.exposure_s
+        fits = 0 < proposal.exposure_s <= most_s
+        return "" if fits else f"{proposal.exposure_s:g} s a frame, 0 to {most_s:g} s are possible"
+    half_um = 0.5 * abs(scan.stop_um - scan.start_um)
+    x_um, y_um, _ = proposal.region
+    inside = math.hypot(x_um, y_um) <= half_um
+    return "" if inside else f"the region at ({x_um:g}, {y_um:g}) um lies outside the slice"
+
+
+def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram:
+    """The scan that a possible proposal asks for, in the shape that the rules declare."""
     notes = {**scan.notes, "parent": proposal.scan, "proposal": proposal.id, "role": proposal.kind}
-    exposure_s = proposal.exposure_s
-    if not 0 < exposure_s < math.inf:
-        return None
     dead_s = max(0.0, scan.dwell_s - scan.exposure_s)
     if proposal.kind == "exposure":
+        exposure_s = proposal.exposure_s
         return replace(scan, exposure_s=exposure_s, dwell_s=exposure_s + dead_s, notes=notes)
     x_um, y_um, _ = proposal.region
-    if not (math.isfinite(x_um) and math.isfinite(y_um)):
-        return None
     half_um = 0.5 * rules.step_um * (rules.points - 1)
     return replace(
         scan,
@@ -271,8 +285,8 @@ def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram | No
         start_um=-half_um,
         stop_um=half_um,
         points=rules.points,
-        exposure_s=exposure_s,
-        dwell_s=exposure_s + dead_s,
+        exposure_s=rules.exposure_s,
+        dwell_s=rules.exposure_s + dead_s,
         centre_um=(x_um, y_um),
         notes={
             **notes,

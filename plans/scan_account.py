@@ -29,15 +29,21 @@ def nobody_counts(scan: str) -> None:
     """No hub, no account."""
 
 
-def closed_account(scan: str, account_of: AccountOf, longest_s: float = CLOSING_S) -> Plan:
+def closed_account(
+    scan: str,
+    account_of: AccountOf,
+    longest_s: float = CLOSING_S,
+    waiting: Callable[[], object] = lambda: None,
+) -> Plan:
     """The account of the scan with this uid when it has closed, or as it is after longest_s.
 
-    None where nobody keeps one.
+    None where nobody keeps one. waiting: called while it is waited for: nobody shall seem silent
     """
     deadline = time.monotonic() + longest_s
     while (account := account_of(scan)) is not None and not account.closed:
         if time.monotonic() > deadline:
             break
+        waiting()
         yield from bps.sleep(_POLL_S)
     return account
 

@@ -198,7 +198,7 @@ def tomogram(
         yield from bpp.finalize_wrapper(whole(), lambda: _at_rest(hold, stage, detector))
 
     def ended() -> Plan:
-        account = yield from closed_account(uid, account_of)
+        account = yield from closed_account(uid, account_of, waiting=lambda: tell(taken.frames))
         words = yield from write_account(account)
         yield from bps.close_run("success", "; ".join(w for w in (taken.ended, words) if w))
 
@@ -244,7 +244,7 @@ def _fly(
         if done is not False:
             break
         if early is not None and not taken.ended and pulses < scan.frames() - scan.points:
-            yield from _end_early(stage, detector, scan, number, taken, early)
+            yield from _end_early(stage, detector, scan, number, taken, early, tell)
         if time.monotonic() - moved > _STALLED_S + scan.dwell_s:
             raise Incomplete(f"scan {number} stands at frame {pulses} of {scan.frames()}")
     took = int((yield from bps.rd(detector.frames, default_value=taken.frames)))
@@ -263,6 +263,7 @@ def _end_early(
     number: int,
     taken: Taken,
     early: EarlyEnd,
+    tell: Callable[[int], None],
 ) -> Plan:
     """End the flight after its present line where early has a reason, and the series with it.
 
@@ -274,9 +275,12 @@ def _end_early(
     yield from bps.abs_set(stage.finish, 1, wait=True)
     flown = f"flown-{number}"
     yield from bps.complete(stage, group=flown)
-    line_s = scan.points * scan.dwell_s
-    done = yield from bps.wait(group=flown, timeout=_STALLED_S + line_s, error_on_timeout=False)
-    pulses = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
+    deadline = time.monotonic() + _STALLED_S + scan.points * scan.dwell_s
+    done, pulses = False, 0
+    while done is False and time.monotonic() < deadline:
+        done = yield from bps.wait(group=flown, timeout=_POLL_S, error_on_timeout=False)
+        pulses = int((yield from bps.rd(stage.frames, default_value=scan.frames())))
+        tell(pulses)
     if done is False or pulses % scan.points:
         raise Incomplete(f"scan {number} did not end after a line, but at frame {pulses}")
     if pulses < scan.frames():
@@ -294,22 +298,3 @@ def _at_rest(hold: Hold, stage: FlyStage, detector: FlyDetector) -> Plan:
     hold.over()
     yield from bps.stop(stage)
     yield from bps.unstage(detector)
-
-
-def centred(stage: Any, scan: Tomogram, inner: Plan) -> Plan:
-    """inner with the place that scan looks at on the rotation axis; the sample is put back after.
-
-    Returns what inner returns.
-    """
-    if scan.centre_um is None:
-        return (yield from inner)
-    x_um, y_um = scan.centre_um
-
-    def moved() -> Plan:
-        yield from bps.mv(stage.centre_x, x_um, stage.centre_y, y_um)
-        return (yield from inner)
-
-    def back() -> Plan:
-        yield from bps.mv(stage.centre_x, 0.0, stage.centre_y, 0.0)
-
-    return (yield from bpp.finalize_wrapper(moved(), back))

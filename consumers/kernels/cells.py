@@ -170,7 +170,10 @@ def _count(
     one = np.uint64(1)
     for start in range(0, counts.size, LANES):
         at = np.uint64(start)  # a signed index would be looked at twice: it may count from the end
-        bright = nonzero_lanes(counts, start) & open[start // LANES]
+        unmasked = open[start // LANES]
+        if unmasked == none:
+            continue
+        bright = nonzero_lanes(counts, start) & unmasked
         high = lanes_from(counts, start, class_count)
         if high == none and bits_set(bright) >= DENSE:
             for k in range(lanes):  # masked pixels have a ring of their own, class 0 is not kept
@@ -210,14 +213,14 @@ def _count(
                     used[ring] |= one << np.uint64(group)
             continue
         while high != none:
-            k = np.uint64(lowest_bit(high))
+            j = np.uint64(lowest_bit(high))
             high &= high - one
-            cell = np.uint64(place[k])
+            cell = np.uint64(place[j])
             before = cells[cell]
-            cells[cell] = before + (np.int64(words[at + k] & low_bits) + ONE_PIXEL)
-            cells[cell + one] += np.int64(counts[at + k])
+            cells[cell] = before + (np.int64(words[at + j] & low_bits) + ONE_PIXEL)
+            cells[cell + one] += np.int64(counts[at + j])
             if before == 0:  # mostly it is not
-                ring = np.uint32(words[at + k] >> shift)
+                ring = np.uint32(words[at + j] >> shift)
                 group = (np.uint32(cell >> one) - ring * across) // np.uint32(GROUP)
                 used[ring] |= one << np.uint64(group)
 

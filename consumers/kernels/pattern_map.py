@@ -45,7 +45,7 @@ def product(x: F32, y: F32) -> float:
     total = np.float32(0.0)
     for i in range(x.size):
         total += x[i] * y[i]
-    return total
+    return float(total)
 
 
 @kernel

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cells import (
-    DENSE,
     DEV_MASK,
     F64,
     I64,
@@ -32,24 +31,22 @@ from .cells import (
     Counts,
     RingPixels,
     Tally,
-    cell_of,
     clear,
     complete,
     count,
     intensity_of,
-    key_of,
     last_lanes,
     next_used,
     tally_for,
     width_of,
 )
-from .lanes import LANES, bits_set, lowest_bit, nonzero_lanes
-from .options import inlined, kernel
-from .selection import DEV_BITS, lowest
+from .cut_pixels import collect, span_of
+from .lanes import LANES
+from .options import kernel
+from .selection import lowest
 
 _NO_CELL = -1
 _CHOSEN = 1024  # pixels looked at again together
-_BITS_OF_ONE = np.uint32(0x3F800000)  # of 1.0 as a float32
 
 # What is known of a ring after counting.
 # low_part, high_part: width of the low cell that is cut off, of the high one that is kept
@@ -69,7 +66,7 @@ class Scratch(NamedTuple):
     tally: see cells.py; cut: (rings + 1,) CUT
     cell: (rings + 1, 2) int64, the low and the high cell that is cut, numbered on from the classes
     begin, end: (rings + 1, 2) int64, where the keys of their pixels are
-    spans: (rings + 1,) uint64, what pixels of the low and of the high cell look like: see _span
+    spans: (rings + 1,) uint64, how pixels of either cell are told, see cut_pixels.py
     keys: (pixels,) int64
     span: (LANES,) uint64, hit: (LANES,) uint8, of the pixels that are looked at together
     chosen: numbers of those that are to be looked at again
@@ -219,96 +216,10 @@ def _find_cuts(
             if cell <= 0 or (side == 1 and cell == low_cell):
                 continue
             place += int((high_packed if side else low_packed) >> PIXEL_SHIFT)
-            span = _span(cell, class_count, cells.shape[1], first, spread)
+            span = span_of(cell, class_count, cells.shape[1], first, spread)
             spans[b] |= span << np.uint64(32 * side)
     spans[rings] = np.uint64(0)
     clear(rings, classes, cells, used, lost)
-
-
-@kernel
-def _span(cell: int, class_count: int, cells: int, first: int, spread: float) -> int:
-    """How to tell most pixels that are not in a cell without a division.
-
-    Looked at is counts (1 + unit dev), which is less than the corrected intensity by up to
-    spread**2, as signature() has it. It begins here, and goes on for so many: packed into 32 bits,
-    length above.
-    """
-    if cell < class_count:
-        begin, end = np.float64(cell), np.float64(cell) * (1.0 + spread)
-    else:
-        begin = intensity_of(cell - class_count, first) * (1.0 - spread * spread)
-        end = np.inf
-        if cell < class_count + cells - 1:
-            end = intensity_of(cell - class_count + 1, first)
-    low = signature(max(begin * 0.999999, 1.0))
-    high = signature(end * 1.000001)
-    return np.uint64(low) | np.uint64(min(high - low + np.uint32(1), 0xFFFF)) << np.uint64(16)
-
-
-@inlined
-def signature(near: Any) -> Any:
-    """A number from 1 on to 11 digits, in its order, from 0 on; below 1 very large."""
-    bits = np.float32(near).view(np.uint32)
-    return np.uint32(bits - _BITS_OF_ONE) >> np.uint32(12)
-
-
-@kernel
-def _collect(
-    counts: Counts, limit: int, words: NDArray[np.uint32], open: NDArray[np.uint64], bits: int,
-    unit: float, class_count: int, first: int, cells: int, cut_cell: I64, end: I64,
-    spans: NDArray[np.uint64], span: NDArray[np.uint64], hit: NDArray[np.uint8],
-    chosen: NDArray[np.uint32], keys: I64,
-) -> None:  # fmt: skip
-    """Collect the pixels of the cells that are cut, for whole LANES. Arrays one by one: cells.py.
-
-    key: for a class dev, else the corrected intensity, above; dev below
-    """
-    low_bits = np.uint32((1 << bits) - 1)
-    shift = np.uint32(bits)
-    half = np.uint32(16)
-    mask = np.uint32(0xFFFF)
-    step = np.float32(unit)
-    lanes = np.uint64(LANES)
-    one = np.uint64(1)
-    found = np.uint64(0)
-    for start in range(0, counts.size, LANES):
-        at = np.uint64(start)
-        bright = nonzero_lanes(counts, start) & open[start // LANES]
-        if bits_set(bright) >= DENSE:
-            for k in range(lanes):
-                span[k] = spans[words[at + k] >> shift]
-            for k in range(lanes):  # in vector registers
-                v = np.float32(counts[at + k])
-                more = step * np.float32(np.int32(words[at + k] & low_bits))
-                near = signature(v + v * more)
-                low, high = np.uint32(span[k]), np.uint32(span[k] >> np.uint64(32))
-                hit[k] = (np.uint32(near - (low & mask)) < low >> half) | (
-                    np.uint32(near - (high & mask)) < high >> half
-                )
-            bright &= nonzero_lanes(hit, 0)
-        while bright != np.uint64(0):
-            chosen[found] = np.uint32(at + np.uint64(lowest_bit(bright)))
-            bright &= bright - one
-            found += one
-        if found + lanes < chosen.size and start + LANES < counts.size:
-            continue  # one after another they are taken faster
-        for j in range(found):
-            i = np.uint64(chosen[j])
-            if counts[i] >= limit:
-                continue
-            ring = words[i] >> shift
-            dev = np.int64(words[i] & low_bits)
-            order = dev
-            cell = np.int64(counts[i])
-            if cell >= class_count:
-                key = key_of(counts[i], dev, unit)
-                order = np.int64(key)
-                cell = class_count + np.int64(cell_of(key, first, cells))
-            side = np.uint32(cell != cut_cell[ring, 0])
-            if cell == cut_cell[ring, side]:
-                keys[np.uint64(end[ring, side])] = order << DEV_BITS | dev
-                end[ring, side] += 1
-        found = np.uint64(0)
 
 
 @kernel
@@ -391,7 +302,7 @@ def trimmed_patterns(
         if whole < counts.size:
             lots.append((*last_lanes(counts, word), open[whole // LANES :]))
         for some, words, unmasked in lots:
-            _collect(
+            collect(
                 some, np.uint64(limit), words, unmasked, bits, unit, classes, first, cells, cell,
                 end, spans, *buffers, keys,
             )  # fmt: skip

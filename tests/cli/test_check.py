@@ -6,8 +6,9 @@ import os
 
 import pytest
 import yaml
-from operando.cli.check import check_experiment, disk_mb_s, socket_mb_s
+from operando.cli.check import check_experiment
 from operando.cli.experiment_file import load, parse
+from operando.cli.measure import disk_mb_s, socket_mb_s
 
 DRY = """
 title: dry

@@ -119,6 +119,21 @@ def test_duration_adds_discharge_rest_and_scans():
     assert times["wall_s"] == pytest.approx(3600 / 60 + 600 / 60 + 16.4)
 
 
+def test_wide_scans_add_their_frames_and_their_time_once():
+    text = (
+        "title: t\nmarks: [{{time_s: 60}}, {{time_s: 120}}]\nsimulation: {{}}\n"
+        "scan: {{beam_um: {beam}, before: [{{role: broad, exposure_s: 0.02, beam_um: 50, "
+        "translations: {{start_um: -100, stop_um: 100, points: 11}}, angles: {{count: 10}}}}]}}\n"
+    )
+    experiment = parse(text.format(beam=1), "file.yaml")
+    assert experiment.scan.frames_before() == 110
+    times = duration_s(experiment)
+    assert times["before_wall_s"] == pytest.approx(2.2)
+    assert times["wall_s"] == pytest.approx((120 + 2 * 300) / 120 + 2 * 16.4 + 2.2)
+    with pytest.raises(ExperimentError, match="beam_um is needed"):
+        parse(text.format(beam=0), "file.yaml")
+
+
 @given(st.text(max_size=300))
 def test_no_text_does_more_than_raise_an_experiment_error(text):
     with contextlib.suppress(ExperimentError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from operando.cli.experiment_file import load, parse
-from operando.cli.recommend import adaptive_of, beam_of, policy_of, rules_of, say_decision
+from operando.cli.recommend import adaptive_of, dose_of, policy_of, rules_of, say_decision
 from operando.plans.outbox import Outbox
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.live import LiveSubscriber
@@ -26,14 +26,15 @@ def experiment():
 
 def test_the_file_means_what_it_says(experiment):
     section = experiment.adaptive
-    rules, policy, beam = rules_of(section), policy_of(section), beam_of(experiment)
+    rules, policy, dose = rules_of(section), policy_of(section), dose_of(experiment)
     assert rules.kinds == policy.kinds == {"stop", "roi"}
     assert (rules.budget.rescans, rules.budget.pause_s, rules.budget.dose) == (1, 120.0, 5e9)
     assert (rules.points, rules.step_um, rules.angles) == (21, 0.5, 32)
     assert policy.criterion.target_sigma == 0.002
     assert policy.finer.width_um == 10.5
     assert policy.valid_s >= 2 * rules.approval_s
-    assert beam.unit == "photons/um2"
+    assert (dose.beam.unit, dose.values.shape) == ("photons/um2", (11, 11))
+    assert dose.x_um[1] - dose.x_um[0] == 2.0
 
 
 def test_without_the_section_nobody_asks_and_a_beam_alone_counts_the_dose(experiment):

@@ -93,7 +93,7 @@ def test_the_refinement_agrees_with_the_twins_truth() -> None:
         assert (np.abs(error) < 0.0015).mean() > least
 
     assert found["mass_fraction_limn2o4"].attrs["phase"] == "limn2o4"
-    assert np.nanmean(found["mass_fraction_limn2o4"].values) > 0.97
+    assert np.nanmean(found["mass_fraction_limn2o4"].values) > 0.95
     assert np.nanmax(found["ambiguous"].values) == 0.0
     assert found["phase_scale"].unit == "photons/(pixel um)"
     outside = np.isnan(found["ambiguous"].values)
@@ -105,7 +105,9 @@ def test_the_refinement_agrees_with_the_twins_truth() -> None:
     assert row["a_angstrom"] == pytest.approx(
         np.nanmean(found["lattice_parameter"].values), abs=5e-3
     )
-    assert row["mass_fraction_limn2o4"] > 0.985
+    share = dict(zip(truth.phases, np.nanmean(truth.phase_share, axis=(1, 2)), strict=True))
+    for name, key in (("rock_salt", "limno2_rock_salt"), ("li2mno3", "li2mno3")):
+        assert row[f"mass_fraction_{key}"] == pytest.approx(share[name], abs=0.012)
     assert row["rwp_percent"] < 3
 
     focus = Focus("scan", 11, 11)

@@ -10,7 +10,7 @@ from operando.live_views.main import Outbox, Watcher, watch
 from operando.live_views.model import RunModel
 from operando.live_views.theme import DARK, configure, theme_named
 from operando.live_views.window import LiveWindow
-from operando.stream.messages import Focus
+from operando.stream.messages import Decision, Focus
 from PySide6 import QtGui
 
 SCRIPT = """
@@ -87,7 +87,9 @@ def test_old_numbered_pictures_go_when_there_are_too_many(qtbot, tmp_path, monke
     assert kept == ["window-0003.png", "window-0004.png", "window-0005.png"]
 
 
-def test_the_outbox_never_waits_and_only_the_newest_choice_is_sent():
+@pytest.fixture
+def slow_outbox():
+    """An outbox whose first message, a Focus, is being sent; go lets all of them through."""
     sent, first, go = [], threading.Event(), threading.Event()
 
     def slow(message):
@@ -98,16 +100,31 @@ def test_the_outbox_never_waits_and_only_the_newest_choice_is_sent():
     outbox = Outbox(slow)
     outbox.put(Focus("", 0, 0))
     assert first.wait(10)
+    yield outbox, sent, go
+    go.set()
+    outbox.close(5.0)
+
+
+def test_the_outbox_never_waits_and_only_the_newest_choice_is_sent(slow_outbox):
+    outbox, sent, go = slow_outbox
     began = time.monotonic()
     for column in range(1, 50):
         outbox.put(Focus("", 0, column))
     assert time.monotonic() - began < 1.0
     go.set()
-    deadline = time.monotonic() + 10
-    while len(sent) < 2 and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
-    outbox.close(5.0)
+    outbox.close(10.0)
     assert [m.column for m in sent] == [0, 49]
+
+
+def test_no_decision_is_replaced_while_it_waits_to_be_sent(slow_outbox):
+    outbox, sent, go = slow_outbox
+    for number in range(5):
+        outbox.put(Focus("", 0, number))
+        outbox.put(Decision("run", str(number), "approved", "window", "", 1.0))
+    go.set()
+    outbox.close(10.0)
+    assert [getattr(m, "id", "focus") for m in sent] == ["focus", *"01234", "focus"]
+    assert sent[-1] == Focus("", 0, 4)
 
 
 def test_a_send_that_fails_is_told_and_the_next_one_still_goes(capsys):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import pytest
-from operando.live_views.main import Outbox
 from operando.live_views.model import RunModel
 from operando.live_views.request_queue import KEPT, RequestQueue, decision
-from operando.stream.messages import Decision, Focus, Proposal
+from operando.stream.messages import Decision, Proposal
 
 NAN = math.nan
 
@@ -86,23 +84,3 @@ def test_the_model_logs_them_and_forgets_them_with_their_run():
     assert [r.id for r in model.requests.all()] == ["9"]
     model.take(asked("2"))  # of the run that was left
     assert [r.id for r in model.requests.all()] == ["9"]
-
-
-def test_no_decision_is_replaced_while_it_waits_to_be_sent():
-    sent, first, go = [], threading.Event(), threading.Event()
-
-    def slow(message):
-        first.set()
-        go.wait(10)
-        sent.append(message)
-
-    outbox = Outbox(slow)
-    outbox.put(Focus("", 0, 0))
-    assert first.wait(10)
-    for number in range(5):
-        outbox.put(Focus("", 0, number))
-        outbox.put(said("approved", str(number)))
-    go.set()
-    outbox.close(5.0)
-    assert [getattr(m, "id", "focus") for m in sent] == ["focus", *"01234", "focus"]
-    assert sent[-1] == Focus("", 0, 4)

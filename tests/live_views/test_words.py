@@ -68,6 +68,7 @@ def test_sizes_have_the_unit_that_fits(octets, text):
         ("LIMIT", 0.0, "LIMIT REACHED", "fault"),
         ("DISCONNECTED", 0.0, "POTENTIOSTAT DISCONNECTED", "fault"),
         ("FINISHED", 0.0, "FINISHED, OPEN CIRCUIT", "good"),
+        ("HOLD_POTENTIAL", 1e-7, "HOLDING ITS SAFE POTENTIAL", "warning"),
     ],
 )
 def test_the_cells_state_is_a_word_and_a_colour(model, small, state, current, text, level):
@@ -199,3 +200,20 @@ def test_a_plan_that_took_all_its_marks_is_just_finished(model):
     model.take(Status("plan", "finished", NOW, values))
     assert plan_words(model) == ("Finished · mark 3 of 3", "")
     assert model.log[-1].level == "info"
+
+
+def test_what_is_lost_is_said_with_its_reasons_and_so_in_the_log(model, small):
+    assert words.lost_why(model) == ""
+    take(model, [small.start(1), small.account(1, 1.0, lost=3)])
+    assert words.lost_why(model) == "scan 1, lost: 0-2: sequence gap"
+    assert model.log[-1].text == "scan 1: 3 frames lost or failed: lost: 0-2: sequence gap"
+
+
+def test_a_recorder_that_waits_or_is_slow_is_said_before_anything_is_lost(model, small):
+    model.take(Status("recorder", "recording", NOW, {}))
+    assert words.trouble(model).text == "connected"
+    for after, key, said in ((1, "warning", "the disk is slow"), (2, "held", "12 MB free")):
+        model.take(Status("recorder", "recording", NOW + after, {key: said}))
+        assert words.trouble(model) == words.Said(f"recorder: {said}", "warning")
+    model.take(Status("recorder", "recording", NOW + 100, {}))
+    assert words.trouble(model).text == "connected"

@@ -6,15 +6,16 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
-from operando.detectors.stage import CentringStage
+from operando.detectors.stage import CentringStage, StageError
 from operando.plans.board import Board
 from operando.plans.budget import Budget
 from operando.plans.documents import DocumentPublisher
-from operando.plans.dose import Beam
+from operando.plans.dose import Beam, DoseBook
 from operando.plans.engine import make_engine, run_safely
 from operando.plans.operando_tomography import operando_tomography
 from operando.plans.rescans import Adaptive, Rules
@@ -46,10 +47,17 @@ class Pause:
         self.sent: list[Message] = []
         self.documents: list[Message] = []
         self.board = Board(self.sent.append)
-        settings = {"approval_s": 0.0, "wait_s": 10.0, "points": 6, "step_um": 0.5, "angles": 4}
+        settings = {
+            "approval_s": 0.0,
+            "wait_s": 10.0,
+            "points": 6,
+            "step_um": 0.5,
+            "angles": 4,
+            "exposure_s": 0.004,
+        }
         self.adaptive = Adaptive(
             Rules(rules.pop("kinds", ALL), budget, **{**settings, **rules}), self.board,
-            self.sent.append, Beam(1e9, 1.0),
+            self.sent.append, DoseBook(Beam(1e9, 1.0), POINTS, 1.0),
         )  # fmt: skip
         self.on_scan: Callable[[int, int], None] = lambda number, done: None
         self.phases: list[str] = []
@@ -204,6 +212,43 @@ def test_beyond_the_budget_nothing_is_rescanned(pause, budget, words):
     (refused,) = [m for m in made.sent if isinstance(m, Decision)]
     assert refused.verdict == "refused"
     assert words in refused.reason
+
+
+def test_what_no_stage_could_do_is_refused_and_a_rescan_that_fails_is_given_up(pause, until):
+    """A region far away, an exposure of hours; then a flight that breaks: the run goes on."""
+    made = pause(Budget(600.0, 9))
+    far = Proposal(
+        "run", "far", "roi", "", "go away", (4000.0, 0.0, 3.0), 0.01, 1.0, NAN, 60.0, 0.0
+    )
+    long = Proposal("run", "long", "exposure", "", "wait", (NAN,) * 3, 3600.0, 1.0, NAN, 60.0, 0.0)
+
+    def ask() -> None:
+        for proposal in (far, long):
+            made.board.take(replace(proposal, scan=made.scan(1)))
+        made.ask("roi", id_="good")
+        made.judged(1)
+
+    made.judged(0)
+    once(made, after_first, ask)
+    sound, flights = made.stage.kickoff, []
+
+    def kickoff() -> Any:
+        flights.append(len(flights))
+        if len(flights) == 2:
+            raise StageError("the belt has torn")
+        return sound()
+
+    made.stage.kickoff = kickoff
+    assert len(made.run()) == 3
+    said = [(m.id, m.verdict, m.reason) for m in made.sent if isinstance(m, Decision)]
+    assert [(i, v) for i, v, _ in said] == [
+        ("far", "refused"), ("long", "refused"), ("good", "approved"), ("good", "done"),
+    ]  # fmt: skip
+    assert "outside the slice" in said[0][2]
+    assert "are possible" in said[1][2]
+    assert "the belt has torn" in said[3][2]
+    assert made.phases[-1] == "finished"
+    assert made.stage.centre_x.position == 0.0
 
 
 def test_without_a_recommender_the_run_goes_on_at_once(pause):

@@ -216,20 +216,9 @@ with Member(sys.argv[1], "process", "reduce", sys.argv[2], credit=4) as member:
 """
 
 
-def test_killing_reducers_in_mid_scan_loses_nothing(open_hub, joined):
-    hub = open_hub(groups=("process",))
-    producer, live = joined.producer(hub), joined.live(hub)
-    absorber = joined.member(hub, "process", "absorb")
-    total = 200
-    rng = np.random.default_rng(5)
-    names = itertools.count()
-
-    def start_reducer():
-        return subprocess.Popen(
-            [sys.executable, "-c", REDUCER, hub.items_address, f"r{next(names)}"]
-        )
-
-    reducers = [start_reducer(), start_reducer()]
+def absorb_scan(hub, joined, total, between):
+    """Put a scan and absorb it; between(absorbed) is called after each reduction. Sums by index."""
+    producer, absorber = joined.producer(hub), joined.member(hub, "process", "absorb")
     producer.put(scan_start(frames=total))
 
     def put_all():
@@ -239,40 +228,94 @@ def test_killing_reducers_in_mid_scan_loses_nothing(open_hub, joined):
 
     putting = threading.Thread(target=put_all)
     putting.start()
-    sums, kills, stopped = {}, 0, False
+    sums, stopped = {}, False
     deadline = time.monotonic() + 90
-    try:
-        while not stopped and time.monotonic() < deadline:
-            delivery = absorber.receive(0.5)
-            if delivery is None:
-                continue
-            if isinstance(delivery.message, Reduction):
-                index = delivery.message.index
-                assert index not in sums
-                sums[index] = float(delivery.message.arrays["sum"][0])
-                absorber.acknowledge_frame("s", index)
-                if kills < 4 and len(sums) >= (kills + 1) * total // 6:
-                    victim = int(rng.integers(2))
-                    os.kill(reducers[victim].pid, signal.SIGKILL)
-                    reducers[victim].wait()
-                    reducers[victim] = start_reducer()
-                    kills += 1
-            elif isinstance(delivery.message, ScanStop):
-                absorber.acknowledge(delivery)
-                stopped = True
-    finally:
-        for process in reducers:
-            process.kill()
-            process.wait()
+    while not stopped and time.monotonic() < deadline:
+        delivery = absorber.receive(0.5)
+        if delivery is None:
+            continue
+        if isinstance(delivery.message, Reduction):
+            index = delivery.message.index
+            assert index not in sums
+            sums[index] = float(delivery.message.arrays["sum"][0])
+            absorber.acknowledge_frame("s", index)
+            between(len(sums))
+        elif isinstance(delivery.message, ScanStop):
+            absorber.acknowledge(delivery)
+            stopped = True
     putting.join()
-    assert kills == 4
-    assert sums == {
-        i: float(np.frombuffer(make_frame(i, size=100_000).data, np.uint8).sum())
-        for i in range(total)
-    }
+    return sums
+
+
+def true_sums(total):
+    frames = (make_frame(i, size=100_000) for i in range(total))
+    return {f.index: float(np.frombuffer(f.data, np.uint8).sum()) for f in frames}
+
+
+@pytest.fixture
+def start_reducer():
+    """A function that starts a reducer of a name in a process of its own; killed afterwards."""
+    started = []
+
+    def start(hub, name):
+        process = subprocess.Popen(
+            [sys.executable, "-c", REDUCER, hub.items_address, name], stderr=subprocess.DEVNULL
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_killing_reducers_in_mid_scan_loses_nothing(open_hub, joined, start_reducer):
+    hub = open_hub(groups=("process",))
+    live = joined.live(hub)
+    total, kills = 200, []
+    rng = np.random.default_rng(5)
+    reducers = [start_reducer(hub, f"r{n}") for n in range(2)]
+
+    def kill(absorbed):
+        if len(kills) < 4 and absorbed >= (len(kills) + 1) * total // 6:
+            victim = int(rng.integers(2))
+            kills.append(victim)
+            os.kill(reducers[victim].pid, signal.SIGKILL)
+            reducers[victim].wait()
+            reducers[victim] = start_reducer(hub, f"r{1 + len(kills)}")
+
+    assert absorb_scan(hub, joined, total, kill) == true_sums(total)
+    assert len(kills) == 4
     account = live_until(live, is_closed)
     assert account.group("process").done == total
     assert account.group("process").failed == {}
+
+
+def test_reducers_freeze_join_leave_and_are_replaced_in_mid_scan(open_hub, joined, start_reducer):
+    """A frozen one loses its frames to others; what it says when it wakes counts for nothing."""
+    hub = open_hub(groups=("process",), dead_after_s=1.0)
+    live = joined.live(hub)
+    total = 120
+    reducers = {name: start_reducer(hub, name) for name in ("frozen", "old", "leaving")}
+    events = {
+        10: lambda: reducers["frozen"].send_signal(signal.SIGSTOP),
+        30: lambda: start_reducer(hub, "joining"),
+        50: lambda: start_reducer(hub, "old"),  # an upgrade: the new one takes the old one's place
+        70: lambda: reducers["leaving"].send_signal(signal.SIGINT),
+        total - 1: lambda: reducers["frozen"].send_signal(signal.SIGCONT),
+    }
+
+    def between(absorbed):
+        if absorbed in events:
+            events.pop(absorbed)()
+
+    assert absorb_scan(hub, joined, total, between) == true_sums(total)
+    assert events == {}
+    account = live_until(live, is_closed)
+    assert (account.group("process").done, account.group("process").failed) == (total, {})
+    assert reducers["old"].wait(PATIENCE_S) != 0  # it was told that its place is taken
+    assert reducers["leaving"].wait(PATIENCE_S) != 0
 
 
 def test_a_producer_waits_at_a_full_window_and_goes_on_when_there_is_room(open_hub, joined):
