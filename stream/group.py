@@ -276,7 +276,7 @@ class Group:
 
     def _serve_waiting(self) -> None:
         while self._suspects:
-            idle = next((p for p in self._takers() if not p.frames), None)
+            idle = next((p for p in self._takers() if not p.frames and not p.outbox), None)
             if idle is None:
                 break
             key = self._suspects.popleft()

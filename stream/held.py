@@ -149,5 +149,5 @@ class Peer:
     outbox: deque[Entry] = field(default_factory=deque)
 
     def free(self) -> int:
-        """How many more frames it may get."""
-        return 0 if self.alone else self.credit - len(self.frames)
+        """How many more frames it may get; none before their ScanStart, which may wait still."""
+        return 0 if self.alone or self.outbox else self.credit - len(self.frames)

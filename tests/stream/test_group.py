@@ -74,6 +74,21 @@ def test_frames_go_to_the_member_with_most_free_credit(wire):
     assert len(wire.items(slow)) + len(wire.items(fast)) == 2 + 5  # credit is used up
 
 
+def test_no_frame_overtakes_the_start_of_its_scan_at_a_member_that_is_behind(wire):
+    group = Group("record", wire.send, wire.enter)
+    recorder = join(group, "recorder", "all")
+    for index in range(IN_FLIGHT):
+        group.add_item((b"document %d" % index,))
+    group.open_scan("s", START)
+    group.add_frame(("s", 0), frame(0))
+    group.serve()
+    assert START not in [parts for _, parts in wire.items(recorder)]
+    assert frame(0) not in [parts for _, parts in wire.items(recorder)]
+    group.acknowledge(recorder, [tag for tag, _ in wire.items(recorder)], "")
+    group.serve()
+    assert [parts for _, parts in wire.items(recorder)][-2:] == [START, frame(0)]
+
+
 def test_a_reduction_returns_the_credit_but_only_the_absorber_acknowledges(wire):
     group = opened(wire, 2)
     reducer, absorber = join(group, "r", "reduce", 1), join(group, "a", "absorb")
