@@ -266,7 +266,7 @@ class Network(Section):
         4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
     )
     record_MB_s: float = Field(
-        20.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"
+        5.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"
     )
     spool_age_s: float = Field(
         600.0,

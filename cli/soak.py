@@ -86,7 +86,7 @@ class Soak:
             raise KeyboardInterrupt
 
     def _disturb(self, quiet: RunRecord, clock: WallClock) -> None:
-        """Runs, one after another, until the minutes are over and one was ended the hard way."""
+        """Runs until the minutes are over, every fault was done, and one run was ended by one."""
         seed = self.choices.seed
         deck = Deck(faults(self.experiment.analysis.reducers), seed)
         ending = KILL_PLAN if seed % 2 else KILL_SIM

@@ -39,7 +39,7 @@ class Laboratory:
     """A Disturbance of one run.
 
     deck: where the faults come from, one every every_s; None = nothing is disturbed
-    ending: done as soon as it fits after for_s of the plan's time; None = nothing ends it
+    ending: done as soon as it fits, after for_s of the plan's time and every fault of the deck
     disturbed_s: how long the plan has been at work
     cell: what the potentiostat itself said last, in its words; "" where it did not answer
     """
@@ -97,7 +97,7 @@ class Laboratory:
         if self.deck is None or self._bench is None or now < self._next:
             return
         fits = fitting(observer, {a.fault.victim for a in self._active})
-        due = self.disturbed_s >= self.for_s
+        due = self.disturbed_s >= self.for_s and self.deck.complete
         ending = due and self.ending is not None and fits(self.ending)
         fault = self.ending if ending else self.deck.deal(fits)
         if fault is None:

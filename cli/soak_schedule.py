@@ -80,6 +80,12 @@ class Deck:
         self._faults = faults
         self._random = random.Random(seed)
         self._left: list[Fault] = []
+        self._undone = set(faults)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every fault was dealt, and not put back, at least once."""
+        return not self._undone
 
     def deal(self, fits: Callable[[Fault], bool]) -> Fault | None:
         """The next fault that fits now; None where none of those left does."""
@@ -88,9 +94,11 @@ class Deck:
             self._random.shuffle(self._left)
         for place, fault in enumerate(self._left):
             if fits(fault):
+                self._undone.discard(fault)
                 return self._left.pop(place)
         return None
 
     def back(self, fault: Fault) -> None:
         """Put a fault back that could not be struck."""
         self._left.insert(0, fault)
+        self._undone.add(fault)

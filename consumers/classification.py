@@ -7,11 +7,13 @@ Policy. Two questions, each answered with a probability, none by a colour:
   inside (each voxel a normal distribution of its own uncertainty) and its mean lies inside by more
   than chance allows. A voxel that holds two phases has a mean that may lie inside although neither
   phase does: such voxels are told by their width (mixed_voxels) and bear no witness; where they
-  would have decided, the answer is "cannot tell".
+  would have decided, the answer is "cannot tell". So it is where a particle's voxels scatter over
+  more than SCATTERED of the window, as those of a mixture do that the width has not told.
 - the population: how far a particle's mean stands from the median of all the others, in units of
   their median absolute deviation, the steps of the material taken out first: particles of one
   population stand on either side of a step at most moments. Leaving one out keeps it from widening
-  its own measure.
+  its own measure. Particles inside a step are not asked, and where they are more than half, nobody
+  is: what is left are the population's two ends. Differences within `systematic` are none.
 
 False alarms are counted family-wise: `alarm` is the probability that any particle at all of an
 ordinary slice is accused, half of it for each question (Holm, Scand. J. Statist. 1979, 6, 65).
@@ -40,8 +42,10 @@ F64 = NDArray[np.float64]
 NORMAL, RULE, OUTLIER, BOTH, CANNOT_TELL = 0, 1, 2, 3, -1
 CODES = "0 normal, 1 breaks the rule, 2 population outlier, 3 both, -1 cannot tell"
 MOST = 0.5  # of a particle's voxels
+SCATTERED = 0.3  # of the window's width: more than a solid solution's gradient, less than a step
 WIDER = 1.25  # than usual, times: a voxel of two phases
 WIDER_SIGMA = 3.0  # and by so many of its uncertainties
+FEW = 0.2  # of a particle's voxels of two phases: it still has a place in the population
 LEAST_OTHERS = 5  # particles that make a population
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 MAD_EFFICIENCY = 0.3675
@@ -104,9 +108,11 @@ def classify(
     inside_share, mixed_share = share(np.where(two, 0.0, inside)), share(two.astype(np.float64))
     rule_p = _rule_p(means, rule)
     breaks = (inside_share > MOST) & _holm(rule_p, 0.5 * rule.alarm)
-    z, outlier_p = _population(means, mixed_share, rule.steps)
+    scattered = means.spread > SCATTERED * (rule.window[1] - rule.window[0])
+    breaks &= ~scattered
+    z, outlier_p = _population(means, mixed_share, rule)
     stands_out = _holm(outlier_p, 0.5 * rule.alarm)
-    would_have = ~breaks & (share(inside) > MOST) & (mixed_share > 0)
+    would_have = ~breaks & (share(inside) > MOST) & ((mixed_share > 0) | scattered)
     silent = (voxels == 0) | (mixed_share > MOST) | would_have
     code = np.where(breaks, RULE, NORMAL) + np.where(stands_out, OUTLIER, NORMAL)
     code = np.where((code == NORMAL) & silent, CANNOT_TELL, code)
@@ -154,14 +160,15 @@ def _rule_p(means: GroupMeans, rule: Rule) -> F64:
     return found
 
 
-def _population(
-    means: GroupMeans, mixed_share: F64, steps: Sequence[tuple[float, float]]
-) -> tuple[F64, F64]:
+def _population(means: GroupMeans, mixed_share: F64, rule: Rule) -> tuple[F64, F64]:
     """Distance of each particle from the others and its probability; nan and 1 where untold."""
-    path = without_steps(means.mean, steps)
+    path = without_steps(means.mean, rule.steps)
     z, p = np.full(path.size, np.nan), np.ones(path.size)
-    members = np.flatnonzero(np.isfinite(path) & ~(mixed_share > MOST))
-    if members.size <= LEAST_OTHERS:
+    apart = np.isfinite(path) & (mixed_share <= FEW)
+    for low, high in rule.steps:
+        apart &= (means.mean <= low) | (means.mean >= high)
+    members = np.flatnonzero(apart)
+    if members.size <= LEAST_OTHERS or 2 * members.size < np.isfinite(mixed_share).sum():
         return z, p
     usual_error = float(np.median(means.sigma[members]))
     for each in members.tolist():
@@ -170,7 +177,7 @@ def _population(
         middle = float(np.median(others))
         scale = MAD_TO_SIGMA * _small_sample(m) * float(np.median(np.abs(others - middle)))
         more = max(0.0, float(means.sigma[each]) ** 2 - usual_error**2)
-        scale = math.sqrt(scale**2 * (1 + math.pi / (2 * m)) + more)
+        scale = math.sqrt(scale**2 * (1 + math.pi / (2 * m)) + more + rule.systematic**2)
         away = path[each] - middle
         z[each] = away / scale if scale > 0 else math.copysign(math.inf, away) if away else 0.0
         p[each] = 2 * stdtr(MAD_EFFICIENCY * m, -abs(z[each])) if math.isfinite(z[each]) else 0.0

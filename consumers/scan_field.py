@@ -35,11 +35,14 @@ def field_of_scan(
     kept = points - points % several  # a margin narrower than a voxel of the field is cut off
     first = (points - kept) // 2
     part = slice(first, first + kept)
-    known = np.where(inside[part, part, None], record.volume[part, part], np.float32(0))
-    blocks = known.reshape(kept // several, several, kept // several, several, -1)
+    volume = np.empty((kept // several, kept // several, channels.size), np.float32)
+    for n, row in enumerate(range(first, first + kept, several)):  # never a copy of the whole
+        rows = slice(row, row + several)
+        known = np.where(inside[rows, part, None], record.volume[rows, part], np.float32(0))
+        volume[n] = known.reshape(several, len(volume), several, -1).mean(axis=(0, 2))
     places = (np.arange(points) - 0.5 * (points - 1))[part].reshape(-1, several).mean(axis=1) * step
     field = Field(
-        volume=blocks.mean(axis=(1, 3), dtype=np.float32),
+        volume=volume,
         channels=channels,
         q=q,
         x_um=middle_um[0] + places,
@@ -49,8 +52,8 @@ def field_of_scan(
         beside=np.zeros(channels.size, np.float32),
         rests_on=rests_on,
     )
-    rows = tomogram.usable()
-    some = rows[:: max(1, rows.size // PROJECTIONS)].tolist()
+    usable = tomogram.usable()
+    some = usable[:: max(1, usable.size // PROJECTIONS)].tolist()
     return with_beside(
         field,
         ((tomogram.angle_deg(r), tomogram.even(r, record.centre_um)[:, channels]) for r in some),

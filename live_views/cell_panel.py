@@ -1,4 +1,8 @@
-"""Voltage, current and charge over time, with the scans shaded and numbered."""
+"""Voltage over time with the scans shaded and numbered; below it one of three other plots.
+
+These are current and charge, the maps' mean state of charge against the charge that has passed,
+and the picked particle's history.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,35 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
+from .across_scans import AcrossScans
+from .cell_series import charge_balance, particle_series
 from .kit import Card, EmptyNote, label_axis, style_axes, tint
 from .model import RunModel, ScanRecord
 from .theme import Theme, font
+from .view_state import ViewState
 
 AXIS_WIDTH = 62
 MAX_DRAWN = 3000  # samples: more than there are pixels
+CHARGE, BALANCE, PARTICLE = "I, Q", "SOC", "particle"
+TIPS = {
+    CHARGE: "Current and charge",
+    BALANCE: "The map's mean state of charge against the charge that has passed",
+    PARTICLE: "Lattice parameter of the picked particle at every pause",
+}
 
 
 class CellPanel(Card):
-    """Upper plot E(t), lower plot I(t) and Q(t), on the potentiostat's own clock."""
+    """Upper plot E(t), lower plot as chosen, on the potentiostat's own clock.
 
-    def __init__(self, theme: Theme) -> None:
+    Emits chosen() when another lower plot is wanted.
+    """
+
+    chosen = QtCore.Signal()
+
+    def __init__(self, theme: Theme, view: ViewState) -> None:
         super().__init__("Cell")
-        self._theme = theme
+        self._theme, self._view = theme, view
+        self._wanted = ""  # what the person chose; "" leaves it to what there is
         self.area = pg.GraphicsLayoutWidget()
         self.area.setBackground(theme.card)
         self.area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
@@ -29,19 +48,24 @@ class CellPanel(Card):
         self.area.ci.layout.setVerticalSpacing(2)
         self.voltage = self.area.addPlot(row=0, col=0)
         self.current = self.area.addPlot(row=1, col=0)
+        self.across = pg.PlotItem()
         self.area.ci.layout.setRowStretchFactor(0, 3)
         self.area.ci.layout.setRowStretchFactor(1, 2)
-        for item in (self.voltage, self.current):
+        for item in (self.voltage, self.current, self.across):
             item.showAxis("right")
             style_axes(item, theme, ("left", "bottom", "right"))
             item.getAxis("left").setWidth(AXIS_WIDTH)
             item.getAxis("right").setWidth(AXIS_WIDTH)
             item.setMouseEnabled(x=False, y=False)
-        self.voltage.getAxis("right").setStyle(showValues=False)
-        self.voltage.getAxis("right").setPen(pg.mkPen(None))
+        for item in (self.voltage, self.across):
+            item.getAxis("right").setStyle(showValues=False)
+            item.getAxis("right").setPen(pg.mkPen(None))
         self.voltage.getAxis("bottom").setStyle(showValues=False)
         self.voltage.getAxis("bottom").setHeight(4)
         self.current.setXLink(self.voltage)
+        self.across.setXLink(self.voltage)
+        self.across.getAxis("left").setStyle(maxTickLevel=0)
+        self.scans = AcrossScans(self.across, theme)
         for axis in ("left", "right"):
             self.current.getAxis(axis).setStyle(maxTickLevel=0)
         self._charge_box = pg.ViewBox(enableMouse=False)
@@ -69,11 +93,22 @@ class CellPanel(Card):
         )
         self._key.setObjectName("note")
         self.head.addWidget(self._key)
+        self.tabs = {
+            name: self.add_button(name, TIPS[name], True) for name in (CHARGE, BALANCE, PARTICLE)
+        }
+        for name, tab in self.tabs.items():
+            tab.clicked.connect(lambda _=False, n=name: self.choose(n))
+        self._below = CHARGE
         self.body.addWidget(self.area, 1)
         self.empty = EmptyNote(self.area, self.voltage, self.current)
 
     def _follow(self) -> None:
         self._charge_box.setGeometry(self.current.vb.sceneBoundingRect())
+
+    def choose(self, name: str) -> None:
+        """Another lower plot; the one that is there already: as it comes."""
+        self._wanted = "" if name == self._wanted else name
+        self.chosen.emit()
 
     def refresh(self, model: RunModel) -> None:
         """Draw what the model holds now."""
@@ -113,12 +148,41 @@ class CellPanel(Card):
         for line in self._now:
             line.setValue(t[-1])
         self._shade(model, scale)
+        below = self._draw_below(model, keep, scale, unit)
         kelvin = history.temperature_c[-1]
         warm = f" · {kelvin:.1f} °C" if math.isfinite(kelvin) else ""
         self.note.setText(
             f"E {e[-1]:.4f} V · I {i[-1] * i_scale:.2f} {i_unit} · "
-            f"Q {q[-1] * q_scale:.2f} {q_unit}{warm}".replace("-", "−")
+            f"Q {q[-1] * q_scale:.2f} {q_unit}{warm}{below}".replace("-", "−")
         )
+
+    def _draw_below(self, model: RunModel, keep: np.ndarray, scale: float, unit: str) -> str:
+        """The lower plot that is wanted; what it says, in words."""
+        balance = charge_balance(model)
+        series = particle_series(model, self._view.particle)
+        there = {CHARGE: True, BALANCE: balance is not None, PARTICLE: series is not None}
+        best = PARTICLE if series is not None else BALANCE if balance is not None else CHARGE
+        name = self._wanted if there.get(self._wanted) else best
+        for key, tab in self.tabs.items():
+            tab.setVisible(there[key] and sum(there.values()) > 1)
+            tab.setChecked(key == name)
+        self._put_below(name)
+        label_axis(self.across, "bottom", f"time ({unit})", self._theme)
+        if name == BALANCE and balance is not None:
+            return " · " + self.scans.balance(balance, model.history, keep, scale)
+        if name == PARTICLE and series is not None:
+            return f" · particle {self._view.particle}: " + self.scans.particle(series, scale)
+        return ""
+
+    def _put_below(self, name: str) -> None:
+        if (name == CHARGE) != (self._below == CHARGE):
+            old, new = self.current, self.across
+            if name == CHARGE:
+                old, new = new, old
+            self.area.removeItem(old)
+            self.area.addItem(new, row=1, col=0)
+            self._charge_box.setVisible(name == CHARGE)
+        self._below = name
 
     def _shade(self, model: RunModel, scale: float) -> None:
         periods = [(s, p) for s in model.scans() if (p := scan_period(model, s)) is not None]

@@ -25,6 +25,7 @@ class FramePanel(Card):
         self._theme = theme
         self.rings = self.add_button("rings", "Where the fitted reflections should be", True)
         self.rings.setChecked(True)
+        self.particle = self.add_button("particle", "The picked particle instead (P)")
         self.plot = pg.PlotWidget(background=theme.card)
         self.plot.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
         item = self.plot.getPlotItem()

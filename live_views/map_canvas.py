@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PySide6 import QtCore, QtWidgets
 
 from .kit import EmptyNote, label_axis, style_axes
+from .outline_layer import OutlineLayer
 from .painting import paint
+from .particle_facts import Outlines
 from .quantities import MapOf
 from .theme import Table, Theme
 
@@ -44,6 +46,7 @@ class MapCanvas(pg.PlotWidget):  # type: ignore[misc]
         for item in (self._bar, self._bar_text, self._marker):
             item.setZValue(10)
             self.item.addItem(item, ignoreBounds=True)
+        self.outlines = OutlineLayer(self.item)
         self.badge = QtWidgets.QLabel("", self)
         self.badge.setObjectName("badge")
         self.badge.move(8, 8)
@@ -58,6 +61,7 @@ class MapCanvas(pg.PlotWidget):  # type: ignore[misc]
         self.empty.say(why)
         for item in (self.image, self._bar, self._bar_text, self._marker):
             item.setVisible(False)
+        self.outlines.clear()
         self.badge.hide()
 
     def show_map(
@@ -70,8 +74,10 @@ class MapCanvas(pg.PlotWidget):  # type: ignore[misc]
         fade: NDArray[np.bool_] | None = None,
         picked: tuple[int, int] | None = None,
         badge: str = "",
+        outlines: Outlines | None = None,
+        particle: int = 0,
     ) -> None:
-        """Show a map with the colours of low .. high."""
+        """Show a map with the colours of low .. high; particle: the identity picked, 0 for none."""
         theme = self._theme
         picture = paint(
             shown.values, low, high, table,
@@ -88,6 +94,7 @@ class MapCanvas(pg.PlotWidget):  # type: ignore[misc]
             item.setVisible(shown.spatial)
         self.empty.say("")
         self._mark(shown, picked)
+        self.outlines.show(outlines if shown.spatial else None, particle)
         if moved:
             label_axis(self.item, "bottom", shown.axes[0], theme)
             label_axis(self.item, "left", shown.axes[1], theme)

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from ..stream.messages import Result
 from . import words
 from .colour_bar import ColourBar
 from .kit import Card, ElidedLabel
 from .map_canvas import MapCanvas
 from .model import RunModel, ScanRecord
 from .painting import paint
+from .particle_facts import Outlines, found_for, outlines_of
 from .picture import as_image
 from .quantities import MapOf, Quantity, known, map_of, quantities_of, unit_text
 from .theme import Theme, colour_table
@@ -48,6 +50,8 @@ class MapPanel(Card):
         super().__init__("Map")
         self._view = view
         self._shown: list[Quantity] = []
+        self._outlines: Outlines | None = None
+        self._made_of: tuple[Result | None, ...] = (None, None)
         self._buttons = QtWidgets.QHBoxLayout()
         self._buttons.setSpacing(4)
         self._group: list[QtWidgets.QPushButton] = []
@@ -61,6 +65,12 @@ class MapPanel(Card):
         self.more.setToolTip("Other maps that have arrived")
         self.more.activated.connect(self._choose_more)
         self.more.hide()
+        self.outline = self.add_button(
+            "outlines", "Particles with their identities; dashed: one that deviates (O)", True
+        )
+        self.outline.setChecked(view.outlined)
+        self.outline.toggled.connect(self._choose_outlines)
+        self.outline.hide()
         bar = QtWidgets.QHBoxLayout()
         bar.addLayout(self._buttons)
         bar.addWidget(self.more)
@@ -113,9 +123,13 @@ class MapPanel(Card):
             self._show_legend(False)
             return
         low, high = colour_range(model, view, shown)
+        outlines = self._outlined(model, scan)
+        if outlines is not None and outlines.pause != scan.number:
+            which += f" · outlines of pause {outlines.pause}"
         self.canvas.show_map(
             shown, low, high, colour_table(view.quantity.key),
             fade=self._fade(scan, shown), picked=view.picked, badge=provisional(scan, shown),
+            outlines=outlines, particle=view.particle,
         )  # fmt: skip
         label = view.quantity.title + (f" ({unit_text(shown.unit)})" if shown.unit else "")
         self.colours.set(low, high, colour_table(view.quantity.key), label)
@@ -123,6 +137,20 @@ class MapPanel(Card):
         self.note.setText(which + following)
         self.foot.setText(self._median(shown))
         self._show_legend(True)
+
+    def _outlined(self, model: RunModel, scan: ScanRecord) -> Outlines | None:
+        known = found_for(model, scan)
+        self.outline.setVisible(known is not None)
+        if known is None or not self._view.outlined:
+            return None
+        made_of = (known.result("particles"), known.result("particle_table"))
+        if any(new is not old for new, old in zip(made_of, self._made_of, strict=True)):
+            self._made_of, self._outlines = made_of, outlines_of(known)
+        return self._outlines
+
+    def _choose_outlines(self, on: bool) -> None:
+        self._view.outlined = on
+        self.chosen.emit()
 
     def _show_legend(self, on: bool) -> None:
         for label in self._legend:

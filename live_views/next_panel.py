@@ -1,4 +1,4 @@
-"""What the plan will do next, and what has happened: a line, a bar, and a log, newest first."""
+"""What the plan will do next, what is asked of it, and what has happened, newest first."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from ..stream.messages import Scalar
 from . import words
 from .kit import Card, ElidedLabel
 from .model import LogLine, RunModel
+from .request_panel import RequestPanel
 from .theme import Theme
 
 SHOWN = 60
 
 
 class NextPanel(Card):
-    """The plan's own words, from its status."""
+    """The plan's own words, from its status; below them the log, or the requests.
 
-    def __init__(self, theme: Theme) -> None:
+    control: whether a word on a request may be given here
+    """
+
+    def __init__(self, theme: Theme, control: bool = False) -> None:
         super().__init__("Next")
         self._theme = theme
         self.now, self.then = ElidedLabel(""), ElidedLabel("")
@@ -38,7 +42,14 @@ class NextPanel(Card):
         self.body.addWidget(self.bar)
         self.body.addWidget(self.then)
         self.body.addSpacing(4)
-        self.body.addWidget(self.log, 1)
+        self.requests = RequestPanel(theme, control)
+        self.pages = QtWidgets.QStackedWidget()
+        self.pages.addWidget(self.log)
+        self.pages.addWidget(self.requests)
+        self.body.addWidget(self.pages, 1)
+        self.tab = self.add_button("requests", "Requests for another scan, or the log (R)", True)
+        self.tab.toggled.connect(lambda on: self.pages.setCurrentIndex(int(on)))
+        self._waited = 0
         self._written = ""
 
     def refresh(self, model: RunModel) -> None:
@@ -52,10 +63,28 @@ class NextPanel(Card):
         scan = model.scan()
         share = scan.completeness() if scan else 0.0
         self.bar.setValue(round(1000 * share))
+        self.requests.refresh(model)
+        waiting = self.requests.waiting(model)
+        self.tab.setText(f"requests: {waiting} waiting" if waiting else "requests")
+        if waiting > self._waited:  # seen before it happens
+            self.tab.setChecked(True)
+        self._waited = waiting
         written = "".join(self._line(line.wall_s, line.level, line.text) for line in _newest(model))
         if written != self._written:
             self._written = written
             self.log.setHtml(f"<table cellspacing=0 cellpadding=1>{written}</table>")
+
+    def press(self, key: int) -> None:
+        """A key of the window that speaks to the requests."""
+        keys = QtCore.Qt.Key
+        if key == keys.Key_R:
+            self.tab.toggle()
+        elif not self.tab.isChecked():
+            return  # nothing is decided that is not seen
+        elif key in (keys.Key_Up, keys.Key_Down):
+            self.requests.step(-1 if key == keys.Key_Up else 1)
+        elif key in (keys.Key_A, keys.Key_V):
+            self.requests.decide("approved" if key == keys.Key_A else "vetoed")
 
     def _line(self, wall_s: float, level: str, text: str) -> str:
         colour = self._theme.text if level == "info" else self._theme.level(level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Array, Result
 from .model import RunModel, ScanRecord
+from .quantities import extent_of
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +33,56 @@ class Profile:
     x: Floats
     values: Floats
     sigma: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlines:
+    """Where particles end, in the units of the map's axes.
+
+    labels: (rows, cols) identities; extent: (x, y, width, height) of their map
+    places: identity -> a point inside it, the largest particle first
+    accused: identities that deviate; pause: number of the scan that found them
+    """
+
+    labels: Array
+    extent: tuple[float, float, float, float]
+    places: Mapping[int, tuple[float, float]]
+    accused: frozenset[int]
+    pause: int
+
+    def edges(self, of: Iterable[int]) -> tuple[Floats, Floats]:
+        """The borders of these particles as pairs of points."""
+        return borders(np.where(np.isin(self.labels, list(of)), self.labels, 0), self.extent)
+
+
+def found_for(model: RunModel, scan: ScanRecord | None) -> ScanRecord | None:
+    """The scan itself where its particles are known, else the last one before it."""
+    if scan is None:
+        return None
+    known = [s for s in model.scans() if s.number <= scan.number and identities(s) is not None]
+    return known[-1] if known else None
+
+
+def outlines_of(scan: ScanRecord | None) -> Outlines | None:
+    """The outlines of a scan's particles; None where nobody has found any."""
+    labels, result = identities(scan), scan.result("particles") if scan else None
+    if scan is None or labels is None or result is None:
+        return None
+    x, y, width, height = extent = extent_of(result)
+    rows, cols = labels.shape
+    sizes = np.bincount(np.maximum(labels, 0).ravel())
+    places = {}
+    for name in np.argsort(-sizes, kind="stable"):
+        row, column = np.nonzero(labels == name)
+        if name == 0 or not row.size:
+            continue
+        off = (row - row.mean()) ** 2 + (column - column.mean()) ** 2
+        inner = int(off.argmin())  # a voxel of its own: the mean of a crescent lies beside it
+        places[int(name)] = (
+            x + (column[inner] + 0.5) * width / cols,
+            y + (row[inner] + 0.5) * height / rows,
+        )
+    return Outlines(labels, extent, places, frozenset(accused(particle_rows(scan))), scan.number)
 
 
 def identities(scan: ScanRecord | None) -> Array | None:
@@ -82,6 +133,32 @@ def profile_of(scan: ScanRecord | None, name: str, identity: int) -> Profile | N
         else np.asarray(result.uncertainty[found[0]], np.float64)
     )
     return Profile(x, values, sigma)
+
+
+def middle_of_others(scan: ScanRecord | None, name: str, identity: int) -> Profile | None:
+    """The median of all other particles in such a result; sigma: half of the 16 to 84 % range."""
+    mine, result = profile_of(scan, name, identity), scan.result(name) if scan else None
+    if mine is None or result is None:
+        return None
+    others = np.asarray(result.coords["particle"]) != identity
+    values = np.asarray(result.values[others], np.float64)
+    some = np.isfinite(values).any(axis=0)
+    low, middle, high = np.full((3, values.shape[1]), math.nan)
+    if some.any():
+        low[some], middle[some], high[some] = np.nanpercentile(values[:, some], (16, 50, 84), 0)
+    return Profile(mine.x, middle, 0.5 * (high - low))
+
+
+def particle_csv(model: RunModel) -> str:
+    """Every particle of every scan, one line each [um, Å]; "" where none is known."""
+    lines: list[str] = []
+    columns: list[str] = []
+    for scan in model.scans():
+        for identity, row in particle_rows(scan).items():
+            columns = columns or list(row)
+            cells = (f"{row.get(column, math.nan):.7g}" for column in columns)
+            lines.append(",".join((str(scan.number), str(identity), *cells)))
+    return "\n".join([",".join(("pause", "particle", *columns)), *lines, ""]) if lines else ""
 
 
 def shell_phases(scan: ScanRecord | None, identity: int) -> dict[str, Profile]:

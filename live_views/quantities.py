@@ -143,11 +143,17 @@ def map_of(scan: ScanRecord | None, quantity: Quantity) -> MapOf | None:
     if values is None or values.shape != result.values.shape:
         return None
     y, x = result.dims
-    (x0, width), (y0, height) = _reach(result, x, 1), _reach(result, y, 0)
     return MapOf(
         quantity, result, np.asarray(values, np.float64), _answered(scan, result),
-        (x0, y0, width, height), (_label(result, x), _label(result, y)),
+        extent_of(result), (_label(result, x), _label(result, y)),
     )  # fmt: skip
+
+
+def extent_of(result: Result) -> tuple[float, float, float, float]:
+    """(x, y, width, height) of a map with its outer voxels whole, in the units of its axes."""
+    y, x = result.dims
+    (x0, width), (y0, height) = _reach(result, x, 1), _reach(result, y, 0)
+    return x0, y0, width, height
 
 
 def known(values: Array) -> Floats:

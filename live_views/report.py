@@ -1,7 +1,8 @@
 """The figures and numbers of a finished run, drawn with the window's own panels.
 
-Same quantity, same colours, same range in every pause. Each figure is a PNG of its own; report.png
-has all of them on one page, report.html and report.md the table and the figures.
+Same quantity, same colours, same range in every pause. Each figure is a PNG and a PDF of its own,
+the PDF drawn in lines; report.png has all of them on one page, report.html and report.md the table
+and the figures, particles.csv every particle of every pause.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from .kit import Card
 from .map_canvas import MapCanvas
 from .map_panel import colour_range, provisional
 from .model import RunModel, ScanRecord
+from .particle_facts import outlines_of, particle_csv
 from .pattern_panel import PatternPanel
-from .picture import save_picture
-from .quantities import QUANTITIES, Quantity, map_of, unit_text
+from .picture import save_picture, save_vector
+from .quantities import Quantity, map_of, quantities_of, unit_text
 from .ranges import Ranges
 from .report_numbers import HEADINGS, PauseNumbers, as_html, as_markdown, pause_numbers
 from .sinogram_panel import SinogramPanel
@@ -35,6 +37,7 @@ from .view_state import ViewState
 
 COLUMNS = 4  # maps side by side
 WIDTH = 1800
+PAPER_MM = 183.0  # a figure over both columns of a journal
 SCALE = 1.5  # pixels of a picture per pixel of a screen
 
 
@@ -72,7 +75,12 @@ def write_report(messages: Iterable[Message], out: Path, theme: Theme = LIGHT) -
     written = [
         save_picture(widget, out / f"{name}.png", SCALE) for name, _, widget in figures
     ]  # fmt: skip
+    written += [save_vector(widget, out / f"{name}.pdf", PAPER_MM) for name, _, widget in figures]
     written.append(save_picture(page, out / "report.png", SCALE))
+    table = particle_csv(model)
+    if table:
+        (out / "particles.csv").write_text(table, encoding="utf-8")
+        written.append(out / "particles.csv")
     shown = [(caption, f"{name}.png") for name, caption, _ in figures]
     for name, text in (
         ("report.md", as_markdown(title, rows, shown)),
@@ -96,9 +104,10 @@ def _figures(model: RunModel, theme: Theme) -> list[tuple[str, str, QtWidgets.QW
     """(file name, caption, widget) of each figure; the widgets are drawn."""
     ranges = Ranges()
     found: list[tuple[str, str, QtWidgets.QWidget]] = []
-    for quantity in QUANTITIES:
+    for quantity in quantities_of(model.scans()):
         if any(map_of(scan, quantity) is not None for scan in model.scans()):
-            name = quantity.key.replace(" ", "-")
+            key = quantity.key if quantity.of_uncertainty else quantity.result
+            name = key.replace(" ", "-")
             found.append((f"map-{name}", quantity.title, _maps(model, ranges, quantity, theme)))
     found.append(("histograms", "Histograms of a", _histograms(model, ranges, theme)))
     pair = _beside(_trend(model, ranges, theme), _cell(model, theme))
@@ -127,7 +136,14 @@ def _maps(model: RunModel, ranges: Ranges, quantity: Quantity, theme: Theme) -> 
         else:
             low, high = colour_range(model, view, shown)
             badge = provisional(scan, shown)
-            canvas.show_map(shown, low, high, colour_table(quantity.key), badge=badge)
+            canvas.show_map(
+                shown,
+                low,
+                high,
+                colour_table(quantity.key),
+                badge=badge,
+                outlines=outlines_of(scan),
+            )
             unit = f" ({unit_text(shown.unit)})" if shown.unit else ""
             bar.set(low, high, colour_table(quantity.key), quantity.title + unit)
         grid.addWidget(head, 2 * (at // COLUMNS), at % COLUMNS)
@@ -179,7 +195,7 @@ def _trend(model: RunModel, ranges: Ranges, theme: Theme) -> QtWidgets.QWidget:
 
 
 def _cell(model: RunModel, theme: Theme) -> QtWidgets.QWidget:
-    panel = CellPanel(theme)
+    panel = CellPanel(theme, ViewState(Ranges()))
     panel.refresh(model)
     panel.setFixedHeight(380)
     return panel

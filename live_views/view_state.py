@@ -15,6 +15,8 @@ class ViewState:
 
     number: the pause that is shown; None follows the newest
     picked: (row, column) of the voxel looked at
+    particle: identity of the particle looked at, 0 for none; it stays the same in every pause
+    outlined: draw the outlines of particles
     brush: (low, high) of a [Å]: voxels inside are highlighted in the map
     compared: up to two pauses, in the order they were clicked
     scale: "all pauses", "this pause" or "locked"
@@ -24,6 +26,8 @@ class ViewState:
     quantity: Quantity = QUANTITIES[0]
     number: int | None = None
     picked: tuple[int, int] | None = None
+    particle: int = 0
+    outlined: bool = True
     brush: tuple[float, float] | None = None
     compared: tuple[int, ...] = ()
     scale: str = "all pauses"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from ..stream.messages import Focus, Message
+from ..stream.messages import Decision, Focus, Message
 from .cell_panel import CellPanel
 from .compare_panel import ComparePanel
 from .film_panel import FilmPanel
@@ -23,6 +23,8 @@ from .histogram_panel import HistogramPanel
 from .map_panel import MapPanel
 from .model import RunModel
 from .next_panel import NextPanel
+from .particle_facts import found_for, particle_at
+from .particle_panel import ParticlePanel
 from .pattern_panel import PatternPanel
 from .picture import save_picture
 from .ranges import Ranges
@@ -38,11 +40,15 @@ HELP = """space   hold the display; data goes on being taken
 ← →   earlier, later pause; beyond the last one the window follows the newest
 1 … 5   quantity of the map
 B   brush a range in the histogram
-Esc   leave the comparison, let go of the voxel
+O   outlines of particles
+P   the picked particle, or the detector
+R   requests for another scan, or the log
+↑ ↓ A V   choose a request; approve it, veto it (where control is allowed)
+Esc   leave the comparison, let go of the voxel and its particle
 S   save the window as PNG
 ?   this help
 
-Click a voxel for its pattern, fit and history; click two pauses to compare them."""
+Click a voxel for its pattern, fit, particle and history; click two pauses to compare them."""
 
 
 class LiveWindow(QtWidgets.QWidget):
@@ -77,10 +83,12 @@ class LiveWindow(QtWidgets.QWidget):
         self.pattern, self.frame = PatternPanel(theme, view), FramePanel(theme)
         self.sinogram = SinogramPanel(theme, view)
         self.film, self.compare = FilmPanel(theme, view), ComparePanel(theme, view)
-        self.cell, self.next = CellPanel(theme), NextPanel(theme)
-        right = _column(
-            (self.pattern, 52), (_row((self.frame, 60), (self.sinogram, 40)), 48),
-        )  # fmt: skip
+        self.particle = ParticlePanel(theme, view)
+        self.cell, self.next = CellPanel(theme, view), NextPanel(theme, self._send is not None)
+        self.lower = QtWidgets.QStackedWidget()
+        self.lower.addWidget(_row((self.frame, 60), (self.sinogram, 40)))
+        self.lower.addWidget(self.particle)
+        right = _column((self.pattern, 52), (self.lower, 48))
         middle = _column((self.histogram, 54), (self.trend, 46))
         self.stack = QtWidgets.QStackedWidget()
         self.stack.addWidget(_row((self.map, 31), (middle, 24), (right, 45)))
@@ -105,6 +113,12 @@ class LiveWindow(QtWidgets.QWidget):
         self.film.compared.connect(self._compared)
         self.compare.closed.connect(self.leave_comparison)
         self.frame.rings.toggled.connect(self.redraw)
+        self.cell.chosen.connect(self.redraw)
+        self.next.requests.decided.connect(self._decide)
+        self.frame.particle.clicked.connect(lambda: self.lower.setCurrentIndex(1))
+        self.particle.add_button("detector", "The detector again (P)").clicked.connect(
+            lambda: self.lower.setCurrentIndex(0)
+        )
 
     # -- data -----------------------------------------------------------------------------------
 
@@ -143,16 +157,18 @@ class LiveWindow(QtWidgets.QWidget):
             self._draw_results()
         if everything or changed & {"frame", "reflections"}:
             self.frame.refresh(self.model)
-        if everything or "samples" in changed:
+        if everything or changed & {"samples", "result"}:
             self.cell.refresh(self.model)
-        if everything or changed & {"status", "log"}:
+        if everything or changed & {"status", "log", "requests"}:
             self.next.refresh(self.model)
 
     def _draw_results(self) -> None:
         if self.stack.currentWidget() is self.compare:
             self.compare.refresh(self.model)
         else:
-            panels = (self.map, self.histogram, self.trend, self.pattern, self.sinogram)
+            panels = (
+                self.map, self.histogram, self.trend, self.pattern, self.sinogram, self.particle,
+            )  # fmt: skip
             for panel in panels:
                 panel.refresh(self.model)
         self.film.refresh(self.model)
@@ -163,6 +179,9 @@ class LiveWindow(QtWidgets.QWidget):
         """Look at a voxel: show it, and ask the consumers for its details."""
         self.view.picked = (row, column)
         scan = self.view.scan(self.model)
+        self.view.particle = particle_at(found_for(self.model, scan), self.view.picked)
+        if self.view.particle:
+            self.lower.setCurrentWidget(self.particle)
         self._ask(scan.scan if scan else "")
         self.redraw()
 
@@ -170,6 +189,11 @@ class LiveWindow(QtWidgets.QWidget):
         self._focused_scan = scan
         if self._send is not None and self.view.picked is not None:
             self._send(Focus(scan, *self.view.picked))
+
+    def _decide(self, word: Decision) -> None:
+        if self._send is not None:
+            self._send(word)
+        self.next.refresh(self.model)
 
     def _brushed(self) -> None:
         self.map.refresh(self.model)
@@ -201,11 +225,18 @@ class LiveWindow(QtWidgets.QWidget):
             self.map.choose_at(key - keys.Key_1)
         elif key == keys.Key_B:
             self.histogram.brush_button.toggle()
+        elif key == keys.Key_O:
+            self.map.outline.toggle()
+        elif key == keys.Key_P:
+            self.lower.setCurrentIndex(1 - self.lower.currentIndex())
+        elif key in (keys.Key_R, keys.Key_Up, keys.Key_Down, keys.Key_A, keys.Key_V):
+            self.next.press(key)
         elif key == keys.Key_S:
             self.save()
         elif key == keys.Key_Escape:
             self.help.hide()
-            self.view.picked = None
+            self.view.picked, self.view.particle = None, 0
+            self.lower.setCurrentIndex(0)
             self.leave_comparison()
         elif event.text() == "?":
             self.help.setVisible(not self.help.isVisible())

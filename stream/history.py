@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import h5py
 import numpy as np
 
@@ -57,8 +59,8 @@ def read_samples(group: h5py.Group) -> Samples:
     return Samples(run=str(group.attrs["run"]), states=states, **columns)
 
 
-def append_document(entry: h5py.Group, document: Document) -> None:
-    """Add one document."""
+def append_documents(entry: h5py.Group, documents: Sequence[Document]) -> None:
+    """Add documents; many at once cost little more than one."""
     if "documents" not in entry:
         group = new_group(entry, "documents", "NXcollection")
         for field in DOCUMENT_FIELDS:
@@ -66,7 +68,7 @@ def append_document(entry: h5py.Group, document: Document) -> None:
     group = entry["documents"]
     have = rows_of(group, DOCUMENT_FIELDS)
     for field in DOCUMENT_FIELDS:
-        write_texts(group, field, have, [getattr(document, field)])
+        write_texts(group, field, have, [getattr(document, field) for document in documents])
 
 
 def read_documents(group: h5py.Group) -> list[Document]:

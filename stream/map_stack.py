@@ -19,6 +19,8 @@ def stack_map(entry: h5py.Group, result: Result) -> None:
     """
     if len(result.dims) != 2 or result.values.dtype.kind != "f" or not result.final:
         return
+    if "scan" in result.dims:  # it is a history of scans already, e.g. of particles
+        return
     name = f"{result.consumer}_{result.name}"
     stack = entry[name] if name in entry else _new_stack(entry, name, result)
     if stack["values"].shape[1:] != result.values.shape or not _same_axes(stack, result):

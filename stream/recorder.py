@@ -29,7 +29,7 @@ import numpy as np
 from .compression import DecodeError, checksum
 from .disk_watch import DiskWatch
 from .frame_table import FrameRefused, FrameTable
-from .history import append_document, append_samples, read_documents
+from .history import append_documents, append_samples, read_documents
 from .map_stack import stack_map
 from .members import Delivery, Member
 from .messages import (
@@ -62,7 +62,7 @@ from .requests import Request, append_request, read_requests
 log = logging.getLogger(__name__)
 
 FLUSH_AFTER_S = 0.1  # the longest that something written waits for its acknowledgement
-FLUSH_AFTER = 16  # deliveries: half of the credit that a recorder is given
+FLUSH_AFTER = 16  # frames: half of the credit that a recorder is given
 FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
 DRAIN_S = 2.0
 ROOM_S = 0.2  # how often a full disk is looked at
@@ -102,6 +102,7 @@ class Recorder:
         self._file = self._open(experiment_text)
         self._entry = self._file["entry"]
         self._documents: set[tuple[str, str, int]] = set()
+        self._new_documents: list[Document] = []
         if "documents" in self._entry:
             for document in read_documents(self._entry["documents"]):
                 known = (document.run, document.name, checksum(document.text.encode()))
@@ -123,7 +124,7 @@ class Recorder:
             raise RecorderError(f"recorder of {self.path}: run() needs a member")
         waiting: list[tuple[Delivery, str]] = []
         oldest = took_s = 0.0
-        octets = 0
+        octets = frames = 0
         end = float("inf")
         while time.monotonic() < end:
             if stop.is_set() and end == float("inf"):
@@ -138,15 +139,17 @@ class Recorder:
                 took_s += time.monotonic() - began
                 if isinstance(delivery.message, Frame):
                     octets += len(delivery.message.data)
+                    frames += 1
             elif stop.is_set() and not waiting:
                 break
             late = bool(waiting) and time.monotonic() - oldest > FLUSH_AFTER_S
             idle = delivery is None and len(waiting) >= FLUSH_IDLE
-            if late or idle or len(waiting) >= FLUSH_AFTER:
+            if late or idle or frames >= FLUSH_AFTER:
                 began = time.monotonic()
                 self._settle(waiting)
-                self.disk.wrote(octets, took_s + time.monotonic() - began)
-                waiting, octets, took_s = [], 0, 0.0
+                if octets:  # without frames it is bookkeeping, which says nothing of a rate
+                    self.disk.wrote(octets, took_s + time.monotonic() - began)
+                waiting, octets, frames, took_s = [], 0, 0, 0.0
         self._settle(waiting)
 
     def take(self, message: Message) -> str:
@@ -285,7 +288,7 @@ class Recorder:
     def _document(self, document: Document) -> None:
         known = (document.run, document.name, checksum(document.text.encode()))
         if known not in self._documents:  # a restarted hub or recorder may be given it again
-            append_document(self._entry, document)
+            self._new_documents.append(document)  # written with the next flush, all in one go
             self._documents.add(known)
 
     def _result(self, result: Result) -> None:
@@ -320,6 +323,9 @@ class Recorder:
     def _flush(self) -> None:
         for table in self._tables.values():
             table.sync()
+        if self._new_documents:
+            append_documents(self._entry, self._new_documents)
+            self._new_documents.clear()
         self._file.flush()
         if self._unsynced:
             self._unsynced = False

@@ -213,14 +213,14 @@ def _count(
                     used[ring] |= one << np.uint64(group)
             continue
         while high != none:
-            k = np.uint64(lowest_bit(high))
+            j = np.uint64(lowest_bit(high))
             high &= high - one
-            cell = np.uint64(place[k])
+            cell = np.uint64(place[j])
             before = cells[cell]
-            cells[cell] = before + (np.int64(words[at + k] & low_bits) + ONE_PIXEL)
-            cells[cell + one] += np.int64(counts[at + k])
+            cells[cell] = before + (np.int64(words[at + j] & low_bits) + ONE_PIXEL)
+            cells[cell + one] += np.int64(counts[at + j])
             if before == 0:  # mostly it is not
-                ring = np.uint32(words[at + k] >> shift)
+                ring = np.uint32(words[at + j] >> shift)
                 group = (np.uint32(cell >> one) - ring * across) // np.uint32(GROUP)
                 used[ring] |= one << np.uint64(group)
 

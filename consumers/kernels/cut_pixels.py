@@ -21,7 +21,7 @@ _BITS_OF_ONE = np.uint32(0x3F800000)  # of 1.0 as a float32
 
 
 @kernel
-def span_of(cell: int, class_count: int, cells: int, first: int, spread: float) -> int:
+def span_of(cell: int, class_count: int, cells: int, first: int, spread: float) -> Any:
     """How to tell most pixels that are not in a cell without a division.
 
     Looked at is counts (1 + unit dev), which is less than the corrected intensity by up to
@@ -29,7 +29,7 @@ def span_of(cell: int, class_count: int, cells: int, first: int, spread: float) 
     length above.
     """
     if cell < class_count:
-        begin, end = np.float64(cell), np.float64(cell) * (1.0 + spread)
+        begin, end = float(cell), float(cell) * (1.0 + spread)
     else:
         begin = intensity_of(cell - class_count, first) * (1.0 - spread * spread)
         end = np.inf
@@ -37,7 +37,8 @@ def span_of(cell: int, class_count: int, cells: int, first: int, spread: float) 
             end = intensity_of(cell - class_count + 1, first)
     low = _signature(max(begin * 0.999999, 1.0))
     high = _signature(end * 1.000001)
-    return np.uint64(low) | np.uint64(min(high - low + np.uint32(1), 0xFFFF)) << np.uint64(16)
+    length = np.uint64(min(high - low + np.uint32(1), 0xFFFF))
+    return np.uint64(low) | length << np.uint64(16)
 
 
 @inlined

@@ -31,7 +31,10 @@ def test_every_fault_is_dealt_once_before_any_comes_again_and_the_seed_decides_t
     orders = []
     for seed in (1, 1, 2):
         deck = Deck(every, seed)
-        dealt = [deck.deal(lambda fault: True) for _ in range(2 * len(every))]
+        dealt = []
+        for _ in range(2 * len(every)):
+            assert deck.complete == (len(dealt) >= len(every))
+            dealt.append(deck.deal(lambda fault: True))
         assert set(dealt[: len(every)]) == set(dealt[len(every) :]) == set(every)
         orders.append(dealt)
     assert orders[0] == orders[1] != orders[2]

@@ -43,7 +43,8 @@ def test_a_particle_inside_the_window_breaks_the_rule_and_stands_out() -> None:
     means = np.r_[bulk(random, 25, 8.165, 0.004), 8.11]
     found = judged(means)
     assert found.code[:25].tolist() == [NORMAL] * 25
-    assert found.code[25] == BOTH
+    assert found.code[25] == RULE  # inside a step the population is not asked
+    assert np.isnan(found.outlier_z[25])
     assert found.inside_share[25] > 0.99
     assert found.rule_p[25] < 1e-9
 
@@ -55,7 +56,24 @@ def test_a_stray_outside_the_window_is_an_outlier_only() -> None:
 
 def test_a_few_strays_do_not_hide_each_other() -> None:
     means = np.r_[bulk(np.random.default_rng(3), 30, 8.165, 0.002), 8.11, 8.112, 8.108, 8.111]
-    assert (judged(means).code[30:] == BOTH).all()
+    assert (judged(means).code[30:] == RULE).all()
+    strays = np.r_[means[:30], 8.24, 8.242, 8.238, 8.241]
+    assert (judged(strays).code[30:] == OUTLIER).all()
+
+
+def test_where_most_of_the_slice_is_inside_a_step_the_population_is_not_asked() -> None:
+    random = np.random.default_rng(12)
+    inside, ends = random.uniform(8.08, 8.14, 12), np.r_[8.06, 8.073, 8.146, 8.15, 8.16, 8.171]
+    found = judged(np.r_[inside, ends], mixed=range(12))
+    assert np.isnan(found.outlier_z).all()
+    assert (found.code[12:] == NORMAL).all()
+
+
+def test_what_scatters_over_the_window_is_a_mixture_even_if_the_width_does_not_say_so() -> None:
+    random = np.random.default_rng(13)
+    means = np.r_[bulk(random, 15, 8.165, 0.004), 8.11]
+    assert judged(means, spread=0.012).code[15] == RULE
+    assert judged(means, spread=0.027).code[15] == CANNOT_TELL
 
 
 def test_voxels_of_two_phases_bear_no_witness() -> None:

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from grains import Grains
 from operando.consumers.findings import EarlierScans, Findings
 from operando.consumers.rebuild import rebuild
 from operando.consumers.scan_field import POINTS, field_of_scan
@@ -19,44 +20,40 @@ AIR = 20.0  # what every ray holds besides the sample
 X_UM, Y_UM = 30.0, -18.0  # middle of the region
 
 
-class Grains:
-    """Discs of density 1 in a circle of 100 um, and a ring of density 0.3 around it if asked."""
+class Electrode:
+    """Discs of density 1 within 100 um, and a ring of density 0.3 around them if asked."""
 
     def __init__(self, ring: bool = False) -> None:
-        random = np.random.default_rng(5)
-        placed: list[tuple[float, float, float]] = []
-        while len(placed) < 120:
-            radius = random.uniform(3, 7)
-            away, turn = 95.0 * math.sqrt(random.random()), random.uniform(0, 2 * math.pi)
-            x, y = away * math.cos(turn), away * math.sin(turn)
-            if all(math.hypot(x - u, y - v) > radius + r for u, v, r in placed):
-                placed.append((x, y, radius))
-        self.x, self.y, self.radius = np.array(placed).T
+        self.grains = Grains(120, (3.0, 7.0), 95.0, 0.0)
         self.ring = (160.0, 200.0) if ring else (0.0, 0.0)
 
     def line(self, rotation_deg: float, places: np.ndarray, beam_um: float) -> np.ndarray:
         """Mean paths of a beam of some width at these translations."""
-        angle = math.radians(rotation_deg)
         rays = places[:, None] + ((np.arange(9) + 0.5) / 9 - 0.5) * beam_um
-        away = rays[:, :, None] - self.x * math.cos(angle) - self.y * math.sin(angle)
-        total = (2 * np.sqrt(np.maximum(self.radius**2 - away**2, 0))).sum(axis=2)
+        total = self.grains.chords(rotation_deg, rays.ravel()).sum(axis=1).reshape(rays.shape)
+        # off the middle: the holder is no circle around the axis
+        off = rays - 25.0 * math.cos(math.radians(rotation_deg))
         for radius, sign in zip(self.ring, (-0.3, 0.3), strict=True):
-            # off the middle: the holder is no circle around the axis
-            off = rays - 25.0 * math.cos(angle)
             total += sign * 2 * np.sqrt(np.maximum(radius**2 - off**2, 0))
         return total.mean(axis=1)
 
     def truth(self, x_um: np.ndarray, y_um: np.ndarray) -> np.ndarray:
         total = np.zeros((y_um.size, x_um.size))
+        grains = self.grains
         for u in (np.arange(5) - 2) / 5:
             for v in (np.arange(5) - 2) / 5:
-                for x, y, radius in zip(self.x, self.y, self.radius, strict=True):
+                for x, y, radius in zip(grains.x, grains.y, grains.radius, strict=True):
                     total += np.hypot(x_um[None] + u - x, y_um[:, None] + v - y) < radius
         return total / 25
 
 
 def measured(
-    sample: Grains, rotations: int, points: int, step: float, region=(0.0, 0.0), edge: bool = True
+    sample: Electrode,
+    rotations: int,
+    points: int,
+    step: float,
+    region=(0.0, 0.0),
+    edge: bool = True,
 ) -> Tomogram:
     angles = 180.0 * np.arange(rotations) / rotations
     line = (np.arange(points) - 0.5 * (points - 1)) * step
@@ -97,7 +94,7 @@ def found(make_start):
     return make
 
 
-def error(tomogram: Tomogram, sample: Grains, region=(X_UM, Y_UM)) -> tuple[float, float]:
+def error(tomogram: Tomogram, sample: Electrode, region=(X_UM, Y_UM)) -> tuple[float, float]:
     """Root mean square error over the truth's standard deviation, and bias, inside the circle."""
     record = rebuild(tomogram)
     line = tomogram.grid.translations_um
@@ -108,7 +105,7 @@ def error(tomogram: Tomogram, sample: Grains, region=(X_UM, Y_UM)) -> tuple[floa
 
 
 def test_a_region_corrected_by_a_coarse_scan_is_as_good_as_an_untruncated_one(found) -> None:
-    sample = Grains()
+    sample = Electrode()
     wide = measured(sample, 120, 281, 1.0, (X_UM, Y_UM))
     record = rebuild(wide)
     middle = slice(140 - 25, 140 + 26)
@@ -140,7 +137,7 @@ def test_a_region_corrected_by_a_coarse_scan_is_as_good_as_an_untruncated_one(fo
 
 def test_the_holder_is_taken_off_by_the_broad_scan(found) -> None:
     """The coarse field ends inside the ring: its own projections hold the ring, too."""
-    sample, region = Grains(ring=True), (X_UM, Y_UM)
+    sample, region = Electrode(ring=True), (X_UM, Y_UM)
     broad = found(measured(sample, 80, 61, 8.0), "broad")
     coarse_scan = measured(sample, 81, 61, 4.0)
     roi = measured(sample, 120, 61, 1.0, region)
@@ -157,7 +154,7 @@ def test_the_holder_is_taken_off_by_the_broad_scan(found) -> None:
 
 
 def test_exposures_of_the_wide_scan_are_brought_to_those_of_the_fine_one(found) -> None:
-    sample, rays = Grains(), np.linspace(-20, 20, 9)
+    sample, rays = Electrode(), np.linspace(-20, 20, 9)
     coarse = measured(sample, 61, 61, 4.0)
     circle = (X_UM, Y_UM, 30.5)
     same = Outside([found(coarse, "coarse")], circle, 0.01, 1).projection(33.0, rays)
@@ -167,7 +164,7 @@ def test_exposures_of_the_wide_scan_are_brought_to_those_of_the_fine_one(found) 
 
 def test_what_is_outside_has_no_part_inside(found) -> None:
     """A ray's correction is the wide field's projection less that of the circle."""
-    sample = Grains()
+    sample = Electrode()
     coarse = found(measured(sample, 61, 61, 4.0), "coarse")
     rays = np.array([0.0])
     whole = Outside([coarse], (0.0, 0.0, 0.0), 0.01, 1).projection(0.0, rays)[0, 0]
@@ -177,7 +174,7 @@ def test_what_is_outside_has_no_part_inside(found) -> None:
 
 
 def test_live_projections_are_corrected_as_soon_as_the_wide_scan_is_known(found) -> None:
-    sample, region = Grains(), (X_UM, Y_UM)
+    sample, region = Electrode(), (X_UM, Y_UM)
     roi, late = (measured(sample, 40, 61, 1.0, region) for _ in range(2))
     late.advance()
     before = late.live_volume()
@@ -190,7 +187,7 @@ def test_live_projections_are_corrected_as_soon_as_the_wide_scan_is_known(found)
 
 
 def test_a_field_is_small_whatever_the_scan(found) -> None:
-    sample = Grains()
+    sample = Electrode()
     field = found(measured(sample, 12, 212, 1.0), "slice").field
     assert field.volume.shape == (70, 70, 1)
     assert len(field.volume) <= POINTS
@@ -201,7 +198,7 @@ def test_a_field_is_small_whatever_the_scan(found) -> None:
 def test_a_scan_is_surrounded_by_its_parent_the_newest_coarse_or_the_newest_broad(
     found, make_start
 ) -> None:
-    sample, q = Grains(), np.zeros(1)
+    sample, q = Electrode(), np.zeros(1)
     any_scan = found(measured(sample, 6, 15, 8.0), "coarse")
 
     def of(scan: str, role: str, rests_on=(), **changes) -> Findings:
@@ -228,7 +225,7 @@ def test_a_scan_is_surrounded_by_its_parent_the_newest_coarse_or_the_newest_broa
 
 
 def test_of_slices_only_the_newest_field_is_kept(found, make_start) -> None:
-    field = found(measured(Grains(), 6, 15, 8.0), "slice").field
+    field = found(measured(Electrode(), 6, 15, 8.0), "slice").field
     kept = EarlierScans()
     for number, role in enumerate(("broad", "coarse", "slice", "slice", "roi"), 1):
         start = dataclasses.replace(make_start(), number=number, notes={"role": role})

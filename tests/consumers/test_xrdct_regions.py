@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 import pytest
 from operando.consumers.findings import Findings
 from operando.consumers.xrdct import Xrdct
 from operando.consumers.xrdct_config import XrdctConfig
+from operando.sim.twin import Twin
+from operando.sim.twin_config import TwinConfig
 from operando.stream.messages import Axis, Result, ScanStart, Trajectory
 
 CONFIG = XrdctConfig(q_min=1.1, q_max=4.75, bins=480, mixing=0.0, peak_width=0.015)
@@ -18,6 +19,11 @@ SAMPLE = (
     (19.0, 6.0, 6.0, 8.15), (-15.0, 14.0, 7.0, 8.08), (3.0, -20.0, 6.5, 8.18),
     (-22.0, -6.0, 6.0, 8.1),
 )  # fmt: skip
+
+
+def reduction(pattern: np.ndarray) -> np.ndarray:
+    """As a frame's reduction that says no sigma: then it is that of its counts."""
+    return np.stack([pattern, pattern, *[np.zeros_like(pattern)] * 3]).astype(np.float32)
 
 
 @pytest.fixture
@@ -50,14 +56,17 @@ def taken(make_start, discs):
         return consumer
 
     def fill(consumer: Xrdct, start: ScanStart, step: float, region) -> None:
-        for i, (angle, place) in enumerate(
-            zip(*(axis.values for axis in start.trajectory.axes), strict=True)
-        ):
-            t = math.radians(angle)
-            at = place + region[0] * math.cos(t) + region[1] * math.sin(t)
-            beam = at + step * (np.arange(5) - 2) / 5
-            pattern = np.mean([sample.ray(consumer.q, angle, s) for s in beam], axis=0)
-            consumer.absorb(i, np.stack([pattern] * 5).astype(np.float32))
+        x, y, radius, a = np.array(sample.discs).T
+        lines = np.array([sample.line_pattern(consumer.q, each) for each in a])
+        angles, places = (axis.values for axis in start.trajectory.axes)
+        cosines, sines = np.cos(np.radians(angles)), np.sin(np.radians(angles))
+        middle = places + region[0] * cosines + region[1] * sines
+        beam = middle[:, None, None] + step * (np.arange(5)[:, None] - 2) / 5
+        away = beam - (np.outer(cosines, x) + np.outer(sines, y))[:, None, :]
+        paths = 2 * np.sqrt(np.maximum(radius**2 - away**2, 0)).mean(axis=1)
+        for i, path in enumerate(paths):
+            pattern = (path @ lines + 20.0 - consumer.q).astype(np.float32)
+            consumer.absorb(i, reduction(pattern))
 
     return take
 
@@ -130,3 +139,49 @@ def test_only_the_channels_of_the_volume_are_handed_down(taken) -> None:
     assert field.volume.dtype == np.float32
     assert np.isfinite(field.volume).all()
     assert field.circle == pytest.approx((0.0, 0.0, 30.0))
+
+
+@pytest.mark.slow
+def test_a_region_of_the_twins_electrode_has_its_lattice_parameters_back() -> None:
+    """Holder and electrode around a slice: the twin's formulas forward, ours backward."""
+    twin = Twin(TwinConfig(seed=20, field_um=61.0, holder_um=(50.0, 70.0), spots=0))
+    for _ in range(60):
+        twin.cell.step(0.8 * 1.43e-5 * 3600 / 8e-6 / 60, -8e-6)
+    config = XrdctConfig(volume=False)
+
+    def take(role: str, rotations: int, points: int, step: float, earlier=()) -> Xrdct:
+        angles, line = 180 * np.arange(rotations) / rotations, np.arange(points) - (points - 1) / 2
+        trajectory = Trajectory(
+            (rotations, points),
+            (Axis("rotation", "deg", np.repeat(angles, points)),
+             Axis("translation", "um", np.tile(line * step, rotations))),
+        )  # fmt: skip
+        start = ScanStart(
+            "run", role, 1, "xrdct", rotations * points, twin.detector, trajectory, twin.poni,
+            twin.energy_ev, 0.01, None, 0.0, {"role": role},
+        )  # fmt: skip
+        twin.set_beam(step)
+        twin.begin_scan(1)
+        consumer = Xrdct(config, start)
+        consumer.follow(earlier)
+        for i, where in enumerate(zip(*(a.values for a in trajectory.axes), strict=True)):
+            pattern = np.interp(consumer.q, twin.q_grid, twin.pattern(*map(float, where), 0.01))
+            consumer.absorb(i, reduction(pattern))
+        return consumer
+
+    broad = take("broad", 24, 21, 7.5)
+    final(broad)
+    coarse = take("coarse", 32, 33, 2.2, [broad.findings()])
+    assert final(coarse)["lattice_parameter"].attrs["roi_correction"] == "broad"
+    around = [broad.findings(), coarse.findings()]
+
+    def deviation(earlier) -> float:
+        found = final(take("slice", 36, 27, 1.0, earlier))["lattice_parameter"]
+        truth = twin.truth()
+        at = np.searchsorted(truth.x_um, np.asarray(found.coords["x"]) - 0.01)
+        known = truth.solid_solution[np.ix_(at, at)] & np.isfinite(found.values)
+        apart = (found.values - truth.lattice_parameter_a[np.ix_(at, at)])[known]
+        print(found.attrs["roi_correction"], known.sum(), np.median(np.abs(apart)))
+        return float(np.median(np.abs(apart)))
+
+    assert deviation(around) < 0.3 * deviation([])

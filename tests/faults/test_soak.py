@@ -34,7 +34,7 @@ class Soaked:
 def soaked(tmp_path_factory) -> Soaked:
     folder = tmp_path_factory.mktemp("soak") / "soak"
     done = run(
-        folder, "soak", EXPERIMENT, "--minutes", "1.2", "--every", "1.5", "--seed", SEED,
+        folder, "soak", EXPERIMENT, "--minutes", "0.8", "--every", "1.5", "--seed", SEED,
         timeout_s=540.0,
     )  # fmt: skip
     return Soaked(folder, done.code, done.said, json.loads((folder / "soak.json").read_text()))

@@ -4,13 +4,15 @@ from itertools import pairwise
 import pytest
 from operando.live_views.cell_panel import CellPanel, scan_period
 from operando.live_views.model import RunModel
+from operando.live_views.ranges import Ranges
 from operando.live_views.theme import DARK, configure
+from operando.live_views.view_state import ViewState
 
 
 @pytest.fixture
 def panel(qtbot):
     configure()
-    made = CellPanel(DARK)
+    made = CellPanel(DARK, ViewState(Ranges()))
     qtbot.addWidget(made)
     made.resize(1200, 300)
     return made

@@ -298,3 +298,16 @@ def test_a_cut_file_gives_a_run_file_error_or_what_is_left(recorded, tmp_path, s
     with pytest.raises(RunFileError) as caught:
         read_everything(cut)
     assert "\n" not in str(caught.value)
+
+
+def test_a_history_over_scans_is_recorded_without_being_stacked(tmp_path):
+    history = Result(
+        "run", "s1", 1, "xrdct", "particle_history", ("particle", "scan"),
+        {"particle": np.arange(2), "scan": np.array([1])}, {}, "Å", np.ones((2, 1)), None, 1.0, 1,
+        True,
+    )  # fmt: skip
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        assert recorder.take(scan_start()) == ""
+        assert recorder.take(history) == ""
+    with open_run(tmp_path / "run.nxs") as run:
+        assert [r.name for r in run.results()] == ["particle_history"]

@@ -10,16 +10,25 @@ ROTATIONS, TRANSLATIONS = 350, 351
 
 
 class Grains:
-    """Discs that do not overlap, thrown one after another into a circle."""
+    """Discs that do not overlap, thrown one after another into a circle.
 
-    def __init__(self, number: int) -> None:
+    radii: smallest and largest; within: of their middles; gap: least between two [um]
+    """
+
+    def __init__(
+        self,
+        number: int,
+        radii: tuple[float, float] = (7.0, 18.0),
+        within: float = 145.0,
+        gap: float = 1.0,
+    ) -> None:
         random = np.random.default_rng(11)
         placed: list[tuple[float, float, float]] = []
         while len(placed) < number:
-            radius = random.uniform(7.0, 18.0)
-            away, turn = 145.0 * math.sqrt(random.random()), random.uniform(0, 2 * math.pi)
+            radius = random.uniform(*radii)
+            away, turn = within * math.sqrt(random.random()), random.uniform(0, 2 * math.pi)
             x, y = away * math.cos(turn), away * math.sin(turn)
-            if all(math.hypot(x - u, y - v) > radius + r + 1 for u, v, r in placed):
+            if all(math.hypot(x - u, y - v) > radius + r + gap for u, v, r in placed):
                 placed.append((x, y, radius))
         self.x, self.y, self.radius = np.array(placed).T
         self.a = random.uniform(8.03, 8.25, number)
