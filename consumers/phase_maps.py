@@ -117,8 +117,7 @@ class PhaseMaps:
         if self._old:
             chosen = self._hands[self._next]
             mine, variances = patterns(chosen)
-            refined = self.refinement.refine(mine, self._levels(variances), tolerance=0.05)
-            self.refined.put(chosen, refined)
+            self.refined.put(chosen, self._refine(mine, variances, tolerance=0.05))
             self._next = (self._next + 1) % len(self._hands)
             self._old -= 1
 
@@ -126,7 +125,7 @@ class PhaseMaps:
         """Refine every voxel from nothing, to the final tolerance, and look for pairs."""
         for chosen in self._hands:
             mine, variances = patterns(chosen)
-            self.refined.put(chosen, self.refinement.refine(mine, self._levels(variances)))
+            self.refined.put(chosen, self._refine(mine, variances, tolerance=1e-3))
         if self.refinement.templates.shape[1] == 1:
             shown, search = self.shown(), Coexistence(self.refinement)
             for chosen in self._hands:
@@ -138,6 +137,17 @@ class PhaseMaps:
                 found.put(there, search.find(mine[there], part, levels))
                 self.pairs.put(chosen, found)
         self._old = 0
+
+    def _refine(self, patterns: F32, variances: F32 | None, tolerance: float) -> Refined:
+        """Refinements whose uncertainty of a knows the variances under a voxel's own lines."""
+        levels = None if variances is None else self._levels(variances)
+        found = self.refinement.refine(patterns, levels, tolerance)
+        if levels is None or variances is None:
+            return found
+        along = self.refinement.along_a(found, variances)
+        told = np.isfinite(along) & (levels > 0)
+        factor = np.sqrt(np.divide(along, levels, where=told, out=np.ones_like(levels)))
+        return dataclasses.replace(found, a_sigma=found.a_sigma * factor)
 
     def _levels(self, variances: F32) -> F64 | None:
         """Factors of voxels' variances, (n, channels), to those of the templates, (n,).
@@ -209,8 +219,8 @@ class PhaseMaps:
 
         pattern, variance: (channels,), the latter None where it is not known
         """
-        levels = None if variance is None else self._levels(variance[None])
-        found = self.refinement.refine(pattern.astype(np.float32)[None], levels, tolerance=1e-4)
+        variances = None if variance is None else variance[None]
+        found = self._refine(pattern.astype(np.float32)[None], variances, tolerance=1e-4)
         fits = dataclasses.replace(LatticeFits.none(1), a=found.a, a_sigma=found.a_sigma)
         if not np.isfinite(found.a[0]):
             return fits, np.full(self._q.size, np.nan)

@@ -116,6 +116,7 @@ class Refinement:
         self.templates = templates
         t = templates
         self._phases = len(t.fixed)
+        self._shares: F32 | None = None
         searched = t.nodes[t.searched]
         self._columns = np.ascontiguousarray(
             np.concatenate([t.background.T.astype(np.float32), t.fixed, searched]).T
@@ -142,6 +143,29 @@ class Refinement:
             mine = None if level is None else level[part]
             found.put(part, self._refine_chunk(patterns[part], mine, tolerance))
         return found
+
+    def along_a(self, refined: Refined, variances: F32) -> F64:
+        """Factors of patterns' variances to the templates', as far as they matter to a, (n,).
+
+        variances: (n, channels). A voxel's noise is largest under its own lines, which the common
+        shape spreads over all lattice parameters. An estimate that is weighted by w where the
+        variance is v scatters by sum(w d^2 w v) / sum(w d^2)^2, d the slope of the template along a
+        less what the other columns make of it (White, Econometrica 1980, 48, 817): this is v times
+        w, averaged with d^2 w. nan where there is no a, and where two edges are free.
+        """
+        t = self.templates
+        levels = np.full(len(variances), np.nan)
+        known = np.isfinite(refined.a)
+        if t.shape[1] > 1 or not known.any():
+            return levels
+        if self._shares is None:
+            self._shares = _slope_shares(t)
+        step = t.a_axis[1] - t.a_axis[0]
+        place = np.rint((refined.a[known] - t.a_axis[0]) / step).astype(np.int64)
+        weight = (t.root_weight**2).astype(np.float32)
+        relative = variances[known] * weight
+        levels[known] = np.einsum("ij,ij->i", relative, self._shares[place])
+        return levels
 
     def curve(self, refined: Refined, pattern: F64) -> tuple[F64, F64]:
         """The curve of one refined pattern, (channels,), and its phases' parts, (phases, channels).
@@ -217,3 +241,15 @@ class Refinement:
         best = np.stack([alone.argmax(axis=1), both.argmax(axis=1)], axis=1)
         starts: NDArray[np.int64] = self.templates.searched[best]
         return starts
+
+
+def _slope_shares(templates: Templates) -> F32:
+    """Share of every channel in what tells a, (nodes, channels), for cubic phases."""
+    nodes = templates.nodes.astype(np.float64)
+    slopes = np.gradient(nodes, axis=0)
+    for node, slope in zip(nodes, slopes, strict=True):
+        basis = np.linalg.qr(np.column_stack([templates.fixed.T, node]))[0]
+        slope -= basis @ (basis.T @ slope)
+    slopes *= slopes
+    shares: F32 = (slopes / slopes.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares

@@ -61,6 +61,18 @@ def test_uncertainties_are_those_of_repetition(known: bool) -> None:
     assert found.chi2.mean() == pytest.approx(1.0, abs=0.02)
 
 
+def test_noise_under_a_patterns_own_lines_is_in_its_uncertainty() -> None:
+    """Each pattern scatters as it counts; weights only know the mean over all of them."""
+    a = lattice_parameters(2000, 22)
+    clean = spinels(a, 1000.0)
+    noise = np.sqrt(clean) * np.random.default_rng(23).standard_normal(clean.shape)
+    refinement = Refinement(templates(clean.mean(axis=0), "limno2_rock_salt"))
+    found = refinement.refine((clean + noise).astype(np.float32), np.ones(a.size))
+    along = refinement.along_a(found, clean.astype(np.float32))
+    assert np.std((found.a - a) / found.a_sigma) > 1.3
+    assert np.std((found.a - a) / (found.a_sigma * np.sqrt(along))) == pytest.approx(1, abs=0.06)
+
+
 def test_the_minimum_is_scipys() -> None:
     """Variable projection with exact templates, nnls and least_squares, in double precision."""
     random = np.random.default_rng(6)
