@@ -42,6 +42,8 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     configure_logging()
     os.environ.update(epics_environment(experiment))
 
+    from ophyd.signal import EpicsSignalBase
+
     from ..detectors.dectris import DectrisDetector
     from ..detectors.dectris import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
@@ -58,6 +60,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     limits, safe_v = experiment.cell.limits, experiment.potentiostat.safe_voltage_V
     accounts = Accounts(experiment)
     uri = f"file://localhost{record.resolve()}"
+    EpicsSignalBase.set_defaults(timeout=READ_S, connection_timeout=READ_S)
     potentiostat = Potentiostat(
         experiment.potentiostat.prefix,
         name="potentiostat",

@@ -7,6 +7,7 @@ alone; the few small messages that the ledger or the curve of samples needs are 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
 
 MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
 KEPT_CLOSED = 1000  # finished scans whose late frames are still known as such
+EARLY_POSITIONS = 2000  # messages, of scans whose start is still on its way
 FRAME_PICTURE_S = 0.25  # the live side gets at most one frame in this time
 
 
@@ -75,6 +77,7 @@ class Router:
         self._changed: set[str] = set()
         self._closed: dict[str, Account] = {}
         self._pending: dict[FrameKey, _Pending] = {}
+        self._early: deque[tuple[str, Payload, int]] = deque(maxlen=EARLY_POSITIONS)
         self._next_picture = 0.0
 
     def route(
@@ -102,10 +105,7 @@ class Router:
         elif kind == "scan_stop":
             self._stop(parts, number)
         elif kind == "positions":
-            scan = _text(kind, fields, "scan")
-            for member_group in self.groups.values():
-                member_group.add_positions(scan, parts)
-                member_group.add_item(parts, number=number)
+            self._positions(_text(kind, fields, "scan"), parts, number)
         elif kind == "samples":
             self._samples(fields, parts, number)
         elif kind == "document":
@@ -285,6 +285,21 @@ class Router:
             self._spool.opened(start.scan)
         self._changed.add(start.scan)
         self._keep(f"scan_start/{start.scan}", parts, start.scan)
+        early = [of for of in self._early if of[0] == start.scan]
+        if early:
+            others = [of for of in self._early if of[0] != start.scan]
+            self._early = deque(others, EARLY_POSITIONS)
+        for scan, positions, noted in early:
+            self._positions(scan, positions, noted)
+
+    def _positions(self, scan: str, parts: Payload, number: int) -> None:
+        """From the stage: they overtake their scan's start where the detector's line is slow."""
+        if scan not in self._ledgers and scan not in self._closed:
+            self._early.append((scan, parts, number))
+            return
+        for group in self.groups.values():
+            group.add_positions(scan, parts)
+            group.add_item(parts, number=number)
 
     def _stop(self, parts: Payload, number: int) -> None:
         stop = unpack(parts)

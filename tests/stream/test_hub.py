@@ -75,7 +75,7 @@ def take(member, wanted, count, acknowledge=True):
             found.append(delivery)
         if acknowledge or not isinstance(delivery.message, wanted):
             member.acknowledge(delivery)
-    assert len(found) == count, f"{len(found)} {wanted.__name__} came, {count} were awaited"
+    assert len(found) == count, f"{len(found)} {wanted} came, {count} were awaited"
     return found
 
 
@@ -156,6 +156,22 @@ def test_two_groups_both_get_every_frame_byte_for_byte(transport, open_hub, join
         came = [d.message for d in take(member, Frame, 4)]
         assert [bytes(f.data) for f in came] == [f.data for f in frames]
         assert [f.checksum for f in came] == [f.checksum for f in frames]
+
+
+def test_positions_that_overtake_the_start_of_their_scan_come_after_it(open_hub, joined):
+    hub = open_hub()
+    stage, receiver = joined.producer(hub, "stage"), joined.producer(hub, "receiver")
+    recorder = joined.member(hub, "record", "all")
+    absorber = joined.member(hub, "process", "absorb")
+    first = Positions("s", "y", "um", np.array([0, 1]), np.array([0.1, 0.9]))
+    stage.put(Positions("never begun", "y", "um", np.array([0]), np.array([0.5])))
+    stage.put(first)
+    stage.flush()
+    receiver.put(scan_start())
+    for member in (recorder, absorber):
+        start, positions = take(member, (ScanStart, Positions), 2)
+        assert (start.message.scan, positions.message.scan) == ("s", "s")
+        assert positions.message.values.tolist() == [0.1, 0.9]
 
 
 def test_two_reducers_share_the_frames_and_the_absorber_gets_each_reduction_once(open_hub, joined):
