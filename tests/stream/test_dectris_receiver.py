@@ -680,6 +680,7 @@ def test_silence_ends_a_series_taken_over_but_not_while_it_is_held(monkeypatch):
             pause.wait(0.05)
             assert asked.wait(WAIT_S)
             asked.clear()
+        emitter.start(start_of())  # a start that comes again means nothing new
         emitter.image(1, 3, IMAGES[3], "bslz4")
         assert successor.take(Frame).index == 3
         holds.clear()  # and then the detector says no more

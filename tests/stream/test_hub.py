@@ -37,7 +37,7 @@ from operando.stream.messages import (
 from operando.stream.packing import pack
 from operando.stream.wire_ops import Put, pack_op
 
-PATIENCE_S = 20.0  # for what comes at once unless something is broken
+PATIENCE_S = 60.0
 
 
 def scan_start(scan="s", frames=4, number=1):
