@@ -89,13 +89,16 @@ def test_the_rescan_is_in_the_pause_and_finds_the_finer_structure_that_is_there(
     ]
     before = coarse.values[np.ix_(*nearest)]
     there = solid & np.isfinite(fine.values) & np.isfinite(before)
-    assert there.sum() > 100
+    assert there.sum() > 60
 
     def rms(values):
         return float(np.sqrt(np.mean((values[there] - true[there]) ** 2)))
 
-    assert rms(fine.values) < 0.6 * rms(before)
-    assert np.corrcoef(fine.values[there], true[there])[0, 1] > 0.95
+    def likeness(values):
+        return float(np.corrcoef(values[there], true[there])[0, 1])
+
+    assert rms(fine.values) < 0.65 * rms(before)
+    assert likeness(fine.values) > max(0.9, likeness(before))
     rich = truth.lithium_rich  # it looked where the lithium-rich particles are
     assert np.hypot(*(np.array([fine.coords["x"].mean(), fine.coords["y"].mean()])
                       - [truth.x_um[np.nonzero(rich)[1]].mean(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -171,7 +172,10 @@ def test_no_process_is_left(quick_run):
 def test_replay_gives_the_same_maps_bit_for_bit(quick_run, tmp_path):
     done = run(tmp_path / "again", "replay", quick_run.folder / "run.nxs", "--offscreen")
     assert done.code == 0, done.said
-    assert "26 of 26 final results are the same, bit for bit" in done.said
+    same = re.search(r"(\d+) of (\d+) final results are the same, bit for bit", done.said)
+    assert same is not None, done.said
+    assert same[1] == same[2]
+    assert int(same[2]) >= 26
 
 
 def test_a_replay_sees_a_difference_where_there_is_one(quick_run):
