@@ -467,7 +467,7 @@ def test_the_scans_stop_document_carries_the_closed_account_and_names_what_is_lo
 def test_an_account_that_does_not_close_is_written_as_it_stands(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("operando.plans.scan_account.closed_account.__defaults__", (0.0,))
+    monkeypatch.setattr("operando.plans.scan_account.closed_account.__defaults__", (0.0, int))
     account_of = accounts([60], {})
     run_safely(setup.engine, setup.plan(MARKS[:1], account_of=account_of), setup.cell)
     assert "in results 60 + failed 0 + pending 4" in setup.documents("stop")[0]["reason"]

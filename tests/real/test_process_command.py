@@ -110,7 +110,7 @@ def test_a_broken_file_costs_its_own_frame(tmp_path):
     assert "left out: " in done.said
     assert "map_3_broken" in done.said
     assert done.summary()["account"] == {
-        "announced": 3, "recorded": 2, "in_results": 2, "lost": 1, "failed": 0
+        "announced": 3, "received": 2, "recorded": 2, "in_results": 2, "lost": 1, "failed": 0
     }  # fmt: skip
     assert len(list((tmp_path / "out").glob("*.xy"))) == 2
 
