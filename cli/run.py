@@ -33,6 +33,7 @@ from .progress import Progress
 from .serve import subscriber_of
 from .summary import Outcome, write_summary
 
+WISHED_S = 20.0  # for parts without which a run goes on
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
 SETTLE_S = 60.0
 CLOSE_S = 20.0
@@ -191,13 +192,22 @@ class Run:
             waiting.add("receiver")
         if self._simulated(experiment):
             waiting.add("sim")
-        deadline = time.monotonic() + START_UP_S
-        while waiting and not self.interrupted:
+        # a tomogram that is over before anybody judges its maps cannot be ended early
+        wished = {part.name for part in parts.parts} & {"recommender"}
+        began = time.monotonic()
+        deadline = began + START_UP_S
+        while (waiting or wished) and not self.interrupted:
             self._poll(live, 0.1)
-            waiting -= {n for n, s in self.observer.statuses.items() if s.state != "starting"}
+            ready = {n for n, s in self.observer.statuses.items() if s.state != "starting"}
+            waiting -= ready
+            wished -= ready
+            if time.monotonic() > began + WISHED_S:
+                wished.clear()
             for part in parts.parts:
-                if not part.alive() and part.name not in DISPENSABLE:
-                    raise StartUpError(f"{part.name} did not start: {parts.tail(part, 1)}")
+                if not part.alive():
+                    if part.name not in DISPENSABLE:
+                        raise StartUpError(f"{part.name} did not start: {parts.tail(part, 1)}")
+                    wished.discard(part.name)
             if time.monotonic() > deadline:
                 raise StartUpError(
                     f"not ready after {START_UP_S:.0f} s: {', '.join(sorted(waiting))}; "

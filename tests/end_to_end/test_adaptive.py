@@ -99,10 +99,9 @@ def test_the_rescan_is_in_the_pause_and_finds_the_finer_structure_that_is_there(
 
     assert rms(fine.values) < 0.65 * rms(before)
     assert likeness(fine.values) > max(0.9, likeness(before))
-    rich = truth.lithium_rich  # it looked where the lithium-rich particles are
-    assert np.hypot(*(np.array([fine.coords["x"].mean(), fine.coords["y"].mean()])
-                      - [truth.x_um[np.nonzero(rich)[1]].mean(),
-                         truth.y_um[np.nonzero(rich)[0]].mean()])) < 5  # fmt: skip
+    rows, columns = np.nonzero(truth.lithium_rich)  # it looked at a lithium-rich particle
+    middle = [float(fine.coords[axis].mean()) for axis in ("x", "y")]
+    assert np.hypot(truth.x_um[columns] - middle[0], truth.y_um[rows] - middle[1]).min() < 1.5
     asked = {m.id: m.kind for m in requests if isinstance(m, Proposal)}
     words = [(asked[m.id], m.verdict) for m in requests if isinstance(m, Decision)]
     assert words == [
