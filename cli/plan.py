@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ..plans.backlog import Backlog
     from ..plans.cell_watch import CellWatch
     from ..plans.documents import DocumentPublisher
-    from ..plans.engine import Stopped, make_engine, run_safely
+    from ..plans.engine import Stopped, make_engine, pause_on_signals, run_safely
     from ..plans.operando_tomography import operando_tomography
     from ..plans.outbox import Outbox
     from ..plans.position_watch import PositionWatch
@@ -91,7 +92,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
             )
             return 1
 
-    with producer_of(experiment, "plan", window=64) as producer:
+    with producer_of(experiment, "plan", window=64) as producer, ExitStack() as stack:
         outbox = Outbox(producer.put)
 
         place: dict[str, Scalar] = {}  # a window opened after the end wants to know it, too
@@ -114,6 +115,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
         backlog.start()
         if weighed is not None:
             weighed.listener.start()
+        stack.enter_context(pause_on_signals(engine, last=True))  # also while the end is told
         try:
             plan = operando_tomography(
                 potentiostat,

@@ -33,8 +33,11 @@ class Stopped(RuntimeError):
 
 
 @contextlib.contextmanager
-def pause_on_signals(engine: RunEngine) -> Iterator[None]:
-    """A context manager for a RunEngine: signals pause it at once."""
+def pause_on_signals(engine: RunEngine, last: bool = False) -> Iterator[None]:
+    """A context manager for a RunEngine: signals pause it at once.
+
+    last: the process ends with it, so that signals are ignored from then on
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -60,7 +63,7 @@ def pause_on_signals(engine: RunEngine) -> Iterator[None]:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_IGN if last else old)
 
 
 def make_engine(callbacks: Sequence[Callback] = ()) -> RunEngine:

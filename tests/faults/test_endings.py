@@ -85,6 +85,7 @@ def test_what_a_full_disk_kept_from_the_record_is_named_and_recovered(lab, tmp_p
             if index == 20:
                 fill.mend = limit_files(lab.part("recorder").process.pid, size)
             if index == 50:
+                lab.until(lambda: "amid" in lab.accounts)
                 lab.until(lambda: lab.accounts["amid"].group("record").failed)
                 fill.mend()
 

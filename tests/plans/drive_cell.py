@@ -8,7 +8,7 @@ from operando.detectors.dectris import DectrisDetector
 from operando.detectors.potentiostat import Potentiostat
 from operando.detectors.stage import ScanStage
 from operando.detectors.techniques import Limits
-from operando.plans.engine import Stopped, make_engine, run_safely
+from operando.plans.engine import Stopped, make_engine, pause_on_signals, run_safely
 from operando.plans.operando_tomography import operando_tomography
 
 
@@ -43,11 +43,13 @@ def main(cell_prefix: str, stage_prefix: str, url: str, lease_s: str) -> int:
         dwell_s=0.05,
         report=report,
     )
-    try:
-        run_safely(make_engine(), plan, cell)
-    except Stopped as error:
-        print(error, flush=True)
-        return 3
+    engine = make_engine()
+    with pause_on_signals(engine, last=True):
+        try:
+            run_safely(engine, plan, cell)
+        except Stopped as error:
+            print(error, flush=True)
+            return 3
     return 0
 
 

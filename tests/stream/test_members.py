@@ -6,7 +6,15 @@ import pytest
 import zmq
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.members import HubUnreachable, Member, MemberRefused, Producer
-from operando.stream.messages import Detector, Document, Frame, ScanStart, Status, Trajectory
+from operando.stream.messages import (
+    Detector,
+    Document,
+    Frame,
+    Positions,
+    ScanStart,
+    Status,
+    Trajectory,
+)
 from operando.stream.packing import pack
 from operando.stream.wire_ops import Got, Hello, Item, Put, WireError, pack_op, unpack_op
 
@@ -68,12 +76,11 @@ def test_a_hub_that_comes_late_gets_everything_in_order(tmp_path, context):
 
 
 def test_a_message_changed_after_it_was_put_arrives_as_it_was(hub, context):
-    from operando.stream.messages import Positions
-
     with (
         Producer(hub.items_address, "p", context) as producer,
         Member(hub.items_address, "record", "all", "rec", context=context) as member,
     ):
+        producer.put(scan_start())
         values = np.zeros(100_000)
         producer.put(Positions("s", "x", "um", np.arange(100_000), values))
         values[:] = 1.0
