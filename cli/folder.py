@@ -34,6 +34,11 @@ class RunFolder:
         return self.path / "spool"
 
     @property
+    def findings(self) -> Path:
+        """What finished scans hand down to later ones; gone when a run has ended well."""
+        return self.path / "findings"
+
+    @property
     def logs(self) -> Path:
         """One log for each part."""
         return self.path / "logs"

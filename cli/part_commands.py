@@ -65,11 +65,17 @@ def record(
 
 
 @app.command(rich_help_panel=PARTS)
-def absorb(file: ExperimentFile) -> None:
+def absorb(
+    file: ExperimentFile,
+    findings: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what scans hand down; an absorber started again reads it."),
+    ] = None,
+) -> None:
     """The absorber: puts reductions together and publishes results."""
     from .serve import serve_absorber
 
-    serve_absorber(part_of_a_run(file))
+    serve_absorber(part_of_a_run(file), findings)
 
 
 @app.command(rich_help_panel=PARTS)

@@ -118,6 +118,7 @@ class Run:
             trouble.append(f"{missing} frames could not be recorded; operando account says why")
         if self.folder.file.is_file() and not trouble:
             shutil.rmtree(self.folder.spool, ignore_errors=True)  # all of it is in the file
+            shutil.rmtree(self.folder.findings, ignore_errors=True)  # and a replay makes it anew
         elif self.folder.spool.exists():
             trouble.append(f"nothing is thrown away: operando recover {self.folder.path}")
         outcome = Outcome(self.interrupted > 0, trouble, self.notes, time.monotonic() - began)
@@ -167,7 +168,8 @@ class Run:
         else:  # files can be read again
             parts.start("hub", "hub", file, "--no-detector")
         parts.start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
-        parts.start("absorber", "absorb", file, restart=True)
+        findings = ("--findings", str(self.folder.findings))
+        parts.start("absorber", "absorb", file, *findings, restart=True)
         for number in range(experiment.analysis.reducers):
             name = f"reducer-{number}"
             view = str(self.views.get(name, file))

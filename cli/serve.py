@@ -226,8 +226,11 @@ def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
         member.close()
 
 
-def serve_absorber(experiment: Experiment) -> None:
-    """Put reductions together and publish results."""
+def serve_absorber(experiment: Experiment, findings: Path | None = None) -> None:
+    """Put reductions together and publish results.
+
+    findings: folder of what finished scans hand down to later ones
+    """
     from ..consumers.absorber import Absorber
     from ..consumers.warm_up import warm_up
 
@@ -237,7 +240,7 @@ def serve_absorber(experiment: Experiment) -> None:
     warm_up(configs.items())
     member = member_of(experiment, "process", "absorb", "absorber", credit=64)
     try:
-        Absorber(configs, experiment.analysis.interval_s).run(member, stop)
+        Absorber(configs, experiment.analysis.interval_s, findings).run(member, stop)
     finally:
         member.close()
 
@@ -272,7 +275,8 @@ def serve_processing(experiment: Experiment) -> int:
     folder.path.mkdir(exist_ok=True)
     write_resolved(experiment, folder)
     parts = Parts(folder.logs, {})
-    parts.start("absorber", "absorb", str(folder.experiment), restart=True)
+    findings = ("--findings", str(folder.findings))
+    parts.start("absorber", "absorb", str(folder.experiment), *findings, restart=True)
     for number in range(experiment.analysis.reducers):
         name = f"reducer-{number}"
         parts.start(name, "reduce", str(folder.experiment), "--name", name, restart=True)

@@ -165,9 +165,8 @@ def judged(record: RunRecord) -> Verdict:
     """Which promises a run has kept; that of its memory needs another run to compare with."""
     misbehaves = bool(record.experiment.simulation and record.experiment.simulation.detector_faults)
     may_lose = misbehaves or any(s.fault.loses for s in record.struck)
-    forgets = any(str(s.fault) == "kill absorber" for s in record.struck)
     verdict = verdict_of(
-        record.folder, record.experiment, record.cell, may_lose, forgets, record.not_recorded
+        record.folder, record.experiment, record.cell, may_lose, record.not_recorded
     )
     verdict.problems += outcome_problems(record.outcome, record.struck)
     verdict.problems += left_behind(record.folder.path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ..consumers.contract import Consumer
-from ..consumers.findings import EarlierScans
+from ..consumers.earlier_scans import EarlierScans
 from ..consumers.reducer import Reducer, consumers_of
 from ..stream.messages import Reduction, Result, ScanStart
 from ..stream.run_file import RunFile
@@ -29,15 +29,14 @@ class Reference:
         self._configs = check_consumers(experiment, "experiment")
         self.starts = [start for start in run.scans() if start.scan in left_out]
         self._consumers = [self._taken(run, s, set(left_out[s.scan])) for s in self.starts]
-        self._known: dict[tuple[int, int], list[Result]] = {}
-        self._earlier: dict[int, EarlierScans] = {}
+        self._made: list[list[Result]] = []
+        self._earlier = EarlierScans()
 
-    def results(self, place: int, first: int = 0) -> list[Result]:
-        """Final results of a scan, where nothing is known of the scans before the first-th."""
-        for at in range(first, place + 1):
-            if (first, at) not in self._known:
-                self._make(at, first)
-        return self._known[first, place]
+    def results(self, place: int) -> list[Result]:
+        """Final results of a scan."""
+        while len(self._made) <= place:
+            self._make(len(self._made))
+        return self._made[place]
 
     def _taken(self, run: RunFile, start: ScanStart, left_out: set[int]) -> dict[str, Consumer]:
         reducer = Reducer(self._configs)
@@ -53,13 +52,12 @@ class Reference:
                 consumer.place(positions)
         return consumers
 
-    def _make(self, place: int, first: int) -> None:
-        """Make one scan's results, those of the scans from first to it being made."""
+    def _make(self, place: int) -> None:
+        """Make one scan's results; those of the scans before it are made."""
         start, consumers = self.starts[place], self._consumers[place]
-        earlier = self._earlier.setdefault(first, EarlierScans())
         for name, consumer in consumers.items():
-            consumer.follow(earlier.before(start, name))
+            consumer.follow(self._earlier.before(start, name))
         made = [r for consumer in consumers.values() for r in consumer.results(final=True)]
-        self._known[first, place] = [result for result in made if result.final]
+        self._made.append([result for result in made if result.final])
         found = {name: consumer.findings() for name, consumer in consumers.items()}
-        earlier.keep(start, {name: each for name, each in found.items() if each is not None})
+        self._earlier.keep(start, {name: each for name, each in found.items() if each is not None})

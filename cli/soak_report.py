@@ -83,15 +83,6 @@ def _figures(quiet: RunRecord, judged: list[RunRecord]) -> list[tuple[str, str]]
             f"{sum(v.same for v in verdicts)} of {sum(v.results for v in verdicts)} the same as "
             "undisturbed, bit for bit",
         ),
-        *(
-            (
-                "",
-                f"{r.verdict.forgot} scans of {r.folder.path.name} do not know of earlier ones: "
-                "the absorber was killed between",
-            )
-            for r in judged
-            if r.verdict.forgot
-        ),
         ("cell", ", ".join(f"{n} x {c}" for c, n in Counter(v.cell for v in verdicts).items())),
     ]
     numbers = figures(quiet, judged)
@@ -191,7 +182,6 @@ def _run_values(record: RunRecord) -> dict[str, Any]:
         "failed": verdict.failed,
         "results": verdict.results,
         "results_same": verdict.same,
-        "scans_that_forgot": verdict.forgot,
         "cell": verdict.cell,
         "frames_per_s": round(record.frames_per_s, 2) if record.frames_per_s > 0 else None,
         "trouble": record.outcome.trouble,

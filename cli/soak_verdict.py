@@ -30,7 +30,6 @@ class Verdict:
 
     lost: reason -> frames
     same: final results that are the same bytes as the undisturbed ones, of results
-    forgot: scans whose results rest on fewer earlier scans, because the absorber was killed between
     """
 
     announced: int = 0
@@ -40,7 +39,6 @@ class Verdict:
     lost: dict[str, int] = field(default_factory=dict)
     same: int = 0
     results: int = 0
-    forgot: int = 0
     cell: str = ""
     problems: list[str] = field(default_factory=list)
 
@@ -50,14 +48,12 @@ def verdict_of(
     experiment: Experiment,
     cell: str,
     may_lose: bool,
-    forgets: bool,
     not_recorded: int,
 ) -> Verdict:
     """Look through everything that a run left behind.
 
     cell: the potentiostat's own last word, "" where it could not be asked any more
     may_lose: one of the faults may cost frames, each by name
-    forgets: the absorber was killed: its successor knows nothing of the scans that were finished
     not_recorded: frames that could not be written: they are recovered from the spool first
     """
     found = Verdict()
@@ -68,7 +64,7 @@ def verdict_of(
             file = folder.path / "run.recovered.nxs"
             recover_run(folder.path, file, lambda line: None)
         with open_run(folder.file if folder.file.exists() else part) as run:
-            _judge(found, run, file, experiment, may_lose, forgets)
+            _judge(found, run, file, experiment, may_lose)
             found.cell = cell or f"{last_state(run.histories())}, as recorded"
             found.problems += cell_problems(cell, run.histories())
     except (RunFileError, OSError) as error:
@@ -84,7 +80,6 @@ def _judge(
     file: Path,
     experiment: Experiment,
     may_lose: bool,
-    forgets: bool,
 ) -> None:
     accounts = {account.scan: account for account in run.accounts()}
     for start in run.scans():
@@ -113,25 +108,18 @@ def _judge(
         left_out = {scan: list(a.group("process").failed) for scan, a in accounts.items()}
         reference = Reference(whole, experiment, left_out)
         for place in range(len(reference.starts)):
-            _compare(found, run, reference, place, forgets)
+            _compare(found, run, reference, place)
         found.problems += [
             f"frame {index} of scan {scan}: {why}" for (scan, index), why in whole.damaged.items()
         ]
 
 
-def _compare(found: Verdict, run: RunFile, reference: Reference, place: int, forgets: bool) -> None:
+def _compare(found: Verdict, run: RunFile, reference: Reference, place: int) -> None:
     start = reference.starts[place]
     made = {(r.consumer, r.name): r for r in run.results(start.scan) if r.final}
-    first_wrong: list[str] = []
-    for first in range(place + 1 if forgets else 1):
-        wanted = {(r.consumer, r.name): r for r in reference.results(place, first)}
-        wrong = results_problems(start.number, made, wanted)
-        first_wrong = first_wrong or wrong
-        if not wrong:
-            found.forgot += first > 0
-            break
-    else:
-        found.problems += first_wrong
+    wanted = {(r.consumer, r.name): r for r in reference.results(place)}
+    wrong = results_problems(start.number, made, wanted)
+    found.problems += wrong
     found.results += len(wanted)
     found.same += len(wanted) - len(wrong)
 

@@ -26,6 +26,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..stream.members import Delivery, Member
 from ..stream.messages import (
@@ -39,7 +40,8 @@ from ..stream.messages import (
     Status,
 )
 from .contract import Consumer
-from .findings import EarlierScans, Findings
+from .earlier_scans import EarlierScans
+from .findings import Findings
 from .pace import Pace
 from .reducer import consumers_of
 
@@ -59,7 +61,7 @@ class OpenScan:
     stopped: the scan's stop has come
     owed: deliveries to be acknowledged after the next final results
     due: when these are to be made [s, monotonic]
-    final: final results that are being made, and findings by consumer
+    final: final results that are being made
     paid: what is acknowledged when they have been sent
     followed: the findings that each consumer was given last
     """
@@ -71,7 +73,7 @@ class OpenScan:
     stopped: bool = False
     owed: list[Delivery] = field(default_factory=list)
     due: float = 0.0
-    final: Future[tuple[list[Result], dict[str, Findings]]] | None = None
+    final: Future[list[Result]] | None = None
     paid: list[Delivery] = field(default_factory=list)
     followed: dict[str, tuple[Findings, ...]] = field(default_factory=dict)
 
@@ -80,9 +82,15 @@ class Absorber:
     """Absorbs what the reducers send and publishes results while frames arrive.
 
     interval_s: shortest time between two live results of a scan
+    findings: folder for what scans hand down, for this process started again; None: memory only
     """
 
-    def __init__(self, configs: Mapping[str, object], interval_s: float = 0.4) -> None:
+    def __init__(
+        self,
+        configs: Mapping[str, object],
+        interval_s: float = 0.4,
+        findings: Path | None = None,
+    ) -> None:
         self._configs = dict(configs)
         self._interval_s = interval_s
         self._pace = Pace(interval_s)
@@ -91,7 +99,7 @@ class Absorber:
         self._newest = ""
         self._absorb_s = 0.0
         self._results_s = 0.0
-        self._earlier = EarlierScans()
+        self._earlier = EarlierScans(findings)
         self._finals = ThreadPoolExecutor(1, "final-results")
 
     def run(self, member: Member, stop: threading.Event) -> None:
@@ -224,8 +232,7 @@ class Absorber:
     def _conclude(self, member: Member, scan: OpenScan) -> None:
         """Send final results that are being made, waiting for them; nothing if there are none."""
         if scan.final is not None:
-            (results, found), scan.final = scan.final.result(), None
-            self._earlier.keep(scan.start, found)
+            results, scan.final = scan.final.result(), None
             for other in self._scans.values():
                 if other.start.run == scan.start.run and not other.stopped:
                     self._follow(other)
@@ -239,10 +246,12 @@ class Absorber:
         self._send(member, scan, results)
         return any(result.attrs.get("unfinished", 0) for result in results)
 
-    def _final_results(self, scan: OpenScan) -> tuple[list[Result], dict[str, Findings]]:
+    def _final_results(self, scan: OpenScan) -> list[Result]:
         results = self._results(scan, final=True)
         found = {name: consumer.findings() for name, consumer in scan.consumers.items()}
-        return results, {name: each for name, each in found.items() if each is not None}
+        known = {name: each for name, each in found.items() if each is not None}
+        self._earlier.keep(scan.start, known)  # before anybody is told that this scan is done
+        return results
 
     def _results(self, scan: OpenScan, final: bool) -> list[Result]:
         began = time.perf_counter()

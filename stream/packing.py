@@ -20,7 +20,6 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from . import messages
 from .consistency import inconsistency
 from .messages import Message
 
@@ -31,6 +30,7 @@ _DTYPE_KINDS = "buif"  # bool, integers, floats: never objects, never strings
 
 Buffer = bytes | memoryview
 Part = Any  # bytes, memoryview, or a zmq.Frame, which offers .buffer
+T = typing.TypeVar("T")
 
 
 class PackingError(ValueError):
@@ -51,11 +51,14 @@ def kind_of(message: Message) -> str:
 
 def pack(message: Message) -> list[Buffer]:
     """The parts of message: header first, then its arrays and payloads, uncopied."""
+    return pack_fields(message)
+
+
+def pack_fields(value: Any) -> list[Buffer]:
+    """The parts of any dataclass whose fields are such as messages have; see unpack_fields()."""
     buffers: list[Buffer] = []
-    fields = {
-        f.name: _pack_value(getattr(message, f.name), buffers) for f in dataclasses.fields(message)
-    }
-    header = {"v": VERSION, "kind": kind_of(message), "fields": fields}
+    fields = _pack_value(value, buffers)
+    header = {"v": VERSION, "kind": _kind(type(value)), "fields": fields}
     return [msgpack.packb(header, use_bin_type=True), *buffers]
 
 
@@ -84,23 +87,33 @@ def _pack_value(value: Any, buffers: list[Buffer]) -> Any:
 
 def unpack(parts: Sequence[Part]) -> Message:
     """The message whose parts these are. Raises PackingError saying what is wrong with them."""
+    message = _read_parts(parts, _KINDS)
+    wrong = inconsistency(message)
+    if wrong:
+        raise PackingError(f"{kind_of(message)}: {wrong}")
+    return typing.cast(Message, message)
+
+
+def unpack_fields(cls: type[T], parts: Sequence[Part]) -> T:
+    """What pack_fields() made of an object of class cls. Raises PackingError."""
+    return typing.cast(T, _read_parts(parts, {_kind(cls): cls}))
+
+
+def _read_parts(parts: Sequence[Part], kinds: dict[str, type]) -> Any:
     if not parts:
         raise PackingError("no parts: nothing to unpack")
     views = [_view(p) for p in parts]
-    cls, fields, _ = _read_header(views[0])
+    cls, fields, kind = _read_header(views[0], kinds)
     used: set[int] = set()
-    message = _reader(cls)(fields, views[1:], used, _kind(cls))
+    found = _reader(cls)(fields, views[1:], used, kind)
     if len(used) != len(views) - 1:
-        raise PackingError(f"{_kind(cls)}: {len(views) - 1} buffers came, {len(used)} are named")
-    wrong = inconsistency(message)
-    if wrong:
-        raise PackingError(f"{_kind(cls)}: {wrong}")
-    return typing.cast(Message, message)
+        raise PackingError(f"{kind}: {len(views) - 1} buffers came, {len(used)} are named")
+    return found
 
 
 def peek(part: Part) -> tuple[str, dict[str, Any]]:
     """Kind and plain fields of a message from its header alone, for those who only route it."""
-    _, fields, kind = _read_header(_view(part))
+    _, fields, kind = _read_header(_view(part), _KINDS)
     return kind, fields
 
 
@@ -109,7 +122,7 @@ def _view(part: Part) -> memoryview:
     return memoryview(buffer).cast("B")
 
 
-def _read_header(view: memoryview) -> tuple[type, dict[str, Any], str]:
+def _read_header(view: memoryview, kinds: dict[str, type]) -> tuple[type, dict[str, Any], str]:
     if len(view) > MAX_HEADER_BYTES:
         raise PackingError(f"header of {len(view)} bytes, at most {MAX_HEADER_BYTES} are read")
     try:
@@ -120,7 +133,7 @@ def _read_header(view: memoryview) -> tuple[type, dict[str, Any], str]:
         raise PackingError("header is not one of ours: it needs exactly v, kind and fields")
     if header["v"] != VERSION or isinstance(header["v"], bool):
         raise PackingError(f"message of version {header['v']!r}, this program reads {VERSION}")
-    cls = _KINDS.get(header["kind"]) if isinstance(header["kind"], str) else None
+    cls = kinds.get(header["kind"]) if isinstance(header["kind"], str) else None
     if cls is None:
         raise PackingError(f"unknown kind of message {header['kind']!r}")
     if not isinstance(header["fields"], dict):
@@ -152,7 +165,7 @@ def _reader(annotation: Any) -> Reader:
 
 
 def _dataclass_reader(cls: type) -> Reader:
-    hints = typing.get_type_hints(cls, vars(messages))
+    hints = typing.get_type_hints(cls)
     readers = {f.name: _reader(hints[f.name]) for f in dataclasses.fields(cls)}
 
     def read(value: Any, buffers: Sequence[memoryview], used: set[int], where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -47,6 +48,18 @@ def make_start() -> Callable[..., ScanStart]:
             "run", "scan-1", 1, technique, frames, detector, trajectory, poni, math.nan, 0.01,
             None, 0.0,
         )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def scan(make_start) -> Callable[..., ScanStart]:
+    """A factory of ScanStarts: scan(number, run=..., **notes)."""
+
+    def make(number: int, run: str = "run", **notes: object) -> ScanStart:
+        return dataclasses.replace(
+            make_start(), run=run, scan=f"{run}-{number}", number=number, notes=notes
+        )
 
     return make
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from operando.consumers import absorber as absorber_module
 from operando.consumers.absorber import Absorber
-from operando.consumers.findings import RUNS_KEPT, SCANS_KEPT, EarlierScans, Findings, role_of
+from operando.consumers.findings import Findings, role_of
 from operando.stream.members import Delivery
 from operando.stream.messages import (
     Focus,
@@ -22,18 +21,6 @@ from operando.stream.messages import (
     ScanStart,
     ScanStop,
 )
-
-
-@pytest.fixture
-def scan(make_start):
-    """A factory of ScanStarts: scan(number, run=..., **notes)."""
-
-    def make(number: int, run: str = "run", **notes: object) -> ScanStart:
-        return dataclasses.replace(
-            make_start(), run=run, scan=f"{run}-{number}", number=number, notes=notes
-        )
-
-    return make
 
 
 def numbers(found: Sequence[Findings]) -> list[int]:
@@ -48,40 +35,6 @@ def test_a_scan_without_a_role_is_a_slice(scan) -> None:
     assert (found.scan, found.number, found.role, found.sample) == (
         "run-3", 3, "coarse", "cell 4",
     )  # fmt: skip
-
-
-def test_findings_come_in_the_order_of_scans_and_only_those_of_earlier_ones(scan) -> None:
-    kept = EarlierScans()
-    for number in (3, 1, 2):
-        kept.keep(scan(number), {"xrdct": Findings.of(scan(number))})
-    kept.keep(scan(1, run="other"), {"xrdct": Findings.of(scan(1, run="other"))})
-    assert numbers(kept.before(scan(3), "xrdct")) == [1, 2]
-    assert kept.before(scan(3), "powder") == ()
-    again = Findings.of(scan(1))
-    kept.keep(scan(1), {"xrdct": again})
-    assert kept.before(scan(2), "xrdct") == (again,)
-
-
-def test_only_a_process_that_missed_all_earlier_scans_knows_of_none(scan) -> None:
-    kept = EarlierScans()
-    assert not kept.unknown(scan(1))
-    assert kept.unknown(scan(2))
-    kept.keep(scan(1), {})
-    assert not kept.unknown(scan(2))
-    assert kept.unknown(scan(2, run="other"))
-
-
-def test_what_is_kept_is_bounded_and_what_surrounds_others_stays(scan) -> None:
-    kept = EarlierScans()
-    for number in range(1, SCANS_KEPT + 20):
-        role = {1: "broad", 2: "coarse"}.get(number, "slice")
-        kept.keep(scan(number), {"xrdct": Findings.of(scan(number, role=role))})
-    last = numbers(kept.before(scan(10_000), "xrdct"))
-    assert len(last) == SCANS_KEPT + 2
-    assert last[:3] == [1, 2, 20]
-    for n in range(RUNS_KEPT):
-        kept.keep(scan(1, run=f"later-{n}"), {})
-    assert kept.before(scan(10_000), "xrdct") == ()
 
 
 class Diary:

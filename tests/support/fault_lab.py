@@ -88,7 +88,8 @@ class Lab:
         spool = ("--spool", str(self.folder.spool))
         start("hub", "hub", file, "--no-detector", *spool, restart=True)
         start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
-        start("absorber", "absorb", file, restart=True)
+        findings = ("--findings", str(self.folder.findings))
+        start("absorber", "absorb", file, *findings, restart=True)
         for name in ("reducer-0", "reducer-1"):
             start(name, "reduce", file, "--name", name, restart=True)
         self.live = LiveSubscriber(self.live_address)
