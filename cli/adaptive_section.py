@@ -47,6 +47,11 @@ class FinerScan(Section):
     step_um: float = Field(0.5, gt=0)
     angles: int = Field(24, ge=2, le=4096)
     exposure_s: float = Field(0.01, gt=0, description="time a point [s]")
+    beam_um: float = Field(
+        0.0,
+        ge=0,
+        description="width of the beam [um]; 0: step_um where scan.beam_um is set, else as it is",
+    )
 
 
 class Adaptive(Section):
@@ -57,10 +62,14 @@ class Adaptive(Section):
         description="stop a tomogram early, a finer scan of a region, a longer exposure",
     )
     target_sigma_A: float = Field(
-        0.001, gt=0, description="wanted median uncertainty of a voxel's lattice parameter [Å]"
+        0.001,
+        gt=0,
+        description="wanted median uncertainty of a voxel's lattice parameter, misfit included [Å]",
     )
-    settled: float = Field(
-        1.0, gt=0, description="times target_sigma_A: how far a map may move in its last halvings"
+    settled_A: float = Field(
+        0.001,
+        gt=0,
+        description="how far the map may move, in the median, when its angles double [Å]",
     )
     least_angles: int = Field(8, ge=4, description="no tomogram ends before these")
     deviation_sigmas: float = Field(

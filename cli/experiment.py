@@ -317,6 +317,11 @@ class Experiment(Section):
         limited = self.adaptive is not None and self.adaptive.budgets.dose is not None
         if limited and self.beam is None:
             raise ValueError("adaptive.budgets.dose: a limit on the dose needs a `beam:` section")
+        finer = self.adaptive is not None and self.adaptive.roi.beam_um
+        if finer and not self.scan.beam_um:
+            raise ValueError(
+                "scan.beam_um is needed where adaptive.roi has one: it would stay as that left it"
+            )
         low, high = self.cell.limits.voltage_V
         safe = self.potentiostat.safe_voltage_V
         if safe is not None and not low <= safe <= high:

@@ -69,6 +69,7 @@ def rules_of(section: Section) -> Rules:
         step_um=section.roi.step_um,
         angles=section.roi.angles,
         exposure_s=section.roi.exposure_s,
+        beam_um=section.roi.beam_um,
     )
 
 
@@ -87,7 +88,7 @@ def policy_of(section: Section) -> Policy:
     roi = section.roi
     return Policy(
         kinds=frozenset(section.kinds),
-        criterion=Criterion(section.target_sigma_A, section.settled, section.least_angles),
+        criterion=Criterion(section.target_sigma_A, section.settled_A, section.least_angles),
         finer=Finer(roi.points, roi.step_um, roi.angles, roi.exposure_s),
         sigmas=section.deviation_sigmas,
         valid_s=max(60.0, 2 * section.approval_timeout_s),

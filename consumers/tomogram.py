@@ -9,9 +9,10 @@ Policy:
   which back-projects as many as it is allowed, several at a time: the longer the queue, the less
   each costs. So frames are never kept waiting by the volume.
 - The live volume holds only the channels that are asked for, and is smoothed by a Hann window
-  whose cut-off is the Nyquist frequency times min(1, 2 n / N) for n of N projections, in eighths
-  (rounded up). When the eighth changes, each projection's difference between the two filters
-  joins the queue, behind the new ones: at most 2.25 N more back-projections in a scan.
+  whose cut-off is the Nyquist frequency times min(1, 2 n / N) for n projections, in eighths
+  (rounded up); N is all, or pi/2 times the translations: more do not resolve more (Crowther et al.,
+  Proc. R. Soc. A 1970, 317, 319). When the eighth changes, each projection's difference between
+  the two filters joins the queue, behind the new ones: at most 2.25 N more back-projections.
 - A projection that changes is taken back and queued anew. Where many change at once (measured
   positions of a whole scan, another rotation centre) the volume is begun again.
 - A tracked rotation centre comes from the sinogram's centre of mass (rotation_centre.py); the live
@@ -89,6 +90,7 @@ class Tomogram:
         # the filter's level of each projection in the volume, 0 for those that are not
         self._level_of = np.zeros(rotations, np.int64)
         self._complete = np.zeros(rotations, np.bool_)
+        self._enough = min(rotations, math.ceil(0.5 * math.pi * translations))
         self._energies: dict[int, NDArray[np.float64]] = {}
         self._matrices: dict[tuple[int, int], NDArray[np.float32]] = {}
         self._outside: Outside | None = None
@@ -194,10 +196,13 @@ class Tomogram:
     def _live_scale(self) -> np.float32:
         return np.float32(math.pi / max(self.projections(), 1))
 
+    def sharpness(self) -> float:
+        """The cut-off of the live filter, as a share of the Nyquist frequency."""
+        return self._level() / LEVELS
+
     def _level(self) -> int:
         """The filter's level once all that is complete is in the volume."""
-        share = min(1.0, 2 * int(self._complete.sum()) / self._complete.size)
-        return math.ceil(LEVELS * share)
+        return math.ceil(LEVELS * min(1.0, 2 * self.complete() / self._enough))
 
     def _queue(self) -> list[int]:
         """Projections that are to be added, then those whose filter is no longer the right one."""

@@ -154,6 +154,7 @@ class Xrdct:
         counted: dict[str, Scalar] = {
             "projections": self._tomogram.projections(),
             "unfinished": waiting,
+            "sharpness": self._tomogram.sharpness(),
             "rotation_centre_um": self._tomogram.centre_um(),
             "roi_correction": self._correction(),
         }
@@ -288,6 +289,7 @@ class Xrdct:
         counted: dict[str, Scalar] = {
             "projections": record.projections,
             "unfinished": 0,
+            "sharpness": 1.0,
             "rotation_centre_um": record.centre_um,
             "roi_correction": self._correction(),
         }

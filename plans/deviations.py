@@ -4,7 +4,9 @@ Two sources. Where particles are known, those that their classification accuses,
 the particle table. Where not, connected voxels that lie inside the window of values which the
 material cannot have, by more than `sigmas` standard uncertainties from either end. A voxel that
 two phases share averages into the window, too: its peaks are broad, and where widths are given,
-voxels much broader than usual accuse nobody.
+voxels much broader than usual accuse nobody. Uncertainties are those of counting; where the fits'
+reduced chi2 is given, they are widened by its root, the usual way of letting a fit that does not
+describe its data say less (Birge, Phys. Rev. 1932, 40, 207).
 """
 
 from __future__ import annotations
@@ -46,14 +48,18 @@ def deviating_voxels(
     y_um: F64,
     sigmas: float,
     width: F64 | None = None,
+    chi2: F64 | None = None,
     unit: str = "Å",
 ) -> list[Deviation]:
     """Connected regions inside window, the one with most evidence first.
 
     values, sigma, width: (y, x), nan where nothing is known; window: lowest and highest value
+    chi2: (y, x) reduced, of the fits; 1 where the model holds
     x_um, y_um: coordinates of columns and rows
     """
     low, high = window
+    if chi2 is not None:
+        sigma = sigma * np.sqrt(np.fmax(chi2, 1.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         inside = np.minimum(values - low, high - values) / sigma
     accused = np.isfinite(inside) & (inside > sigmas)

@@ -1,15 +1,18 @@
 """When a map is good enough to end its tomogram early, and how much longer it should have been.
 
-Policy. A map of n projections is good enough where all three hold:
+Policy. A map of n projections is good enough where all three hold, all in the unit of the map:
 
 - it rests on at least `least_angles` projections;
-- the median standard uncertainty of its voxels is at most `target_sigma`;
-- its voxels moved by at most `settled * target_sigma` (median of the amounts) since the map that
-  rested on at most half of the projections, and so had that one since the half before it.
+- the median standard uncertainty of its voxels is at most `target_sigma`: that of counting,
+  widened by the root of the fit's reduced chi2 where that is above 1;
+- its voxels moved by at most `settled` (median of the amounts) since the map that rested on at most
+  half of the projections, and so had that one since the half before it.
 
-The second is counting statistics alone. The third is what it does not know: with too few angles a
-map has streaks, and they move when angles are added, however many photons there are. Two halvings,
-because one may agree by chance. Pure functions; nothing here knows a run.
+The second knows photons, and what the model does not describe. The third is what neither knows:
+with too few angles a map has streaks, and they move when angles are added, however many photons
+there are. Two halvings, because one may agree by chance. A live map is smoothed while it rests on
+few projections: two that are smoothed alike agree whatever their angles are, so a step counts only
+where the newer one is sharper, or as sharp as it will be. Pure functions; nothing here knows a run.
 """
 
 from __future__ import annotations
@@ -28,10 +31,10 @@ HALVINGS = 2
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """target_sigma: of a voxel [unit of the map]; settled: see above; least_angles: projections"""
+    """target_sigma, settled: of a voxel [unit of the map], see above; least_angles: projections"""
 
     target_sigma: float
-    settled: float = 1.0
+    settled: float
     least_angles: int = 8
 
     def __post_init__(self) -> None:
@@ -41,27 +44,45 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A map after so many projections; values and sigma of one shape, nan outside the sample."""
+    """A map after so many projections; arrays of one shape, nan outside the sample.
+
+    sigma: of counting; chi2: reduced, of the fits; None: not known
+    sharpness: of the highest frequency that the map can hold, the share that it does hold
+    """
 
     angles: int
     values: F64
     sigma: F64
+    chi2: F64 | None = None
+    sharpness: float = 1.0
 
 
 def typical_sigma(snapshot: Snapshot) -> float:
-    """Median standard uncertainty of the sample's voxels; nan where there are too few."""
-    known = np.isfinite(snapshot.values) & np.isfinite(snapshot.sigma)
-    return float(np.median(snapshot.sigma[known])) if known.sum() >= LEAST_VOXELS else math.nan
+    """Median standard uncertainty of the voxels, of counting; nan where there are too few."""
+    return _median(snapshot.sigma, np.isfinite(snapshot.values))
+
+
+def typical_uncertainty(snapshot: Snapshot) -> float:
+    """The same with what the model does not describe."""
+    misfit = 1.0 if snapshot.chi2 is None else np.sqrt(np.fmax(snapshot.chi2, 1.0))
+    return _median(snapshot.sigma * misfit, np.isfinite(snapshot.values))
 
 
 def moved(now: Snapshot, before: Snapshot) -> float:
-    """Median amount by which voxels that both maps have differ; nan where there are too few."""
+    """Median amount by which voxels that both maps have differ; nan where there are too few.
+
+    Infinite where both are smoothed alike: their agreement says nothing.
+    """
     if now.values.shape != before.values.shape:
         return math.nan
-    both = np.isfinite(now.values) & np.isfinite(before.values)
-    if both.sum() < LEAST_VOXELS:
-        return math.nan
-    return float(np.median(np.abs(now.values[both] - before.values[both])))
+    if before.sharpness >= now.sharpness < 1:
+        return math.inf
+    return _median(np.abs(now.values - before.values), np.isfinite(before.values))
+
+
+def _median(values: F64, chosen: NDArray[np.bool_]) -> float:
+    known = chosen & np.isfinite(values)
+    return float(np.median(values[known])) if known.sum() >= LEAST_VOXELS else math.nan
 
 
 def good_enough(history: Sequence[Snapshot], criterion: Criterion, unit: str = "Å") -> str:
@@ -71,7 +92,7 @@ def good_enough(history: Sequence[Snapshot], criterion: Criterion, unit: str = "
     """
     if not history or history[-1].angles < criterion.least_angles:
         return ""
-    sigma = typical_sigma(history[-1])
+    sigma = typical_uncertainty(history[-1])
     if not sigma <= criterion.target_sigma:
         return ""
     now, steps = history[-1], []
@@ -80,14 +101,14 @@ def good_enough(history: Sequence[Snapshot], criterion: Criterion, unit: str = "
         if not half:
             return ""
         step = moved(now, half[-1])
-        if not step <= criterion.settled * criterion.target_sigma:
+        if not step <= criterion.settled:
             return ""
         steps.append(step)
         now = half[-1]
     return (
         f"map good enough after {history[-1].angles} projections: median uncertainty {sigma:.2g} "
         f"{unit} (wanted {criterion.target_sigma:.2g}), moved by {steps[0]:.2g} and {steps[1]:.2g} "
-        f"{unit} in the last two halvings"
+        f"{unit} in the last two halvings (wanted {criterion.settled:.2g})"
     )
 
 

@@ -26,6 +26,7 @@ from .deviations import Deviation, deviating_particles, deviating_voxels
 from .map_quality import Criterion, Snapshot, good_enough, longer_exposure, thinned, typical_sigma
 
 SETTLE_S = 1.0  # after the final map, for the tables that follow it
+FOLLOWS_S = 0.5  # after any map, for the chi2 of its fits; not every analysis has one
 WORTH_IT = 1.2  # times the exposure: less is not worth another scan
 SCANS_KEPT = 8
 NOWHERE = (math.nan, math.nan, math.nan)
@@ -61,7 +62,7 @@ class Policy:
     kinds: of PROPOSALS; criterion: for stopping and for the exposure
     sigmas: by which a voxel deviates; finer: how regions are looked at
     most_exposure: times the scan's own; every_s: between two proposals; valid_s: of a proposal
-    value, width: results that are judged, and of "xrdct"
+    value, width, misfit: results that are judged, and of "xrdct"
     """
 
     kinds: frozenset[str]
@@ -74,14 +75,21 @@ class Policy:
     consumer: str = "xrdct"
     value: str = "lattice_parameter"
     width: str = "peak_width"
+    misfit: str = "fit_chi2"
 
 
 @dataclass(slots=True)
 class _Scan:
-    """What is known of one scan; final_s: when its final map came [s, monotonic]"""
+    """What is known of one scan.
+
+    newest: a map that is not in history yet: its fits' chi2 may follow; since: it came [s]
+    final_s: when its final map came [s, monotonic]
+    """
 
     start: ScanStart
     history: tuple[Snapshot, ...] = ()
+    newest: Result | None = None
+    since: float = -math.inf
     finals: dict[str, Result] = field(default_factory=dict)
     final_s: float = math.nan
     wishes: list[Proposal] | None = None
@@ -129,6 +137,8 @@ class Recommender:
     def ask(self, now_s: float, wall_s: float) -> list[Proposal]:
         """The next proposal, if there is one; now_s: monotonic, wall_s: unix time [s]."""
         scan = self._newest_slice()
+        if scan is not None and now_s - scan.since >= FOLLOWS_S:
+            _remember(scan, None)
         if scan is not None and scan.wishes is None and now_s - scan.final_s >= SETTLE_S:
             scan.wishes = list(self._wishes(scan))
             self.judged = scan.start.number
@@ -176,14 +186,14 @@ class Recommender:
             return
         if result.final:
             scan.finals[result.name] = result
+        if result.name == self._policy.misfit:
+            _remember(scan, result)
         if result.name != self._policy.value or result.uncertainty is None:
             return
+        _remember(scan, None)
+        scan.newest, scan.since = result, now_s
         if result.final and math.isnan(scan.final_s):
             scan.final_s = now_s
-        angles = int(result.attrs.get("projections", 0))
-        if not scan.history or angles > scan.history[-1].angles or result.final:
-            kept = (*scan.history, _snapshot(result, angles))
-            scan.history = thinned(kept)
 
     # --- what is wished for
 
@@ -246,7 +256,10 @@ class Recommender:
         values = scan.finals.get(self._policy.value)
         if values is None or values.uncertainty is None or values.dims != ("y", "x"):
             return []
-        width = scan.finals.get(self._policy.width)
+        width, misfit = (
+            None if result is None else result.values.astype(float)
+            for result in map(scan.finals.get, (self._policy.width, self._policy.misfit))
+        )
         try:
             window = tuple(float(values.attrs[f"forbidden_{end}"]) for end in ("low", "high"))
         except KeyError:
@@ -258,7 +271,8 @@ class Recommender:
             values.coords["x"].astype(float),
             values.coords["y"].astype(float),
             self._policy.sigmas,
-            None if width is None else width.values.astype(float),
+            width,
+            misfit,
         )
 
     def _wish(
@@ -299,6 +313,24 @@ def _apart_um(one: Deviation, other: Deviation) -> float:
     return math.hypot(one.x_um - other.x_um, one.y_um - other.y_um)
 
 
-def _snapshot(result: Result, angles: int) -> Snapshot:
-    sigma = result.uncertainty if result.uncertainty is not None else np.full(1, np.nan)
-    return Snapshot(angles, result.values.astype(float), sigma.astype(float))
+def _remember(scan: _Scan, misfit: Result | None) -> None:
+    """Put the newest map into the history, where it is newer than what is there.
+
+    misfit: the chi2 of some fits; where these are not the map's own, the map waits on
+    """
+    newest = scan.newest
+    if newest is None or newest.uncertainty is None:
+        return
+    if misfit is not None and misfit.revision != newest.revision:
+        return
+    scan.newest = None
+    angles = int(newest.attrs.get("projections", 0))
+    if not scan.history or angles > scan.history[-1].angles or newest.final:
+        snapshot = Snapshot(
+            angles,
+            newest.values.astype(float),
+            newest.uncertainty.astype(float),
+            None if misfit is None else misfit.values.astype(float),
+            float(newest.attrs.get("sharpness", 1.0)),
+        )
+        scan.history = thinned((*scan.history, snapshot))

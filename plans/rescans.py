@@ -41,6 +41,7 @@ class Rules:
     approval: "automatic": taken unless vetoed in approval_s; "by_hand": only if approved in it [s]
     wait_s: the longest that the plan waits for the recommender's word on a scan [s]
     points, step_um, angles, exposure_s: of a finer scan, whatever a proposal says
+    beam_um: of a finer scan; 0: as wide as its step, where the scan before has set one at all
     most_exposure: times its own, the longest that a scan may be exposed again
     """
 
@@ -53,6 +54,7 @@ class Rules:
     step_um: float = 0.5
     angles: int = 24
     exposure_s: float = 0.01
+    beam_um: float = 0.0
     most_exposure: float = 8.0
 
 
@@ -279,6 +281,7 @@ def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram:
         return replace(scan, exposure_s=exposure_s, dwell_s=exposure_s + dead_s, notes=notes)
     x_um, y_um, _ = proposal.region
     half_um = 0.5 * rules.step_um * (rules.points - 1)
+    beam_um = rules.beam_um or (rules.step_um if scan.beam_um else 0.0)
     return replace(
         scan,
         angles_deg=scan_angles(rules.angles, "bit_reversed"),
@@ -287,6 +290,7 @@ def requested(scan: Tomogram, proposal: Proposal, rules: Rules) -> Tomogram:
         points=rules.points,
         exposure_s=rules.exposure_s,
         dwell_s=rules.exposure_s + dead_s,
+        beam_um=beam_um,
         centre_um=(x_um, y_um),
         notes={
             **notes,

@@ -56,6 +56,18 @@ def test_a_broad_voxel_is_taken_for_two_phases():
     assert left.width_um == 2.0
 
 
+def test_a_voxel_whose_fit_does_not_describe_it_says_less():
+    """Two phases side by side: the mean lies inside, no photon count tells, chi2 does."""
+    values, sigma = bulk(planted=[(14, 12, 4), (4, 6, 2)])
+    chi2 = np.full_like(values, 0.9)
+    chi2[14:18, 12:16] = 100.0
+    (left,) = found(values, sigma, chi2=chi2)
+    assert (left.x_um, left.width_um) == (-3.5, 2.0)
+    assert found(values, sigma, chi2=np.full_like(values, np.nan)) == found(values, sigma)
+    too_good = np.full_like(values, 0.01)  # never sharper than the photons
+    assert found(values, sigma, chi2=too_good) == found(values, sigma)
+
+
 def test_a_single_voxel_is_chance():
     values, sigma = bulk(planted=[(10, 10, 1)])
     assert found(values, sigma) == []

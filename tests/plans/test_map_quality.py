@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -16,10 +17,11 @@ from operando.plans.map_quality import (
     moved,
     thinned,
     typical_sigma,
+    typical_uncertainty,
 )
 
 TARGET = 1e-3
-WANTED = Criterion(TARGET)
+WANTED = Criterion(TARGET, TARGET)
 
 
 def maps(angles, noise, streaks=0.0, seed=1, size=12):
@@ -71,10 +73,36 @@ def test_noise_alone_keeps_it_going():
     assert ends_at(history) == math.inf
 
 
+def test_what_the_model_does_not_describe_keeps_it_going():
+    history, _ = maps(COUNTS, noise=1e-4)
+    assert ends_at(history) == 16
+    misfit = [dataclasses.replace(s, chi2=np.full_like(s.sigma, 500.0**2)) for s in history]
+    assert ends_at(misfit) == math.inf  # 500 times 1e-4 / sqrt(64)
+    too_good = [dataclasses.replace(s, chi2=np.full_like(s.sigma, 1e-6)) for s in history]
+    assert typical_uncertainty(too_good[0]) == typical_sigma(too_good[0])
+    assert longer_exposure(misfit[0], 1.0, 1.0) == longer_exposure(history[0], 1.0, 1.0)
+
+
+def test_maps_that_are_smoothed_alike_do_not_bear_each_other_out():
+    history, _ = maps((4, 8, 16, 32), noise=1e-6)
+    for sharpness, good in (
+        ((1.0, 1.0, 1.0, 1.0), True),
+        ((0.1, 0.25, 0.5, 1.0), True),
+        ((0.1, 0.25, 0.5, 0.6), True),  # as far as it goes, the newer one is sharper each time
+        ((0.1, 0.125, 0.125, 0.125), False),
+        ((0.25, 0.5, 0.5, 1.0), False),
+    ):
+        smoothed = [
+            dataclasses.replace(s, sharpness=share)
+            for s, share in zip(history, sharpness, strict=True)
+        ]
+        assert bool(good_enough(smoothed, WANTED)) == good, sharpness
+
+
 def test_nothing_ends_before_its_least_number_of_projections():
     history, _ = maps((2, 4, 8, 16), noise=1e-6)
-    assert not good_enough(history, Criterion(TARGET, least_angles=17))
-    assert good_enough(history, Criterion(TARGET, least_angles=16))
+    assert not good_enough(history, Criterion(TARGET, TARGET, least_angles=17))
+    assert good_enough(history, Criterion(TARGET, TARGET, least_angles=16))
 
 
 def test_the_words_name_the_numbers():
@@ -126,4 +154,4 @@ def test_four_times_the_time_halves_the_uncertainty():
 @pytest.mark.parametrize("wrong", [{"target_sigma": 0}, {"settled": -1}, {"least_angles": 1}])
 def test_a_criterion_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError, match="needed"):
-        Criterion(**{"target_sigma": 1.0, **wrong})
+        Criterion(**{"target_sigma": 1.0, "settled": 1.0, **wrong})

@@ -26,7 +26,7 @@ FINER = Finer(points=15, step_um=0.5, angles=24, exposure_s=0.01)
 
 
 def policy(*kinds, target=1e-3):
-    return Policy(frozenset(kinds) or ALL, Criterion(target), FINER)
+    return Policy(frozenset(kinds) or ALL, Criterion(target, 1e-3), FINER)
 
 
 def start(scan="s1", number=1, role="slice", angles=64, run="run"):
@@ -83,6 +83,31 @@ def test_a_stop_is_proposed_once_where_the_live_map_is_good_enough():
     recommender.take(Decision("run", asked.id, "refused", "plan", "", 0.0), 3.0)
     fed(recommender, lattice(30))
     assert recommender.ask(9.0, 9.0) == []
+
+
+def chi2(of, value, scan="s1"):
+    """What the fits of a map say of themselves."""
+    values = np.full((21, 21), value, np.float32)
+    return dataclasses.replace(of, name="fit_chi2", unit="", values=values, uncertainty=None)
+
+
+def test_a_map_waits_for_the_chi2_of_its_fits_and_a_bad_one_gives_no_stop():
+    for misfit, stops in ((1.0, True), (400.0, False)):  # sigma 1e-4, wanted 1e-3
+        recommender = fed(Recommender(policy("stop")), start())
+        for n in (4, 8, 16, 20):
+            live = lattice(n)
+            fed(recommender, live, at=float(n))
+            assert recommender.ask(n + 0.1, 0.0) == []  # nothing is judged by halves
+            fed(recommender, chi2(lattice(3), 1e-9), chi2(live, misfit), at=n + 0.2)
+            assert bool(recommender.ask(n + 0.3, 0.0)) == (stops and n == 16), n
+
+
+def test_a_broad_misfit_accuses_nobody():
+    final = lattice(64, final=True)
+    accusing = fed(Recommender(policy("roi")), start(), final, chi2(final, 1.0))
+    assert [p.kind for p in all_of(accusing)] == ["roi"]
+    silent = fed(Recommender(policy("roi")), start(), final, chi2(final, 1e4))
+    assert all_of(silent) == []
 
 
 def test_a_noisy_map_gives_no_stop():

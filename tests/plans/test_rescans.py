@@ -63,12 +63,14 @@ class Pause:
         self.phases: list[str] = []
         self.current: list[str] = []
         self.seen: dict[str, Any] = {}
+        self.beams: dict[int, float] = {}
 
-    def run(self) -> tuple[str, ...]:
+    def run(self, beam_um: float = 0.0) -> tuple[str, ...]:
         plan = operando_tomography(
             self.cell, self.stage, self.detector, [{"capacity_ah": 2e-6}], current_a=-8e-6,
             cutoff_v=4.0, angles=LINES, translations=POINTS, relaxation_s=300.0,
             exposure_s=0.002, dwell_s=0.03, report=self.report, adaptive=self.adaptive,
+            beam_um=beam_um,
         )  # fmt: skip
         engine = make_engine([DocumentPublisher(self.documents.append)])
         return run_safely(engine, plan, self.cell)
@@ -77,6 +79,8 @@ class Pause:
         self.phases.append(phase)
         if phase.startswith(("scanning", "rescans")):
             self.current.append(self.line.cell)
+            if values.get("frames_done"):
+                self.beams[values["scan"]] = self.line.simulation.twin.truth().beam_um
             self.on_scan(values["scan"], values.get("frames_done", POINTS * LINES))
         self.seen = values
 
@@ -163,8 +167,9 @@ def test_a_region_is_scanned_in_the_same_pause_at_open_circuit(pause, until):
     made.judged(0)
     once(made, after_first, lambda: (made.ask("roi"), made.judged(1, 1)))
     once(made, lambda number, frames: number == 2, lambda: made.judged(1))
-    _, first, second = made.run()
+    _, first, second = made.run(beam_um=2.0)
     until(lambda: len(made.line.of_stream("ScanStop")) == 2)
+    assert made.beams == {1: 2.0, 2: 0.5}  # as wide as its step
     whole, region = made.line.of_stream("ScanStart")
     assert (whole.notes["role"], region.notes["role"]) == ("slice", "roi")
     assert (region.notes["parent"], region.notes["proposal"]) == (first, "1")
