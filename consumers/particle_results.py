@@ -20,7 +20,15 @@ from .labels import Labels
 from .particle_config import ParticlesConfig
 from .particle_statistics import ParticleTable, Profiles, particle_table, profiles_of
 from .particles import I32, Segmentation, find_particles
-from .tracking import ParticleFindings, Place, Tracks, begin_atlas, follow_atlas
+from .tracking import (
+    ParticleFindings,
+    Place,
+    Tracks,
+    begin_atlas,
+    drift_um,
+    follow_atlas,
+    names_at,
+)
 
 F64 = NDArray[np.float64]
 
@@ -83,14 +91,7 @@ def particle_results(
     maps = _maps_of(found)
     if maps is None or not config.find:
         return [], None
-    slice_ = find_particles(
-        strength, maps.place.step_um, config.threshold, config.waist, config.least_um2
-    )
-    tracks = (
-        begin_atlas(slice_, maps.place)
-        if earlier is None
-        else follow_atlas(earlier.atlas, slice_, maps.place, config.reach_um)
-    )
+    slice_, tracks = _found_and_followed(config, strength, maps.place, earlier)
     profiles = profiles_of(slice_, maps.a, maps.a_sigma, config.shells)
     table = particle_table(slice_, maps.a, maps.a_sigma, maps.place.x_um, maps.place.y_um, profiles)
     verdicts = classify(
@@ -117,6 +118,20 @@ def shell_fraction_results(
             {"particle": names, "shell": np.arange(fraction.shape[1])},
             {"particle": "", "shell": ""}, fraction, uncertainty=sigma, attrs={"phase": phase},
         )  # fmt: skip
+
+
+def _found_and_followed(
+    config: ParticlesConfig, strength: F64, place: Place, earlier: ParticleFindings | None
+) -> tuple[Segmentation, Tracks]:
+    """Particles and names; with earlier ones the particles are found anew, knowing these."""
+    how = config.threshold, config.waist, config.least_um2
+    found = find_particles(strength, place.step_um, *how)
+    if earlier is None:
+        return found, begin_atlas(found, place)
+    shift_um = drift_um(earlier.atlas, found, place, config.reach_um)
+    known = names_at(earlier.atlas, place, shift_um)
+    found = find_particles(strength, place.step_um, *how, known)
+    return found, follow_atlas(earlier.atlas, found, place, shift_um)
 
 
 def _maps_of(found: Mapping[str, Result]) -> _Maps | None:

@@ -9,6 +9,8 @@ Touching particles are separated where their common outline has a waist: watersh
 to the surface (Vincent & Soille, IEEE Trans. Pattern Anal. 1991, 13, 583), flooded from the maxima
 that stand out by more than `waist` of their own height, so that neither noise nor a rough outline
 splits a particle. A chain of two whose waist is as wide as they are stays one: no shape tells.
+Where scans before have told two apart that one flood takes together now, it is divided between
+them where it was before: noise that hides a waist once does not make one particle of two.
 
 Area is the sum of the filling over a particle and its skirt, not a count of voxels, which is
 rounded by as much as the surface has voxels.
@@ -18,12 +20,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
+T = TypeVar("T", bound=np.generic)
 
 FINE = 3  # samples along a voxel's edge, an odd number: one of them is the voxel's centre
 SKIRT_UM = 1.6  # voxels beyond the surface whose filling still belongs to a particle
@@ -61,7 +65,12 @@ class Segmentation:
 
 
 def find_particles(
-    scale: F64, voxel_um: float, threshold: float = 0.0, waist: float = 0.07, least_um2: float = 6.0
+    scale: F64,
+    voxel_um: float,
+    threshold: float = 0.0,
+    waist: float = 0.07,
+    least_um2: float = 6.0,
+    known: I32 | None = None,
 ) -> Segmentation:
     """The particles in a map of scales, (rows, cols), nan where nothing is known.
 
@@ -69,22 +78,24 @@ def find_particles(
         particles by Otsu's criterion (IEEE Trans. Syst. Man Cybern. 1979, 9, 62)
     waist: share of a particle's depth by which the depth has to fall between two to separate them
     least_um2: particles smaller than this are none
+    known: (rows, cols) names of the scans before where they were, 0 for none
     """
-    known = np.isfinite(scale)
+    measured = np.isfinite(scale)
     full = _full_scale(scale)
-    filling = np.where(known, scale / full, np.nan) if full > 0 else np.full(scale.shape, np.nan)
+    filling = np.where(measured, scale / full, np.nan) if full > 0 else np.full(scale.shape, np.nan)
     if not (full > 0):
         return _none(scale.shape, voxel_um, filling)
-    level = threshold or _level(filling[known])
-    fine = _finer(np.where(known, filling, 0.0)) > level
-    fine &= np.repeat(np.repeat(known, FINE, axis=0), FINE, axis=1)
-    label_fine = _separate(fine, waist)
+    level = threshold or _level(filling[measured])
+    fine = _finer(np.where(measured, filling, 0.0)) > level
+    fine &= _repeated(measured)
+    known_fine = None if known is None else _repeated(known)
+    label_fine = _separate(fine, waist, known_fine)
     label, depth = _coarser(label_fine, voxel_um)
     label = _large_enough(label, least_um2 / voxel_um**2)
     from skimage.segmentation import expand_labels
 
     skirt = expand_labels(label, SKIRT_UM / voxel_um if voxel_um < SKIRT_UM else 1.0)
-    skirt = np.where(known, skirt, 0).astype(np.int32)
+    skirt = np.where(measured, skirt, 0).astype(np.int32)
     inner = np.where(depth > INNER * voxel_um, label, 0)
     return Segmentation(
         voxel_um,
@@ -93,7 +104,7 @@ def find_particles(
         np.where(label > 0, depth, np.nan),
         scale / _own_full(scale, inner, int(label.max(initial=0)), full)[skirt],
         full,
-        _cut_by_edge(label, known),
+        _cut_by_edge(label, measured),
     )
 
 
@@ -173,14 +184,42 @@ def _finer(values: F64) -> F64:
     return fine
 
 
-def _separate(inside: NDArray[np.bool_], waist: float) -> I32:
+def _repeated(values: NDArray[T]) -> NDArray[T]:
+    """A map of voxels on the fine map."""
+    return np.repeat(np.repeat(values, FINE, axis=0), FINE, axis=1)
+
+
+def _separate(inside: NDArray[np.bool_], waist: float, known: I32 | None) -> I32:
     """Labels of the fine map: watershed from the maxima of the distance that stand out."""
     from scipy import ndimage
     from skimage.segmentation import watershed
 
     distance: F64 = ndimage.distance_transform_edt(inside)
     label: I32 = watershed(-distance, _markers(distance, waist), mask=inside).astype(np.int32)
-    return label
+    return label if known is None else _divided(label, known)
+
+
+def _divided(label: I32, known: I32) -> I32:
+    """label, where one covers several that are known divided between them: each to the nearest."""
+    from scipy import ndimage
+
+    names, labels = int(known.max(initial=0)), int(label.max(initial=0)) + 1
+    both = known.ravel().astype(np.int64) * labels + label.ravel()
+    table = np.bincount(both, minlength=(names + 1) * labels).reshape(names + 1, labels)[1:]
+    mostly = 2 * table.max(axis=1, initial=0) > table.sum(axis=1)  # of a name's place in one label
+    owner = np.where(mostly, table.argmax(axis=1), 0)
+    divided, boxes, last = label.copy(), ndimage.find_objects(label), labels - 1
+    for each in np.flatnonzero(np.bincount(owner, minlength=labels)[1:] > 1) + 1:
+        box = boxes[each - 1]
+        mine = label[box] == each
+        place = np.where(mine, known[box], 0)
+        place[~np.isin(place, np.flatnonzero(owner == each) + 1)] = 0
+        nearest = ndimage.distance_transform_edt(
+            place == 0, return_distances=False, return_indices=True
+        )
+        divided[box][mine] = last + place[tuple(nearest)][mine]
+        last += names
+    return divided
 
 
 def _markers(distance: F64, waist: float) -> I32:

@@ -6,7 +6,8 @@ within `reach_um` at which the two filling maps are most alike (correlation over
 both know). Then particles are paired so that the sum of their overlaps is largest (Kuhn's
 assignment, Nav. Res. Logist. 1955, 2, 83; overlap is intersection over union), pairs whose overlap
 is below LEAST_OVERLAP being none. What is left is new; identities that nobody took are lost, but
-stay in the atlas, so that a particle that was missed once is known again.
+stay in the atlas, so that a particle that was missed once is known again. What it knows helps to
+find particles, too (names_at, particles.py): a pair that is known to be two is not taken for one.
 
 Everything goes by position, so scans of other voxel sizes and smaller fields land on the same
 identities. Scans with voxels like the atlas's bring it up to date, finer ones add particles to it,
@@ -42,6 +43,10 @@ class Place:
     def step_um(self) -> float:
         """Edge of a voxel."""
         return float(self.x_um[1] - self.x_um[0])
+
+    def moved(self, shift_um: tuple[float, float]) -> Place:
+        """Where these voxels were before they had moved by (x, y)."""
+        return Place(self.x_um - shift_um[0], self.y_um - shift_um[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,16 +105,31 @@ def begin_atlas(found: Segmentation, place: Place) -> Tracks:
     return Tracks(identity, (0.0, 0.0), names, (), atlas)
 
 
-def follow_atlas(atlas: Atlas, found: Segmentation, place: Place, reach_um: float = 5.0) -> Tracks:
-    """Give the particles of a later scan their identities.
+def drift_um(
+    atlas: Atlas, found: Segmentation, place: Place, reach_um: float = 5.0
+) -> tuple[float, float]:
+    """(x, y) by which the slice of a later scan has moved since the first.
 
-    reach_um: farthest that the slice may have moved along x or y
+    reach_um: farthest that it may have moved along x or y
     """
     if found.count == 0:
+        return 0.0, 0.0
+    return _drift(atlas, found, place, reach_um, max(atlas.place.step_um, place.step_um))
+
+
+def names_at(atlas: Atlas, place: Place, shift_um: tuple[float, float]) -> I32:
+    """The names that the atlas has at the voxels of a later scan, (rows, cols), 0 for none."""
+    names: I32 = _sampled(atlas.identity, atlas.place, place.moved(shift_um)).astype(np.int32)
+    return names
+
+
+def follow_atlas(
+    atlas: Atlas, found: Segmentation, place: Place, shift_um: tuple[float, float]
+) -> Tracks:
+    """Give the particles of a later scan their identities; shift_um: see drift_um()."""
+    if found.count == 0:
         return Tracks(np.zeros(1, np.int32), (0.0, 0.0), (), atlas.names, atlas)
-    step = max(atlas.place.step_um, place.step_um)
-    shift = _drift(atlas, found, place, reach_um, step)
-    there = Place(place.x_um - shift[0], place.y_um - shift[1])
+    there = place.moved(shift_um)
     fine = 0.5 * min(atlas.place.step_um, place.step_um)
     common = _common(atlas.place, there, fine)
     old = _sampled(atlas.identity, atlas.place, common)
@@ -118,7 +138,7 @@ def follow_atlas(atlas: Atlas, found: Segmentation, place: Place, reach_um: floa
     visible = set(np.unique(old[_sampled(np.isfinite(found.filling), there, common)]).tolist())
     lost = tuple(sorted((visible & set(atlas.names)) - set(identity.tolist())))
     grown = _grown(atlas, found, there, identity, new)
-    return Tracks(identity, shift, new, lost, grown)
+    return Tracks(identity, shift_um, new, lost, grown)
 
 
 def _common(first: Place, second: Place, step: float) -> Place:

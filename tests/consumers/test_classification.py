@@ -113,7 +113,7 @@ def test_particles_on_both_sides_of_a_step_are_one_population() -> None:
 def test_the_population_test_alarms_as_often_as_it_says(count: int) -> None:
     """Slices of one normal population: the share of them in which anybody is accused."""
     random = np.random.default_rng(7)
-    slices, alarm = 400, 0.2
+    slices, alarm = 400 if count < 100 else 150, 0.2
     rule = Rule((0.0, 0.0), (), alarm=alarm)
     alarms = 0
     for _ in range(slices):
@@ -140,13 +140,14 @@ def test_the_rule_alarms_less_often_than_it_says_where_means_lie_on_the_edge() -
 
 
 def test_the_twins_bulk_is_left_in_peace_and_its_rich_particles_are_found() -> None:
-    random = np.random.default_rng(9)
+    """Electrodes and states of charge that nothing here was tuned on."""
+    random = np.random.default_rng(5000)
     accused = slices = planted = caught = 0
-    for seed in range(12):
+    for seed in range(5000, 5025):
         electrode = grow_electrode(ElectrodeConfig(lithium_rich=3), seed)
         lithiation = Lithiation(electrode, LithiationConfig(), seed)
-        for mean in (0.3, 0.45, 0.6, 0.75, 0.9):
-            state = lithiation.at(mean)
+        for mean in random.uniform(0.22, 0.97, 6):
+            state = lithiation.at(float(mean))
             a = (
                 state.lower_a * (1 - state.upper_share)
                 + np.where(state.upper_share > 0, state.upper_a, 0.0) * state.upper_share
@@ -169,10 +170,10 @@ def test_the_twins_bulk_is_left_in_peace_and_its_rich_particles_are_found() -> N
             visible = rich & (core > 0.7)
             planted += int(visible.sum())
             caught += int((np.isin(found.code, (RULE, BOTH)) & visible).sum())
-    print(accused, slices, caught, planted)
-    assert planted > 20
+    print(f"{accused} of {slices} slices accuse the bulk, {caught} of {planted} planted are found")
+    assert planted > 100
     assert caught == planted
-    assert accused <= 2  # 60 slices at 1 %: three or more have a probability of 2 %
+    assert accused <= 4  # 150 slices at 1 %: five or more have a probability of 2 %
 
 
 def test_wide_peaks_tell_two_phases_even_where_most_voxels_have_them() -> None:

@@ -13,16 +13,7 @@ from operando.consumers.particles import (
     find_particles,
 )
 from operando.sim.electrode import Electrode, ElectrodeConfig, grow_electrode
-from scipy import ndimage
-
-
-def scale_of(electrode: Electrode, noise: float, seed: int, blur: float = 0.45) -> np.ndarray:
-    """Filling as a slice shows it: blurred by beam and filter [voxels], with noise, in a circle."""
-    random = np.random.default_rng(seed)
-    blurred = ndimage.gaussian_filter(electrode.filling, blur)
-    noisy = blurred + random.normal(0, noise, blurred.shape)
-    away = np.hypot(*np.meshgrid(electrode.x_um, electrode.y_um))
-    return np.where(away <= electrode.x_um[-1] + 0.5, 3.7 * noisy, np.nan)
+from seen_slices import scale_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,8 @@ def test_the_twins_particles_are_found_one_for_one(noise: float) -> None:
     overlaps = []
     for seed in range(6):
         electrode = grow_electrode(ElectrodeConfig(field_um=61.0), seed)
-        match = compare(find_particles(scale_of(electrode, noise, seed), 1.0), electrode)
+        seen = scale_of(electrode.filling, electrode.x_um, noise, seed)
+        match = compare(find_particles(seen, 1.0), electrode)
         overlaps.append(match.overlap)
         for n, value in enumerate((match.true, match.detected, match.split, match.merged)):
             total[n] += value
@@ -83,6 +75,29 @@ def test_touching_discs_are_separated_at_their_waist_and_a_rough_one_is_not_spli
     assert len(set(found.label[one & ~two & (x < 24)])) == 1
     rough = np.hypot(x - 30, y - 20) < 12 * (1 + 0.07 * np.cos(7 * np.arctan2(y - 20, x - 30)))
     assert find_particles(rough.astype(float), 1.0).count == 1
+
+
+def test_what_was_two_before_is_divided_where_it_was_and_nothing_else_is() -> None:
+    y, x = np.mgrid[:40, :60].astype(float)
+    bar = (np.abs(y - 20) < 5) & (np.abs(x - 30) < 14)  # no waist at all
+    disc = np.hypot(x - 52, y - 8) < 5
+    scale = (bar | disc).astype(float)
+    assert find_particles(scale, 1.0).count == 2
+    known = np.zeros(scale.shape, np.int32)
+    known[bar & (x < 25)] = 7
+    known[bar & (x >= 27)] = 3
+    known[disc & (x < 49)] = 9  # less than the disc, and alone in it
+    known[(y > 30) & (x < 10)] = 4  # of what is not there any more
+    known[(y > 22) & (x > 27) & (x < 32)] = 5  # most of it is outside
+    found = find_particles(scale, 1.0, known=known)
+    assert found.count == 3
+    left, right = (int(found.label[20, column]) for column in (20, 40))
+    assert left != right
+    assert (found.label[bar & (x < 26)] == left).all()
+    assert (found.label[bar & (x > 26)] == right).all()
+    assert len(set(found.label[disc])) == 1
+    same = find_particles(scale, 1.0, known=np.zeros_like(known))
+    np.testing.assert_array_equal(same.label, find_particles(scale, 1.0).label)
 
 
 def test_the_area_is_that_of_the_disc_to_less_than_its_surface_voxels() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from operando.consumers.particles import Segmentation, find_particles
-from operando.consumers.tracking import Place, begin_atlas, follow_atlas
+from operando.consumers.tracking import Atlas, Place, Tracks, begin_atlas, drift_um, follow_atlas
 
 RADII = (5.0, 4.0, 6.0, 3.5, 4.5)
 MIDDLES = ((-14.0, -12.0), (-2.0, -15.0), (10.0, -8.0), (-12.0, 4.0), (6.0, 12.0))
@@ -51,13 +51,17 @@ def names_of(tracks, found, place, shift=(0.0, 0.0)) -> dict[int, int]:
     }
 
 
+def followed(atlas: Atlas, found: Segmentation, place: Place) -> Tracks:
+    return follow_atlas(atlas, found, place, drift_um(atlas, found, place))
+
+
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (3.0, -2.0), (-1.4, 0.7), (4.6, 4.6)])
 def test_identities_follow_a_slice_that_drifts(shift: tuple[float, float]) -> None:
     first, place = seen()
     start = begin_atlas(first, place)
     known = names_of(start, first, place)
     later, there = seen(shift=shift)
-    tracks = follow_atlas(start.atlas, later, there)
+    tracks = followed(start.atlas, later, there)
     assert names_of(tracks, later, there, shift) == known
     assert tracks.shift_um == pytest.approx(shift, abs=0.2)
     assert tracks.new == tracks.lost == ()
@@ -68,11 +72,11 @@ def test_a_new_particle_gets_a_new_name_and_a_lost_one_keeps_its_own() -> None:
     start = begin_atlas(first, place)
     known = names_of(start, first, place)
     second, _ = seen(without=(3,), more=((17.0, 4.0, 3.5),))
-    tracks = follow_atlas(start.atlas, second, place)
+    tracks = followed(start.atlas, second, place)
     assert tracks.lost == (known[3],)
     assert tracks.new == (6,)
     third, _ = seen(more=((17.0, 4.0, 3.5),))  # missed once, back again
-    again = follow_atlas(tracks.atlas, third, place)
+    again = followed(tracks.atlas, third, place)
     assert again.new == again.lost == ()
     assert names_of(again, third, place) == {**known, -1: 6}
 
@@ -82,7 +86,7 @@ def test_a_particle_that_shrinks_where_another_one_comes_does_not_lose_its_name_
     start = begin_atlas(first, place)
     # the third disc has fallen in two: its name stays with the larger part
     second, _ = seen(without=(2,), more=((8.2, -8.0, 4.0), (14.5, -8.0, 2.0)))
-    tracks = follow_atlas(start.atlas, second, place)
+    tracks = followed(start.atlas, second, place)
     sizes = {int(tracks.identity[n]): int((second.label == n).sum()) for n in range(1, 7)}
     old = names_of(start, first, place)[2]
     assert sizes[old] > sizes[6]
@@ -96,7 +100,7 @@ def test_a_finer_scan_of_a_part_lands_on_the_same_names(step: float) -> None:
     known = names_of(start, first, place)
     shift = (1.0, -0.5)
     part, there = seen(step, half=8.0, shift=shift, middle=(8.0, -8.0))
-    tracks = follow_atlas(start.atlas, part, there)
+    tracks = followed(start.atlas, part, there)
     assert names_of(tracks, part, there, shift)[2] == known[2]
     assert tracks.lost == ()  # what the part does not show is not lost
     np.testing.assert_array_equal(tracks.atlas.identity, start.atlas.identity)
@@ -106,15 +110,15 @@ def test_nothing_found_loses_nothing() -> None:
     first, place = seen()
     start = begin_atlas(first, place)
     empty = find_particles(np.zeros(first.label.shape), 1.0)
-    tracks = follow_atlas(start.atlas, empty, place)
+    tracks = followed(start.atlas, empty, place)
     assert tracks.atlas is start.atlas
     assert tracks.identity.tolist() == [0]
-    then = follow_atlas(tracks.atlas, first, place)
+    then = followed(tracks.atlas, first, place)
     assert names_of(then, first, place) == names_of(start, first, place)
 
 
 def test_a_first_scan_without_particles_can_be_followed() -> None:
     first, place = seen()
     empty = find_particles(np.zeros(first.label.shape), 1.0)
-    tracks = follow_atlas(begin_atlas(empty, place).atlas, first, place)
+    tracks = followed(begin_atlas(empty, place).atlas, first, place)
     assert tracks.new == (1, 2, 3, 4, 5)
