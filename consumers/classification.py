@@ -45,6 +45,7 @@ MOST = 0.5  # of a particle's voxels
 SCATTERED = 0.3  # of the window's width: more than a solid solution's gradient, less than a step
 WIDER = 1.25  # than usual, times: a voxel of two phases
 WIDER_SIGMA = 3.0  # and by so many of its uncertainties
+MISFIT = 4.0  # times the usual chi2: a voxel of two phases; of one, 95 % stay below 2.5
 FEW = 0.2  # of a particle's voxels of two phases: it still has a place in the population
 LEAST_OTHERS = 5  # particles that make a population
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -135,6 +136,19 @@ def mixed_voxels(
     else:
         mixed = np.zeros(width.shape, bool)
     return mixed if told is None else mixed | told
+
+
+def misfit_voxels(chi2: F64) -> NDArray[np.bool_]:
+    """Voxels that one phase does not describe, by the reduced chi2 of their fits, (n,).
+
+    Usual is the median of the better half, but not below 1: what all lines have in common, such as
+    their shape, is in every voxel, and a second phase only ever adds.
+    """
+    finite = np.isfinite(chi2)
+    if not finite.any():
+        return np.zeros(chi2.shape, bool)
+    better = chi2[finite & (chi2 <= np.median(chi2[finite]))]
+    return finite & (chi2 > MISFIT * max(1.0, float(np.median(better))))
 
 
 def without_steps(a: F64, steps: Sequence[tuple[float, float]]) -> F64:

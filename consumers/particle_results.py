@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Result, Scalar
-from .classification import CODES, NORMAL, Rule, Verdicts, classify, mixed_voxels
+from .classification import (
+    CODES,
+    NORMAL,
+    Rule,
+    Verdicts,
+    classify,
+    misfit_voxels,
+    mixed_voxels,
+)
 from .labels import Labels
 from .particle_config import ParticlesConfig
 from .particle_statistics import ParticleTable, Profiles, particle_table, profiles_of
@@ -68,6 +76,8 @@ def mixed_of(found: Mapping[str, Result]) -> NDArray[np.bool_]:
     flagged = np.zeros(a.values.shape if a is not None else (0, 0), np.bool_)
     if "second_share" in found:  # of a whole-pattern refinement
         flagged |= np.asarray(found["second_share"].values, np.float64) > 0
+    elif "fit_chi2" in found:
+        flagged |= misfit_voxels(np.asarray(found["fit_chi2"].values, np.float64))
     if width is None or width.uncertainty is None:
         return flagged
     measured = np.asarray(width.values, np.float64), np.asarray(width.uncertainty, np.float64)

@@ -1,11 +1,12 @@
 """Where a map deviates so much that a finer look is worth it; pure functions.
 
 Two sources. Where particles are known, those that their classification accuses, as it stands in
-the particle table. Where not, connected voxels that lie inside the window of values which the
-material cannot have, by more than `sigmas` standard uncertainties from either end. A voxel that
-two phases share averages into the window, too: its peaks are broad, and where widths are given,
-voxels much broader than usual accuse nobody. Uncertainties are those of counting; where the fits'
-reduced chi2 is given, they are widened by its root, the usual way of letting a fit that does not
+the particle table. Where there are none, and within particles of which the table cannot tell,
+connected voxels that lie inside the window of values which the material cannot have, by more than
+`sigmas` standard uncertainties from either end. A voxel that two phases share averages into the
+window, too: its peaks are broad and its fit is bad. Where widths and the fits' reduced chi2 are
+given, voxels with much more than usual of either accuse nobody. Uncertainties are those of
+counting; they are widened by the root of chi2, the usual way of letting a fit that does not
 describe its data say less (Birge, Phys. Rev. 1932, 40, 207).
 """
 
@@ -20,7 +21,9 @@ from scipy import ndimage
 
 F64 = NDArray[np.float64]
 ACCUSED = (1, 2, 3)  # codes of particle_table: breaks the rule, stands out, both
+CANNOT_TELL = -1
 BROAD = 1.5  # times the usual width: two phases
+MISFIT = 4.0  # times the usual chi2, that of the better half: two phases
 LEAST_VOXELS = 2  # a single one is what 1 in 10^4 does by chance
 
 
@@ -65,6 +68,9 @@ def deviating_voxels(
     accused = np.isfinite(inside) & (inside > sigmas)
     if width is not None and np.isfinite(width).any():
         accused &= ~(width > BROAD * np.nanmedian(width))
+    if chi2 is not None and np.isfinite(chi2).any():
+        usual = float(np.nanpercentile(chi2, 25.0))
+        accused &= ~(chi2 > MISFIT * max(usual, 1.0))
     labels, count = ndimage.label(accused, structure=np.ones((3, 3)))
     step_um = float(abs(x_um[1] - x_um[0])) if x_um.size > 1 else 1.0
     found = []
@@ -85,6 +91,16 @@ def deviating_voxels(
             )
         )
     return sorted(found, key=lambda d: -d.evidence)
+
+
+def untold_voxels(
+    particles: F64, table: F64, columns: Sequence[str], identities: NDArray[np.generic]
+) -> NDArray[np.bool_]:
+    """Voxels of particles of which the table cannot tell, (y, x); particles: their names there."""
+    code_of = next((n for n, name in enumerate(columns) if name.startswith("class")), None)
+    if code_of is None:
+        return np.zeros(particles.shape, bool)
+    return np.isin(particles, identities[table[:, code_of] == CANNOT_TELL])
 
 
 def deviating_particles(

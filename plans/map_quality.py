@@ -5,14 +5,15 @@ Policy. A map of n projections is good enough where all three hold, all in the u
 - it rests on at least `least_angles` projections;
 - the median standard uncertainty of its voxels is at most `target_sigma`: that of counting,
   widened by the root of the fit's reduced chi2 where that is above 1;
-- its voxels moved by at most `settled` (median of the amounts) since the map that rested on at most
-  half of the projections, and so had that one since the half before it.
+- its voxels moved by at most `settled` (median of the amounts) since each of the last two maps that
+  rested on at most half of the projections.
 
 The second knows photons, and what the model does not describe. The third is what neither knows:
 with too few angles a map has streaks, and they move when angles are added, however many photons
-there are. Two halvings, because one may agree by chance. A live map is smoothed while it rests on
-few projections: two that are smoothed alike agree whatever their angles are, so a step counts only
-where the newer one is sharper, or as sharp as it will be. Pure functions; nothing here knows a run.
+there are. Two earlier maps, because one may agree by chance. A live map is smoothed while it rests
+on few projections: two that are smoothed alike agree whatever their angles are, so a step counts
+only where the newer one is sharper, or as sharp as it will be. Pure functions; nothing here knows a
+run.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 LEAST_VOXELS = 5  # below this a median says nothing
-HALVINGS = 2
+WITNESSES = 2  # earlier maps that the newest has to agree with
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,15 @@ def good_enough(history: Sequence[Snapshot], criterion: Criterion, unit: str = "
     sigma = typical_uncertainty(history[-1])
     if not sigma <= criterion.target_sigma:
         return ""
-    now, steps = history[-1], []
-    for _ in range(HALVINGS):
-        half = [s for s in history if s.angles <= now.angles / 2]
-        if not half:
-            return ""
-        step = moved(now, half[-1])
-        if not step <= criterion.settled:
-            return ""
-        steps.append(step)
-        now = half[-1]
+    now = history[-1]
+    earlier = [s for s in history if s.angles <= now.angles / 2][-WITNESSES:]
+    steps = [moved(now, each) for each in earlier]
+    if len(steps) < WITNESSES or not all(step <= criterion.settled for step in steps):
+        return ""
     return (
-        f"map good enough after {history[-1].angles} projections: median uncertainty {sigma:.2g} "
-        f"{unit} (wanted {criterion.target_sigma:.2g}), moved by {steps[0]:.2g} and {steps[1]:.2g} "
-        f"{unit} in the last two halvings (wanted {criterion.settled:.2g})"
+        f"map good enough after {now.angles} projections: median uncertainty {sigma:.2g} {unit} "
+        f"(wanted {criterion.target_sigma:.2g}), moved by {max(steps):.2g} {unit} since "
+        f"{earlier[-1].angles} (wanted {criterion.settled:.2g})"
     )
 
 

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..stream.messages import Decision, Message, Proposal, Result, ScanStart
 from .budget import may_ask
-from .deviations import Deviation, deviating_particles, deviating_voxels
+from .deviations import Deviation, deviating_particles, deviating_voxels, untold_voxels
 from .map_quality import Criterion, Snapshot, good_enough, longer_exposure, thinned, typical_sigma
 
 SETTLE_S = 1.0  # after the final map, for the tables that follow it
@@ -245,35 +246,44 @@ class Recommender:
                 )  # fmt: skip
 
     def _deviations(self, scan: _Scan) -> list[Deviation]:
-        table = scan.finals.get("particle_table")
+        """Particles that the table accuses; then voxels, where it cannot tell or there is none."""
+        policy, finals = self._policy, scan.finals
+        values, table = finals.get(policy.value), finals.get("particle_table")
+        accused: list[Deviation] = []
+        looked_at: NDArray[np.bool_] | None = None
         if table is not None and table.values.ndim == 2:
             columns = str(table.attrs.get("columns", "")).split(",")
             identities = table.coords.get("particle", np.arange(len(table.values)))
+            judged = table.values.astype(float), columns, identities
             try:
-                return deviating_particles(table.values.astype(float), columns, identities)
+                accused = deviating_particles(*judged)
+                if (particles := finals.get("particles")) is None:
+                    return accused
+                looked_at = untold_voxels(particles.values.astype(float), *judged)
             except ValueError:
                 pass  # a table of another kind: the map itself is looked at
-        values = scan.finals.get(self._policy.value)
         if values is None or values.uncertainty is None or values.dims != ("y", "x"):
-            return []
+            return accused
         width, misfit = (
             None if result is None else result.values.astype(float)
-            for result in map(scan.finals.get, (self._policy.width, self._policy.misfit))
+            for result in map(finals.get, (policy.width, policy.misfit))
         )
         try:
             window = tuple(float(values.attrs[f"forbidden_{end}"]) for end in ("low", "high"))
         except KeyError:
-            return []
-        return deviating_voxels(
-            values.values.astype(float),
+            return accused
+        a = values.values.astype(float)
+        voxels = deviating_voxels(
+            a if looked_at is None else np.where(looked_at, a, np.nan),
             values.uncertainty.astype(float),
             (window[0], window[1]),
             values.coords["x"].astype(float),
             values.coords["y"].astype(float),
-            self._policy.sigmas,
+            policy.sigmas,
             width,
             misfit,
         )
+        return [*accused, *voxels]
 
     def _wish(
         self,

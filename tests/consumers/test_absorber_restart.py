@@ -15,21 +15,19 @@ from operando.consumers import absorber as absorber_module
 from operando.consumers.absorber import Absorber
 from operando.consumers.xrdct import Xrdct
 from operando.consumers.xrdct_config import XrdctConfig
-from operando.sim.pattern_tomogram import pattern_tomogram
 from operando.sim.specimen import Specimen, SpecimenConfig
 from operando.stream.group import Group
 from operando.stream.members import Delivery
 from operando.stream.messages import (
-    Axis,
     Message,
     Reduction,
     Result,
     ScanStart,
     ScanStop,
-    Trajectory,
 )
 from operando.stream.packing import pack, unpack
 from operando.stream.wire_ops import Hello, Item
+from pattern_scans import lines, reductions_of
 
 CONFIG = XrdctConfig(q_min=1.1, q_max=4.7, bins=400, aluminium=False, volume=False)
 # of a run: role, parent, rotations, points, step [um], middle [um], y of the electrode
@@ -108,25 +106,14 @@ def scans(make_start) -> list[Scan]:
     specimen = Specimen(SpecimenConfig(field_um=37.0), 11)
     made = []
     for number, (role, parent, rotations, points, step, middle, y) in enumerate(SCANS, 1):
-        angles = 180.0 * np.arange(rotations) / rotations
-        line = (np.arange(points) - 0.5 * (points - 1)) * step
-        axes = (
-            Axis("rotation", "deg", np.repeat(angles, points)),
-            Axis("translation", "um", np.tile(line, rotations)),
-        )
         start = dataclasses.replace(
-            make_start(Trajectory((rotations, points), axes), "xrdct"),
+            make_start(lines(rotations, points, step), "xrdct"),
             scan=f"run-{number}", number=number,
             notes={"role": role, "parent": f"run-{parent}" if parent else "",
                    "region_x_um": middle[0], "region_y_um": middle[1]},
         )  # fmt: skip
-        q = Xrdct(CONFIG, start).q
-        middles = 0.5 * (q[1:] + q[:-1])
-        edges = np.r_[2 * middles[0] - middles[1], middles, 2 * middles[-1] - middles[-2]]
         truth = specimen.truth(specimen.at(y))
-        truth = dataclasses.replace(truth, x_um=truth.x_um - middle[0], y_um=truth.y_um - middle[1])
-        scan = pattern_tomogram(truth, edges, angles, line, 1e5, beam_um=step, seed=number)
-        patterns = [row for n in range(rotations) for row in scan.reductions(n)]
+        patterns = reductions_of(start, truth, Xrdct(CONFIG, start).q, 1e5, number)
         reductions = [
             Reduction(start.scan, index, {"xrdct": pattern})
             for index, pattern in enumerate(patterns)

@@ -14,6 +14,7 @@ from operando.consumers.classification import (
     RULE,
     Rule,
     classify,
+    misfit_voxels,
     mixed_voxels,
     without_steps,
 )
@@ -185,6 +186,17 @@ def test_wide_peaks_tell_two_phases_even_where_most_voxels_have_them() -> None:
     unsure = mixed_voxels(width, np.full(500, 0.02))
     assert not unsure.any()
     assert mixed_voxels(np.full(3, np.nan), np.full(3, np.nan)).tolist() == [False] * 3
+
+
+def test_a_fit_far_worse_than_usual_tells_two_phases_unless_most_are_worse_than_noise() -> None:
+    random = np.random.default_rng(11)
+    two = random.random(500) < 0.45
+    for usual in (1.0, 2.2, 30.0):  # few photons, many, and a line shape that is not quite right
+        chi2 = usual * np.where(two, random.uniform(6, 30, 500), random.uniform(0.7, 1.8, 500))
+        assert (misfit_voxels(chi2) == two).all()
+    assert not misfit_voxels(np.full(9, 1e3)).any()  # all alike
+    assert not misfit_voxels(np.array([0.1, 0.1, 0.1, 0.9])).any()  # better than photons allow
+    assert not misfit_voxels(np.full(3, np.nan)).any()
 
 
 def test_nobody_is_judged_by_too_few_others_or_no_voxels() -> None:

@@ -13,11 +13,11 @@ from operando.consumers.phases import PhaseConfig
 from operando.consumers.soc import CalibrationConfig
 from operando.consumers.xrdct import Xrdct
 from operando.consumers.xrdct_config import XrdctConfig
-from operando.sim.pattern_tomogram import pattern_tomogram
 from operando.sim.shells import shell_truth
 from operando.sim.specimen import Specimen, SpecimenConfig
 from operando.sim.truth import Truth
 from operando.stream.messages import Result, ScanStart
+from pattern_scans import reductions_of
 
 POINTS, ROTATIONS, COUNTS = 41, 63, 1e5
 # to what a pattern with 1e4 counts at the top of the spinel's strongest line tells its scale
@@ -64,14 +64,9 @@ def analysed(
     """A scan of the specimen at lithiation y."""
     consumer = Xrdct(CONFIG, start)
     consumer.follow(earlier)
-    middles = 0.5 * (consumer.q[1:] + consumer.q[:-1])
-    edges = np.r_[2 * middles[0] - middles[1], middles, 2 * middles[-1] - middles[-2]]
-    angles, places = (np.unique(axis.values) for axis in start.trajectory.axes)
     truth = specimen.truth(specimen.at(y))
-    tomogram = pattern_tomogram(truth, edges, angles, places, COUNTS, seed=start.number)
-    for row in range(angles.size):
-        for column, reduction in enumerate(tomogram.reductions(row)):
-            consumer.absorb(row * places.size + column, reduction)
+    for index, array in enumerate(reductions_of(start, truth, consumer.q, COUNTS, start.number)):
+        consumer.absorb(index, array)
     found = {result.name: result for result in consumer.results(final=True)}
     return Analysed(truth, found, consumer.findings())
 

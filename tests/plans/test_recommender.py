@@ -184,6 +184,26 @@ def test_the_table_of_particles_is_believed_before_the_map():
     assert "particle 9" in asked.reason
 
 
+@pytest.mark.parametrize(("code", "regions"), [(-1, 1), (0, 0)])
+def test_voxels_are_looked_at_where_the_table_cannot_tell(code, regions):
+    """Two squares lie in the window; only one is in a particle that the table leaves open."""
+    final = lattice(64, final=True, planted=((14, 12, 4), (3, 4, 2)))
+    names = np.full((21, 21), np.nan, np.float32)
+    names[12:20, 10:18], names[2:6, 3:8] = 9, 4
+    particles = dataclasses.replace(
+        final, name="particles", unit="", values=names, uncertainty=None
+    )
+    table = dataclasses.replace(
+        final, name="particle_table", dims=("particle", "column"),
+        coords={"particle": np.array([4, 9])}, units={}, uncertainty=None,
+        values=np.array([[-4.0, -6.0, 12.0, 0, 0.2], [3.0, 5.0, 20.0, code, 7.0]], np.float32),
+        attrs={"columns": "x_um,y_um,area_um2,classification,outlier"},
+    )  # fmt: skip
+    recommender = fed(Recommender(policy("roi")), start(), final, particles, table)
+    asked = all_of(recommender)
+    assert [a.region[:2] for a in asked] == [(3.5, 5.5)] * regions
+
+
 def test_a_restarted_recommender_asks_for_nothing_twice():
     final = lattice(64, final=True, planted=((14, 12, 4), (3, 4, 2)))
     history = [start(), final]
