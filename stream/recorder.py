@@ -135,7 +135,10 @@ class Recorder:
             if delivery is not None:
                 began = time.monotonic()
                 oldest = oldest if waiting else began
-                waiting.append((delivery, self.take(delivery.message)))
+                trouble = self.take(delivery.message)
+                if not delivery.intact():
+                    trouble = "another has been given it, and its memory was overwritten"
+                waiting.append((delivery, trouble))
                 took_s += time.monotonic() - began
                 if isinstance(delivery.message, Frame):
                     octets += len(delivery.message.data)
