@@ -13,7 +13,7 @@ from .wire_ops import Free, Place, Share, Shared
 
 log = logging.getLogger(__name__)
 
-LENT_FROM = 1 << 16  # smaller payloads are sent: a socket is as fast
+LENT_FROM = 1 << 13  # smaller payloads are sent: a socket is as fast
 
 
 class Lending:
