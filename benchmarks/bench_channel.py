@@ -32,7 +32,7 @@ def channel(quick: bool) -> Iterator[Comparison]:
                 ),
                 rounds=5 if quick else 15,
                 threads=2,
-                note="ours crosses a third process, is acknowledged, and shares the pixels; theirs may lose frames",
+                note="ours: a third process, acknowledged, pixels shared; theirs may lose frames",
             )
 
 
