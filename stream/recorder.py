@@ -202,10 +202,10 @@ class Recorder:
         self.close()
 
     def _open(self, experiment_text: str) -> h5py.File:
-        if self.path.exists():
-            raise RecorderError(f"{self.path} exists; a run is never written over another")
-        old = self.part.exists()
         try:
+            if self.path.exists():
+                raise RecorderError(f"{self.path} exists; a run is never written over another")
+            old = self.part.exists()
             file = h5py.File(self.part, "r+" if old else "x")
             _keep_bookkeeping_in_memory(file)
             if old and int(file.attrs.get("operando_run", 0)) != FORMAT:
