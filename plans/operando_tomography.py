@@ -22,7 +22,7 @@ from .angles import Order, scan_angles
 from .devices import CellController, FlyDetector, FlyStage
 from .hold import Hold
 from .marks import check_marks, parse_marks, seconds_left
-from .pause import scan_before, scans_of_pause
+from .pause import scan_until_whole, scans_of_pause
 from .progress import Progress, Report
 from .rescans import Adaptive
 from .safety import cause_of, safe_end
@@ -148,9 +148,12 @@ def operando_tomography(
         stops = [*(mark.words() for mark in wanted), f"cut-off {cutoff_v:g} V"]
         progress.next_mark = stops[0]
         for wide in in_order(before):
-            yield from scan_before(
-                potentiostat, stage, detector, wide.tomogram(scan), str(run), attempts, progress
+            around = wide.tomogram(scan)
+            taken = yield from scan_until_whole(
+                potentiostat, stage, detector, around, str(run), attempts, progress, None
             )
+            if adaptive is not None:
+                adaptive.count(str(run), progress.number, around, taken)
         for place, mark in enumerate(wanted, 1):
             absolute = Mark(time_s=began.time_s + mark.time_s) if mark.time_s else mark
             yield from bps.checkpoint()

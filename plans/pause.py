@@ -19,22 +19,6 @@ from .tomogram import EarlyEnd, Incomplete, Tomogram, tomogram
 Plan = Generator[Msg, Any, Any]
 
 
-def scan_before(
-    potentiostat: CellController,
-    stage: FlyStage,
-    detector: FlyDetector,
-    scan: Tomogram,
-    run: str,
-    attempts: int,
-    progress: Progress,
-) -> Plan:
-    """A scan of what surrounds the slice, before the discharge; its dose counts as any other."""
-    devices = (potentiostat, stage, detector)
-    taken = yield from scan_until_whole(*devices, scan, run, attempts, progress, None)
-    if progress.adaptive is not None:
-        progress.adaptive.count(run, progress.number, scan, taken)
-
-
 def scans_of_pause(
     potentiostat: CellController,
     stage: FlyStage,
