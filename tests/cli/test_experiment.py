@@ -134,6 +134,16 @@ def test_wide_scans_add_their_frames_and_their_time_once():
         parse(text.format(beam=0), "file.yaml")
 
 
+def test_a_finer_scans_own_beam_needs_one_for_the_slice_to_come_back_to():
+    text = (
+        "title: t\nmarks: [{{time_s: 60}}]\nsimulation: {{}}\n"
+        "scan: {{beam_um: {beam}}}\nadaptive: {{roi: {{beam_um: 0.4}}}}\n"
+    )
+    assert parse(text.format(beam=2), "file.yaml").adaptive.roi.beam_um == 0.4
+    with pytest.raises(ExperimentError, match=r"scan\.beam_um is needed"):
+        parse(text.format(beam=0), "file.yaml")
+
+
 @given(st.text(max_size=300))
 def test_no_text_does_more_than_raise_an_experiment_error(text):
     with contextlib.suppress(ExperimentError):

@@ -55,6 +55,25 @@ def test_the_live_volume_ends_where_a_rebuild_with_its_filter_ends(make_trajecto
     assert np.corrcoef(live.ravel(), final.ravel())[0, 1] > 0.95
 
 
+@pytest.mark.parametrize(
+    ("rotations", "points", "sharp_at"),
+    [(24, 31, 12), (120, 11, 9), (350, 351, 175)],  # half of all, or of pi/2 times the points
+)
+def test_a_live_volume_is_as_sharp_as_its_lines_resolve(
+    make_trajectory, rotations: int, points: int, sharp_at: int
+) -> None:
+    trajectory = make_trajectory(rotations, points, "bit-reversed")
+    tomogram = Tomogram(sinogram_grid(trajectory, "rotation", "translation"), 1, 0.0, True)
+    seen = []
+    for line in range(sharp_at):
+        for point in range(points):
+            tomogram.absorb(line * points + point, np.ones(1, np.float32))
+        seen.append(tomogram.sharpness())
+    assert seen == sorted(seen)
+    assert seen[0] <= 0.25
+    assert seen[-1] == 1.0 > seen[sharp_at // 2]
+
+
 def test_few_bit_reversed_projections_already_show_the_discs(make_trajectory) -> None:
     trajectory = make_trajectory(ROTATIONS, TRANSLATIONS, "bit-reversed")
     whole = rebuild(filled(trajectory)).volume
