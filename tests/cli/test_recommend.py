@@ -29,7 +29,7 @@ def test_the_file_means_what_it_says(experiment):
     rules, policy, dose = rules_of(section), policy_of(section), dose_of(experiment)
     assert rules.kinds == policy.kinds == {"stop", "roi"}
     assert (rules.budget.rescans, rules.budget.pause_s, rules.budget.dose) == (1, 120.0, 5e9)
-    assert (rules.points, rules.step_um, rules.angles, rules.beam_um) == (21, 0.5, 64, 0.0)
+    assert (rules.points, rules.step_um, rules.angles, rules.beam_um) == (21, 0.5, 48, 0.0)
     assert (policy.criterion.target_sigma, policy.criterion.settled) == (5e-4, 1e-3)
     assert policy.finer.width_um == 10.5
     assert policy.valid_s >= 2 * rules.approval_s

@@ -66,7 +66,8 @@ def test_the_tomogram_ends_early_at_the_stated_quality(adaptive_run):
     taken = first["frames"] - first["not_taken"]
     assert taken <= 0.4 * first["frames"]
     assert taken % 11 == 0  # between two lines
-    stated = yaml.safe_load(EXAMPLE.read_text())["adaptive"]["target_sigma_A"]
+    stated = yaml.safe_load(EXAMPLE.read_text())["adaptive"]["settled_A"]
+    print(f"{taken} frames, median |a - a_true| {first['lattice_error_median_A']:.5f} Å")
     assert first["lattice_error_median_A"] <= stated
     assert first["saved_s"] > 0
     assert f"scan 1: {taken} of {first['frames']} frames" in adaptive_run.said
@@ -108,7 +109,7 @@ def test_the_rescan_is_in_the_pause_and_finds_the_finer_structure_that_is_there(
     ]
     before = coarse.values[np.ix_(*nearest)]
     there = solid & np.isfinite(fine.values) & np.isfinite(before)
-    assert there.sum() > 60
+    assert there.sum() > 100
 
     def rms(values):
         return float(np.sqrt(np.mean((values[there] - true[there]) ** 2)))
@@ -116,8 +117,13 @@ def test_the_rescan_is_in_the_pause_and_finds_the_finer_structure_that_is_there(
     def likeness(values):
         return float(np.corrcoef(values[there], true[there])[0, 1])
 
-    assert rms(fine.values) < 0.65 * rms(before)
-    assert likeness(fine.values) > max(0.9, likeness(before))
+    print(
+        f"finer map: {rms(fine.values):.4f} Å rms ({rms(before):.4f} before), "
+        f"correlation {likeness(fine.values):.3f} ({likeness(before):.3f})"
+    )
+    assert fine.attrs["roi_correction"] == "slice"
+    assert rms(fine.values) < 0.6 * rms(before)
+    assert likeness(fine.values) > max(0.95, likeness(before))
     rows, columns = np.nonzero(truth.lithium_rich)  # it looked at a lithium-rich particle
     middle = [float(fine.coords[axis].mean()) for axis in ("x", "y")]
     assert np.hypot(truth.x_um[columns] - middle[0], truth.y_um[rows] - middle[1]).min() < 1.5
