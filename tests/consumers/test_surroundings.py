@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from grains import Grains
-from operando.consumers.findings import EarlierScans, Findings
+from operando.consumers.findings import Findings
 from operando.consumers.rebuild import rebuild
 from operando.consumers.scan_field import POINTS, field_of_scan
 from operando.consumers.sinogram_grid import sinogram_grid
@@ -222,15 +222,3 @@ def test_a_scan_is_surrounded_by_its_parent_the_newest_coarse_or_the_newest_broa
     assert around("roi", [slice_]) == []
     assert around("roi", axis=np.ones(1)) == []
     assert around("roi", sample="another") == ["other sample"]
-
-
-def test_of_slices_only_the_newest_field_is_kept(found, make_start) -> None:
-    field = found(measured(Electrode(), 6, 15, 8.0), "slice").field
-    kept = EarlierScans()
-    for number, role in enumerate(("broad", "coarse", "slice", "slice", "roi"), 1):
-        start = dataclasses.replace(make_start(), number=number, notes={"role": role})
-        kept.keep(start, {"xrdct": dataclasses.replace(Findings.of(start), field=field)})
-    last = dataclasses.replace(make_start(), number=9)
-    assert [f.field is not None for f in kept.before(last, "xrdct")] == [
-        True, True, False, False, True,
-    ]  # fmt: skip
