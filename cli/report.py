@@ -18,10 +18,12 @@ def report_of_file(file: Path, out: Path) -> list[Path]:
 
 
 def messages_of(run: RunFile) -> Iterator[Message]:
-    """What a window would have heard of a run: scans, the cell's history, results, accounts."""
+    """What a window would have heard of a run: scans, the cell's history, results, accounts,
+    requests and the words on them."""
     for start in run.scans():
         yield start
         yield from run.stops(start.scan)
     yield from run.histories()
     yield from run.results()
     yield from run.accounts()
+    yield from run.requests()

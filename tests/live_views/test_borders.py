@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from operando.live_views.borders import borders, paths_of
@@ -19,12 +21,12 @@ def edges_between(labels):
 def edges_along(path):
     """The unit edges that a path of corners goes along, in its order."""
     found = []
-    for (r0, c0), (r1, c1) in zip(path, path[1:], strict=False):
+    for (r0, c0), (r1, c1) in itertools.pairwise(path):
         assert (r0 == r1) != (c0 == c1)
         n = abs(r1 - r0) + abs(c1 - c0)
         dr, dc = (r1 - r0) // n, (c1 - c0) // n
         stops = [(r0 + k * dr, c0 + k * dc) for k in range(n + 1)]
-        found += [tuple(sorted(pair)) for pair in zip(stops, stops[1:], strict=False)]
+        found += [tuple(sorted(pair)) for pair in itertools.pairwise(stops)]
     return found
 
 

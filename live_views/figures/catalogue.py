@@ -1,0 +1,145 @@
+"""Which figures a run has, each with its name, its caption and how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..cell_series import charge_balance
+from ..model import RunModel
+from ..particle_facts import identities
+from ..quantities import FRACTION, Quantity, map_of, quantities_of
+from ..ranges import Ranges
+from ..scan_words import WIDE, is_slice, role_of
+from . import cell, histograms, maps, particles, rescans, spectra
+from .sheet import Sheet
+
+GREY = "Grey: no sample or no answer; hatched: not measured."
+QUALITY = ("lattice_parameter", "rwp", "fit_chi2")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A figure of a run.
+
+    name: of its files; title: a line; caption: what one sees, in sentences
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Sheet]
+
+
+def figures_of(model: RunModel) -> list[Named]:
+    """All figures that the run's results can give, in the order of a paper."""
+    return list(_figures(model, Ranges()))
+
+
+def _figures(model: RunModel, ranges: Ranges) -> Iterator[Named]:
+    scans = model.scans()
+    slices = [s for s in scans if is_slice(s)] or scans
+    quantities = [q for q in quantities_of(scans) if any(map_of(s, q) for s in slices)]
+    lattice = next((q for q in quantities if q.result == "lattice_parameter"), None)
+    if lattice is not None:
+        if len(model.history):
+            yield Named(
+                "evolution", "Lattice parameter along the discharge",
+                "Cell voltage with the scans shaded; lattice parameter of every voxel at each "
+                "pause in one range of colours, particles outlined (dashed: deviates from the "
+                "others); histograms of the voxels, purple: where pure spinel cannot be. " + GREY,
+                lambda: cell.evolution(model, ranges),
+            )  # fmt: skip
+        if any(histograms.counts_of(s) for s in slices):
+            yield Named(
+                "histograms", "Histograms of the lattice parameter",
+                "Voxels by lattice parameter at each pause, in the colours of the maps; purple: "
+                "where pure spinel cannot be.",
+                lambda: histograms.histograms(model, slices, ranges),
+            )  # fmt: skip
+    yield from _of_particles(model, ranges)
+    fractions = [q for q in quantities if q.result.startswith(FRACTION)]
+    if fractions:
+        yield Named(
+            "phases", "Mass fractions of the phases",
+            "A row a phase, each with a range of its own, a column a pause. Fractions of single "
+            f"voxels are a hint; those of particles and shells carry uncertainties. {GREY}",
+            lambda: maps.quantity_rows(model, cell.spread(slices), ranges, fractions),
+        )  # fmt: skip
+    if charge_balance(model) is not None and any(q.key == "soc" for q in quantities):
+        yield Named(
+            "charge", "State of charge and coulomb count",
+            "State of charge of every voxel; the mean of each map against the charge that has "
+            f"passed, and their difference. {GREY}",
+            lambda: cell.charge(model, ranges),
+        )  # fmt: skip
+    quality = [q for q in quantities if _tells_quality(q)]
+    if quality:
+        yield Named(
+            "quality", "Uncertainty and residuals",
+            "Standard uncertainty of the lattice parameter, weighted profile residual Rwp of the "
+            f"refinement and reduced χ² of the line fits, as far as there are any. {GREY}",
+            lambda: maps.quantity_rows(model, cell.spread(slices), ranges, quality),
+        )  # fmt: skip
+    if rescans.finer(model):
+        yield Named(
+            "rescans", "Regions scanned again",
+            "The map that asked for it, framed where it was scanned again; the finer map; the "
+            f"dose of every voxel after it. {GREY}",
+            lambda: rescans.rescans(model, ranges),
+        )  # fmt: skip
+    if any(role_of(s) in WIDE for s in scans):
+        yield Named(
+            "wide", "What surrounds the slice",
+            "Wide scans before the discharge and the slice, which is freed of what they saw "
+            f"outside of it; framed: where the next one looks. {GREY}",
+            lambda: rescans.wide(model, ranges),
+        )  # fmt: skip
+    if len(model.history) or lattice is not None:
+        yield Named(
+            "cell", "The cell", "Voltage, current and charge with the scans shaded; median and "
+            "10 to 90 % of the voxels' lattice parameters.", lambda: cell.cell(model),
+        )  # fmt: skip
+    if any((p := s.result("pattern")) is not None and "q" in p.coords for s in slices):
+        yield Named(
+            "patterns", "Mean patterns and fits", "Mean powder pattern of each scan, the fit of "
+            "its lines, their difference, and the reflections.", lambda: spectra.patterns(slices),
+        )  # fmt: skip
+    if any(s.result("sinogram") is not None for s in slices):
+        yield Named(
+            "sinograms", "Sinograms", "Peak intensity by rotation and translation; hatched: not "
+            "measured.", lambda: spectra.sinograms(model, slices, ranges),
+        )  # fmt: skip
+    for quantity in quantities:
+        key = quantity.key if quantity.of_uncertainty else quantity.result
+        yield Named(
+            f"map-{key.replace(' ', '-')}", quantity.title,
+            f"{quantity.title} at every pause in one range of colours. {GREY}",
+            lambda q=quantity: maps.quantity_maps(model, slices, ranges, q),
+        )  # fmt: skip
+
+
+def _of_particles(model: RunModel, ranges: Ranges) -> Iterator[Named]:
+    if not any(identities(s) is not None for s in model.scans()):
+        return
+    yield Named(
+        "particles", "Particles and their histories",
+        "Particles with their identities (dashed, !: deviates); mean lattice parameter of every "
+        "particle under the voltage curve, those that deviate in colours; purple: where pure "
+        f"spinel cannot be. {GREY}",
+        lambda: particles.all_particles(model, ranges),
+    )  # fmt: skip
+    for name in particles.cards_of(model):
+        yield Named(
+            f"particle-{name}", f"Particle {name}",
+            "Its outline; its mean lattice parameter at every pause; its voxels against those of "
+            "all other particles; lattice parameter by depth; mass fractions by depth shell; "
+            "numbers with standard uncertainties.",
+            lambda n=name: particles.card(model, ranges, n),
+        )  # fmt: skip
+
+
+def _tells_quality(quantity: Quantity) -> bool:
+    return quantity.result in QUALITY and (
+        quantity.of_uncertainty or quantity.result != "lattice_parameter"
+    )

@@ -1,0 +1,98 @@
+"""Scans that serve a slice or follow one: wide ones before it, finer ones of a region after it."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from ..model import RunModel, ScanRecord
+from ..particle_facts import outlines_of
+from ..quantities import MapOf, Quantity, map_of, quantities_of
+from ..ranges import Ranges
+from ..scan_words import WIDE, called, provisional, role_of, with_voltage
+from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, range_of
+from .sheet import PAGE_MM, Sheet
+
+SIDE = 40.0  # of a map [mm]
+
+
+def finer(model: RunModel) -> list[tuple[ScanRecord, ScanRecord]]:
+    """Each scan of a region after the scan whose map asked for it."""
+    by_name = {scan.scan: scan for scan in model.scans()}
+    return [
+        (by_name[parent], scan)
+        for scan in model.scans()
+        if role_of(scan) == "roi" and scan.start is not None
+        and (parent := str(scan.start.notes.get("parent", ""))) in by_name
+    ]  # fmt: skip
+
+
+def rescans(model: RunModel, ranges: Ranges) -> Sheet:
+    """A row for each finer scan: the map that asked for it, the finer map, and the dose."""
+    pairs = finer(model)
+    lattice = quantities_of(model.scans())[0]
+    dose = next((q for q in quantities_of(model.scans()) if q.result == "dose"), None)
+    pitch = HEAD + SIDE + BOTTOM
+    sheet = Sheet(PAGE_MM, len(pairs) * pitch)
+    low, high = range_of(model, ranges, lattice)
+    for at, (parent, scan) in enumerate(pairs):
+        top = at * pitch + HEAD
+        before, after = map_of(parent, lattice), map_of(scan, lattice)
+        one = sheet.panel(LEFT, top, SIDE, SIDE)
+        draw_map(one, before, low, high, outlines=outlines_of(parent), names=True,
+                 badge=provisional(parent, before.result) if before else "")  # fmt: skip
+        sheet.title(one, with_voltage(parent))
+        two = sheet.panel(LEFT + SIDE + 13, top, SIDE, SIDE)
+        draw_map(two, after, low, high, outlines=outlines_of(scan), names=True,
+                 badge=provisional(scan, after.result) if after else "")  # fmt: skip
+        sheet.title(two, called(scan))
+        if after is not None:
+            frame(one, after)
+            bar(sheet, two, low, high, after)
+        third = map_of(scan, dose) if dose is not None else None
+        if dose is not None and third is not None:
+            three = sheet.panel(LEFT + 2 * SIDE + 13 + RIGHT + 14, top, SIDE, SIDE)
+            _dose(sheet, three, third, ranges, dose)
+            sheet.title(three, "Dose after it")
+    return sheet
+
+
+def wide(model: RunModel, ranges: Ranges) -> Sheet:
+    """The wide scans and the slice at their own scales, framed where the next one looks."""
+    shown = [s for s in model.scans() if role_of(s) in WIDE]
+    slices = [s for s in model.scans() if role_of(s) == "slice"]
+    scans = [*shown[-2:], *slices[:1]]
+    intensity = next(q for q in quantities_of(model.scans()) if q.result == "peak_intensity")
+    lattice = quantities_of(model.scans())[0]
+    maps = [map_of(s, intensity) for s in scans]
+    step = SIDE + 16.0
+    sheet = Sheet(PAGE_MM, 2 * (HEAD + SIDE + BOTTOM))
+    for row, quantity in enumerate((intensity, lattice)):
+        low, high = range_of(model, ranges, quantity)
+        for column, scan in enumerate(scans):
+            one = map_of(scan, quantity)
+            axes = sheet.panel(LEFT + column * step, row * (HEAD + SIDE + BOTTOM) + HEAD, SIDE, SIDE)
+            draw_map(axes, one, low, high)
+            sheet.title(axes, called(scan) if row == 0 else "")
+            inside = maps[column + 1] if column + 1 < len(maps) else None
+            if inside is not None:
+                frame(axes, inside)
+            if column:
+                axes.set_ylabel("")
+        if one is not None:
+            bar(sheet, axes, low, high, one)
+    return sheet
+
+
+def frame(axes: Axes, inside: MapOf) -> None:
+    """Where another map lies."""
+    x, y, width, height = inside.extent
+    for colour, thick in (("black", 1.6), ("white", 0.8)):
+        axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=colour, lw=thick, zorder=5))
+
+
+def _dose(sheet: Sheet, axes: Axes, shown: MapOf, ranges: Ranges, dose: Quantity) -> None:
+    low, high = ranges.of(dose.key).follow([shown.values])
+    draw_map(axes, shown, low, high)
+    axes.set_ylabel("")
+    bar(sheet, axes, low, high, shown)

@@ -1,0 +1,110 @@
+"""Powder patterns with their fits, and sinograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..model import RunModel, ScanRecord
+from ..painting import paint
+from ..quantities import unit_text
+from ..ranges import Ranges
+from ..scan_words import with_voltage
+from ..sinogram_panel import in_order
+from ..theme import LIGHT, colour_table
+from .maps import BOTTOM, GAP, HEAD, LEFT, RIGHT, grid_for, inner
+from .sheet import COLUMN_MM, PAGE_MM, SMALL_PT, Sheet, spare
+
+UPPER, LOWER = 26.0, 8.0  # heights of pattern and difference [mm]
+
+
+def patterns(scans: Sequence[ScanRecord]) -> Sheet:
+    """Mean pattern and fit of every scan, difference below, reflections marked."""
+    scans = [s for s in scans if (p := s.result("pattern")) is not None and "q" in p.coords]
+    across = 1 if len(scans) == 1 else 2
+    width = COLUMN_MM if across == 1 else PAGE_MM
+    wide = (width - across * 14.0) / across - 2.0
+    pitch = HEAD + UPPER + LOWER + BOTTOM
+    sheet = Sheet(width, -(-len(scans) // across) * pitch)
+    for at, scan in enumerate(scans):
+        row, column = divmod(at, across)
+        left, top = 13.0 + column * (wide + 16.0), row * pitch + HEAD
+        upper, lower = sheet.panel(left, top, wide, UPPER), sheet.panel(left, top + UPPER, wide, LOWER)
+        pattern, fit = scan.result("pattern"), scan.result("pattern_fit")
+        assert pattern is not None
+        q, data = np.asarray(pattern.coords["q"], float), np.asarray(pattern.values, float)
+        upper.plot(q, data, ".", color=LIGHT.active, markersize=1.2, label="data")
+        if fit is not None and fit.values.shape == data.shape:
+            upper.plot(q, fit.values, color=LIGHT.fit, lw=0.6, label="fit")
+            lower.plot(q, data - fit.values, color=LIGHT.muted, lw=0.6)
+        reflections = scan.result("reflections")
+        if reflections is not None:
+            low, high = upper.get_ylim()
+            places = np.asarray(reflections.values, float).ravel()
+            upper.vlines(places, low - 0.09 * (high - low), low - 0.02 * (high - low),
+                         color=LIGHT.good, lw=0.8, label="reflections")  # fmt: skip
+            _indices(upper, reflections, places)
+        if at == 0:
+            upper.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=3, columnspacing=1.0)
+        upper.set_ylabel(f"intensity\n({unit_text(pattern.unit) or 'arb. units'})")
+        lower.axhline(0, color=LIGHT.faint, lw=0.4, zorder=0)
+        lower.set_ylabel("diff.")
+        lower.set_xlabel("q (Å⁻¹)")
+        lower.locator_params(axis="y", nbins=3)
+        upper.locator_params(axis="y", nbins=4, prune="lower")
+        for axes in (upper, lower):
+            axes.set_xlim(q[0], q[-1])
+            spare(axes)
+        upper.tick_params(labelbottom=False)
+        sheet.title(upper, with_voltage(scan))
+        sheet.figure.align_ylabels([upper, lower])
+    return sheet
+
+
+def _indices(axes, reflections, places) -> None:  # type: ignore[no-untyped-def]
+    """Miller indices above their lines, where there is room for them."""
+    hkl = [reflections.coords.get(k) for k in "hkl"]
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.14 * (high - low))
+    if any(c is None or len(c) != places.size for c in hkl):
+        return
+    used, room = -np.inf, 0.07 * np.ptp(axes.get_xlim())
+    for at in np.argsort(places):
+        if places[at] - used >= room:
+            axes.text(
+                places[at], 0.99, "".join(str(int(c[at])) for c in hkl), color=LIGHT.good,
+                size=SMALL_PT, ha="center", va="top", transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
+            used = places[at]
+
+
+def sinograms(model: RunModel, scans: Sequence[ScanRecord], ranges: Ranges) -> Sheet:
+    """The sinogram of every scan in one range of colours; hatched: not measured."""
+    scans = [s for s in scans if (r := s.result("sinogram")) is not None and r.values.ndim == 2]
+    grid = grid_for(len(scans))
+    rows = -(-len(scans) // grid.across)
+    sheet = Sheet(grid.width, rows * (grid.side + HEAD) + BOTTOM)
+    results = [r for s in scans if (r := s.result("sinogram")) is not None]
+    low, high = ranges.of("sinogram").follow([r.values for r in results])
+    panels = []
+    for at, (scan, result) in enumerate(zip(scans, results, strict=True)):
+        axes = sheet.panel(*grid.place(*divmod(at, grid.across)))
+        values, (y, height), (x, width) = in_order(result.values, result.coords, result.dims)
+        picture = paint(
+            values, low, high, colour_table("sinogram"), answered=np.zeros(values.shape, bool),
+            hatch=(LIGHT.hatch, LIGHT.hatch_line), masked=LIGHT.masked,
+        )  # fmt: skip
+        axes.imshow(picture, extent=(x, x + width, y, y + height), origin="lower", aspect="auto",
+                    interpolation="nearest")  # fmt: skip
+        for set_label, dim in ((axes.set_xlabel, result.dims[1]), (axes.set_ylabel, result.dims[0])):
+            unit = unit_text(result.units.get(dim, ""))
+            set_label(f"{dim} ({unit})" if unit else dim)
+        axes.locator_params(nbins=4)
+        sheet.title(axes, with_voltage(scan))
+        inner(axes, left=at % grid.across == 0, bottom=at + grid.across >= len(scans))
+        panels.append(axes)
+    unit = unit_text(results[0].unit) or "arb. units"
+    beside = panels[min(grid.across, len(panels)) - 1]
+    sheet.colour_bar(beside, low, high, colour_table("sinogram"), f"peak intensity ({unit})")
+    return sheet
