@@ -1,20 +1,23 @@
-"""The report of a recorded run: its file, read back and drawn by the window's own panels."""
+"""The report of a recorded run: its file, read back and drawn as figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..stream.messages import Message
 from ..stream.run_file import RunFile, open_run
 
 
-def report_of_file(file: Path, out: Path) -> list[Path]:
-    """Figures and tables of a run; the paths written. Raises RunFileError."""
+def report_of_file(file: Path, out: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Figures and tables of a run, or only figures by name; the paths written.
+
+    Raises RunFileError, and ValueError where the run has no such figure.
+    """
     from ..live_views.report import write_report
 
     with open_run(file) as run:
-        return write_report(messages_of(run), out)
+        return write_report(messages_of(run), out, only)
 
 
 def messages_of(run: RunFile) -> Iterator[Message]:

@@ -19,8 +19,9 @@ class ChargeBalance:
 
     time_s: (n,) of the scans on the potentiostat's clock; mean, sigma: (n,) of their maps
     low, high: (n,) the mean if every ambiguous voxel were at its lower or upper end
-    coulomb: (n,) by the charge; charge_ah: (n,) that had passed [A h]; slope, offset: the line that leads from charge [A h] to it, nan
-        where it cannot be told from the scans
+    coulomb: (n,) by the charge; charge_ah: (n,) that had passed [A h]
+    slope, offset: the line that leads from charge [A h] to the quantity, nan where it cannot be
+        told from the scans
     """
 
     quantity: str

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..cell_series import charge_balance
-from ..model import RunModel
-from ..particle_facts import identities
-from ..quantities import FRACTION, Quantity, map_of, quantities_of
+from ..model import RunModel, ScanRecord
+from ..quantities import FRACTION, Quantity, known, map_of, quantities_of
 from ..ranges import Ranges
 from ..scan_words import WIDE, is_slice, role_of
 from . import cell, histograms, maps, particles, rescans, spectra
 from .sheet import Sheet
 
 GREY = "Grey: no sample or no answer; hatched: not measured."
+ROWS = 5  # of maps on a sheet
 QUALITY = ("lattice_parameter", "rwp", "fit_chi2")
 
 
@@ -23,12 +25,14 @@ class Named:
     """A figure of a run.
 
     name: of its files; title: a line; caption: what one sees, in sentences
+    always: part of every report; else drawn where it is asked for by name
     """
 
     name: str
     title: str
     caption: str
     draw: Callable[[], Sheet]
+    always: bool = True
 
 
 def figures_of(model: RunModel) -> list[Named]:
@@ -58,7 +62,9 @@ def _figures(model: RunModel, ranges: Ranges) -> Iterator[Named]:
                 lambda: histograms.histograms(model, slices, ranges),
             )  # fmt: skip
     yield from _of_particles(model, ranges)
-    fractions = [q for q in quantities if q.result.startswith(FRACTION)]
+    fractions = sorted(
+        (q for q in quantities if q.result.startswith(FRACTION)), key=lambda q: -_middle(slices, q)
+    )
     if fractions:
         yield Named(
             "phases", "Mass fractions of the phases",
@@ -66,12 +72,13 @@ def _figures(model: RunModel, ranges: Ranges) -> Iterator[Named]:
             f"voxels are a hint; those of particles and shells carry uncertainties. {GREY}",
             lambda: maps.quantity_rows(model, cell.spread(slices), ranges, fractions),
         )  # fmt: skip
-    if charge_balance(model) is not None and any(q.key == "soc" for q in quantities):
+    balance, soc = charge_balance(model), next((q for q in quantities if q.key == "soc"), None)
+    if soc is not None and balance is not None and np.isfinite(balance.charge_ah).any():
         yield Named(
             "charge", "State of charge and coulomb count",
             "State of charge of every voxel; the mean of each map against the charge that has "
             f"passed, and their difference. {GREY}",
-            lambda: cell.charge(model, ranges),
+            lambda: cell.charge(model, balance, soc, ranges),
         )  # fmt: skip
     quality = [q for q in quantities if _tells_quality(q)]
     if quality:
@@ -105,22 +112,31 @@ def _figures(model: RunModel, ranges: Ranges) -> Iterator[Named]:
             "patterns", "Mean patterns and fits", "Mean powder pattern of each scan, the fit of "
             "its lines, their difference, and the reflections.", lambda: spectra.patterns(slices),
         )  # fmt: skip
-    if any(s.result("sinogram") is not None for s in slices):
+    if any((r := s.result("sinogram")) is not None and r.values.ndim == 2 for s in slices):
         yield Named(
             "sinograms", "Sinograms", "Peak intensity by rotation and translation; hatched: not "
-            "measured.", lambda: spectra.sinograms(model, slices, ranges),
+            "measured.", lambda: spectra.sinograms(slices, ranges),
+        )  # fmt: skip
+    told = {lattice, soc, *fractions, *quality}
+    rest = [q for q in quantities if q not in told]
+    for number, begin in enumerate(range(0, len(rest), ROWS), start=1):
+        part = rest[begin : begin + ROWS]
+        yield Named(
+            f"maps-{number}", "Further maps", "A row a quantity, each with a range of its own, a "
+            f"column a pause. {GREY}",
+            lambda p=part: maps.quantity_rows(model, cell.spread(slices), ranges, p),
         )  # fmt: skip
     for quantity in quantities:
         key = quantity.key if quantity.of_uncertainty else quantity.result
         yield Named(
             f"map-{key.replace(' ', '-')}", quantity.title,
             f"{quantity.title} at every pause in one range of colours. {GREY}",
-            lambda q=quantity: maps.quantity_maps(model, slices, ranges, q),
+            lambda q=quantity: maps.quantity_maps(model, slices, ranges, q), always=False,
         )  # fmt: skip
 
 
 def _of_particles(model: RunModel, ranges: Ranges) -> Iterator[Named]:
-    if not any(identities(s) is not None for s in model.scans()):
+    if not particles.with_particles(model):
         return
     yield Named(
         "particles", "Particles and their histories",
@@ -137,6 +153,13 @@ def _of_particles(model: RunModel, ranges: Ranges) -> Iterator[Named]:
             "numbers with standard uncertainties.",
             lambda n=name: particles.card(model, ranges, n),
         )  # fmt: skip
+
+
+def _middle(scans: Sequence[ScanRecord], quantity: Quantity) -> float:
+    """The median of a quantity over all voxels of all scans."""
+    values = [known(m.values) for s in scans if (m := map_of(s, quantity)) is not None]
+    every = np.concatenate(values)
+    return float(np.median(every)) if every.size else 0.0
 
 
 def _tells_quality(quantity: Quantity) -> bool:

@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..cell_series import charge_balance, prefixed, scan_periods, time_of, time_unit
-from ..model import RunModel, ScanRecord
-from ..quantities import known, map_of, quantities_of
+from ..cell_series import ChargeBalance, prefixed, scan_periods, time_of, time_unit
+from ..model import RunModel
+from ..quantities import QUANTITIES, Floats, Quantity, known
 from ..ranges import Ranges
-from ..scan_words import is_slice, with_voltage
+from ..scan_words import is_slice
 from ..theme import LIGHT
 from .histograms import draw_histogram, frame_histograms
-from .maps import BOTTOM, GAP, HEAD, LEFT, RIGHT, aspect_of, bar, draw_map, grid_for, inner
-from .maps import outlines_of, range_of  # fmt: skip
+from .maps import (
+    BOTTOM,
+    HEAD,
+    LEFT,
+    RIGHT,
+    aspect_of,
+    draw_row,
+    grid_for,
+    inner,
+    maps_of,
+    range_of,
+)
 from .sheet import COLUMN_MM, LETTERS_PT, LINE_PT, PAGE_MM, Sheet, spare
 
+T = TypeVar("T")
 MOST_SHOWN = 5  # maps in a row under the voltage curve
 MAX_DRAWN = 4000  # samples
 
 
 def evolution(model: RunModel, ranges: Ranges) -> Sheet:
     """Voltage with the scans marked, the maps of the lattice parameter, and their histograms."""
-    lattice = quantities_of(model.scans())[0]
-    scans = spread([s for s in model.scans() if is_slice(s) and map_of(s, lattice) is not None])
-    some = map_of(scans[0], lattice)
-    assert some is not None
-    grid = grid_for(max(3, len(scans)), aspect_of(some), PAGE_MM)
+    shown = spread(maps_of([s for s in model.scans() if is_slice(s)], QUANTITIES[0]))
+    grid = grid_for(len(shown), aspect_of(shown[0][1]))
     tall, counts = 24.0, 18.0
     above = HEAD + tall + BOTTOM
     maps_end = above + HEAD + grid.side * grid.height + BOTTOM
-    sheet = Sheet(PAGE_MM, maps_end + HEAD + counts + BOTTOM)
-    voltage = sheet.panel(LEFT, HEAD, PAGE_MM - LEFT - RIGHT, tall)
+    sheet = Sheet(grid.width, maps_end + HEAD + counts + BOTTOM)
+    voltage = sheet.panel(LEFT, HEAD, grid.width - LEFT - RIGHT, tall)
     draw_voltage(voltage, model)
     sheet.title(voltage, "Cell voltage; shaded: scans")
-    low, high = range_of(model, ranges, lattice)
-    for column, scan in enumerate(scans):
-        axes = sheet.panel(*grid.place(0, column, above))
-        draw_map(axes, map_of(scan, lattice), low, high, outlines=outlines_of(scan))
-        sheet.title(axes, with_voltage(scan))
-        inner(axes, left=column == 0, bottom=True)
-    bar(sheet, axes, low, high, some)
+    span = range_of(model, ranges, QUANTITIES[0])
+    draw_row(sheet, grid, shown, span, top=above)
     below = []
-    for column, scan in enumerate(scans):
-        left = grid.place(0, column)[0]
-        axes = sheet.panel(left, maps_end + HEAD, grid.side, counts)
-        draw_histogram(axes, scan, low, high)
-        sheet.title(axes, "")
+    for column, (scan, _) in enumerate(shown):
+        axes = sheet.panel(grid.place(0, column)[0], maps_end + HEAD, grid.side, counts)
+        draw_histogram(axes, scan, *span)
+        sheet.title(axes)
         inner(axes, left=column == 0, bottom=True)
         below.append(axes)
-    frame_histograms(below, scans)
+    frame_histograms(below, [scan for scan, _ in shown])
     return sheet
 
 
@@ -76,55 +79,49 @@ def cell(model: RunModel) -> Sheet:
     return sheet
 
 
-def charge(model: RunModel, ranges: Ranges) -> Sheet:
+def charge(model: RunModel, balance: ChargeBalance, soc: Quantity, ranges: Ranges) -> Sheet:
     """The maps of the state of charge; below, their mean against the coulomb count."""
-    soc = next(q for q in quantities_of(model.scans()) if q.key == "soc")
-    scans = spread([s for s in model.scans() if is_slice(s) and map_of(s, soc) is not None])
-    some = map_of(scans[0], soc)
-    balance = charge_balance(model)
-    assert some is not None and balance is not None
-    grid = grid_for(max(3, len(scans)), aspect_of(some), PAGE_MM)
-    maps_end = HEAD + grid.side * grid.height + BOTTOM
-    sheet = Sheet(PAGE_MM, maps_end + HEAD + 38.0 + BOTTOM)
-    low, high = range_of(model, ranges, soc)
-    for column, scan in enumerate(scans):
-        axes = sheet.panel(*grid.place(0, column))
-        draw_map(axes, map_of(scan, soc), low, high)
-        sheet.title(axes, with_voltage(scan))
-        inner(axes, left=column == 0, bottom=True)
-    bar(sheet, axes, low, high, some)
-    axes = sheet.panel(LEFT + 2, maps_end + HEAD, 68.0, 38.0)
+    shown = spread(maps_of([s for s in model.scans() if is_slice(s)], soc))
+    grid = grid_for(len(shown), aspect_of(shown[0][1]))
+    top = 2 * HEAD + grid.side * grid.height + BOTTOM
+    sheet = Sheet(grid.width, top + 38.0 + BOTTOM)
+    draw_row(sheet, grid, shown, range_of(model, ranges, soc), outlined=False)
+    axes = sheet.panel(LEFT + 2, top, 68.0, 38.0)
     sheet.title(axes, "Mean of the map and coulomb count")
     unit, factor = prefixed(balance.charge_ah, "A h")
-    x = balance.charge_ah * factor
-    known_x = x[np.isfinite(x)]
-    line = np.array([known_x.min(), known_x.max()]) if known_x.size else np.zeros(2)
-    axes.plot(line, balance.by_charge(line / factor), color=LIGHT.good, ls="--",
-              label="coulomb count")  # fmt: skip
-    reach = np.array([balance.mean - balance.low, balance.high - balance.mean])
-    axes.errorbar(x, balance.mean, np.clip(np.nan_to_num(reach), 0, None), color=LIGHT.active,
-                  alpha=0.35, lw=3, fmt="none", label="if two-phase voxels are at either end")  # fmt: skip
-    axes.errorbar(x, balance.mean, np.nan_to_num(balance.sigma), color=LIGHT.active, fmt="o",
-                  label="mean of the map")  # fmt: skip
+    line = np.array([np.nanmin(balance.charge_ah), np.nanmax(balance.charge_ah)])
+    axes.plot(
+        line * factor, balance.by_charge(line), color=LIGHT.good, ls="--", label="coulomb count"
+    )
+    _means(axes, balance, balance.charge_ah * factor, balance.mean)
     what = f"{balance.quantity or 'SOC'}" + (f" ({balance.unit})" if balance.unit else "")
-    axes.set_xlabel(f"charge Q ({unit})")
     axes.set_ylabel(f"mean {what}")
-    if line[0] < 0 <= 1e-9 - line[1]:  # a discharge: time goes to the right
-        axes.invert_xaxis()
     axes.legend(loc="best")
-    spare(axes)
-    rest = sheet.panel(LEFT + 68 + 20, maps_end + HEAD, PAGE_MM - LEFT - 68 - 20 - 6, 38.0)
-    sheet.title(rest, "Map less coulomb count")
-    rest.axhline(0, color=LIGHT.good, ls="--")
-    apart = balance.mean - balance.coulomb
-    rest.errorbar(x, apart, np.clip(np.nan_to_num(reach), 0, None), color=LIGHT.active,
-                  alpha=0.35, lw=3, fmt="none")  # fmt: skip
-    rest.errorbar(x, apart, np.nan_to_num(balance.sigma), color=LIGHT.active, fmt="o")
-    rest.set_xlabel(f"charge Q ({unit})")
-    rest.set_ylabel(f"difference in {what}")
-    rest.set_xlim(axes.get_xlim())
-    spare(rest)
+    panels = [axes]
+    if grid.width == PAGE_MM:
+        rest = sheet.panel(LEFT + 68 + 20, top, PAGE_MM - LEFT - 68 - 20 - 6, 38.0)
+        sheet.title(rest, "Map less coulomb count")
+        rest.axhline(0, color=LIGHT.good, ls="--")
+        _means(rest, balance, balance.charge_ah * factor, balance.mean - balance.coulomb)
+        rest.set_ylabel(f"difference in {what}")
+        panels.append(rest)
+    for one in panels:
+        one.set_xlabel(f"charge Q ({unit})")
+        if line[0] < line[1] <= 0:  # a discharge: time goes to the right
+            one.invert_xaxis()
+        spare(one)
     return sheet
+
+
+def _means(axes: Axes, balance: ChargeBalance, x: Floats, y: Floats) -> None:
+    reach = np.array([balance.mean - balance.low, balance.high - balance.mean])
+    axes.errorbar(
+        x, y, np.clip(np.nan_to_num(reach), 0, None), color=LIGHT.active, alpha=0.35, lw=3,
+        fmt="none", label="two-phase voxels at either end",
+    )  # fmt: skip
+    axes.errorbar(
+        x, y, np.nan_to_num(balance.sigma), color=LIGHT.active, fmt="o", label="mean of the map"
+    )
 
 
 def draw_voltage(axes: Axes, model: RunModel) -> None:
@@ -160,8 +157,8 @@ def shade_scans(axes: Axes, model: RunModel, named: bool = False) -> None:
             )  # fmt: skip
 
 
-def spread(scans: Sequence[ScanRecord], most: int = MOST_SHOWN) -> list[ScanRecord]:
-    """At most so many of the scans, the first and the last among them."""
+def spread(scans: Sequence[T], most: int = MOST_SHOWN) -> list[T]:
+    """At most so many of them, the first and the last among these."""
     if len(scans) <= most:
         return list(scans)
     return [scans[round(at)] for at in np.linspace(0, len(scans) - 1, most)]

@@ -54,14 +54,21 @@ def draw_histogram(axes: Axes, scan: ScanRecord, low: float, high: float) -> Non
 
 def frame_histograms(panels: Sequence[Axes], scans: Sequence[ScanRecord]) -> None:
     """One range of a for all, and in the first one what the shading means."""
-    occupied = [a[counts > 0] for s in scans if (f := counts_of(s)) is not None for a, counts in [f]]
+    occupied = [
+        a[counts > 0] for s in scans if (f := counts_of(s)) is not None for a, counts in [f]
+    ]
     windows = [w for s in scans if (w := forbidden(s)) is not None]
     values = np.concatenate([*occupied, *(np.array(w) for w in windows)] or [np.zeros(1)])
     if not values.size:
         return
     left, right = float(values.min()), float(values.max())
     pad = 0.05 * (right - left) or 0.01
-    tops = [counts.max(initial=1.0) for s in scans if (f := counts_of(s)) is not None for _, counts in [f]]
+    tops = [
+        counts.max(initial=1.0)
+        for s in scans
+        if (f := counts_of(s)) is not None
+        for _, counts in [f]
+    ]
     for axes in panels:
         axes.set_xlim(left - pad, right + pad)
         axes.set_ylim(0, 1.12 * max(tops, default=1.0))

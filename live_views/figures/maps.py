@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from .sheet import COLUMN_MM, PAGE_MM, SMALL_PT, Sheet
 LEFT, RIGHT, BOTTOM = 10.0, 16.0, 8.5  # room for the axes' words, and for the colour bar [mm]
 GAP, HEAD = 4.0, 5.0  # between panels; above one [mm]
 MOST_ACROSS = 5
-SMALL = 0.01  # a colour bar that ends below this one is in thousandths
 FORMULA = re.compile(r"\b(?:[A-Z][a-z]?\d*){2,}\b")  # two elements or more
 LARGEST = 60.0  # side of a map [mm]
 BADGE = {"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
@@ -49,7 +49,7 @@ class Grid:
         )  # fmt: skip
 
 
-def grid_for(count: int, aspect: float = 1.0, width: float = 0.0) -> Grid:
+def grid_for(count: int, aspect: float = 1.0) -> Grid:
     """For so many maps side by side; aspect: height over width of one.
 
     One or two stand in a column of the journal, more across the page.
@@ -57,7 +57,7 @@ def grid_for(count: int, aspect: float = 1.0, width: float = 0.0) -> Grid:
     across = max(1, min(count, MOST_ACROSS))
     if across == MOST_ACROSS < count and count % MOST_ACROSS:
         across = next(n for n in (5, 4) if n == 4 or count % n == 0)
-    width = width or (COLUMN_MM if count <= 2 else PAGE_MM)
+    width = COLUMN_MM if count <= 2 else PAGE_MM
     side = (width - LEFT - RIGHT - GAP * (across - 1)) / across
     return Grid(across, min(side, LARGEST), aspect, width)
 
@@ -68,51 +68,99 @@ def range_of(model: RunModel, ranges: Ranges, quantity: Quantity) -> tuple[float
     return ranges.of(quantity.key).follow(m.values for m in maps if m is not None)
 
 
+def maps_of(scans: Sequence[ScanRecord], quantity: Quantity) -> list[tuple[ScanRecord, MapOf]]:
+    """The scans that have a map of the quantity, each with it."""
+    return [(scan, one) for scan in scans if (one := map_of(scan, quantity)) is not None]
+
+
 def quantity_maps(
     model: RunModel, scans: Sequence[ScanRecord], ranges: Ranges, quantity: Quantity
 ) -> Sheet:
-    """The map of every scan in one range of colours."""
-    shown = [map_of(scan, quantity) for scan in scans]
-    some = next(one for one in shown if one is not None)
-    grid = grid_for(len(scans), aspect_of(some))
-    rows = -(-len(scans) // grid.across)
-    tall = rows * (grid.side * grid.height + HEAD) + BOTTOM
-    sheet = Sheet(grid.width, tall)
-    low, high = range_of(model, ranges, quantity)
-    panels = []
-    for at, (scan, one) in enumerate(zip(scans, shown, strict=True)):
-        row, column = divmod(at, grid.across)
-        axes = sheet.panel(*grid.place(row, column))
-        draw_map(axes, one, low, high, outlines=outlines_of(scan), badge=_badge(scan, one))
-        sheet.title(axes, with_voltage(scan))
-        inner(axes, left=column == 0, bottom=at + grid.across >= len(scans))
-        panels.append(axes)
-    bar(sheet, panels[min(grid.across, len(panels)) - 1], low, high, some)
+    """The map of every scan that has one, in one range of colours."""
+    shown = maps_of(scans, quantity)
+    grid = grid_for(len(shown), aspect_of(shown[0][1]))
+    rows = -(-len(shown) // grid.across)
+    sheet = Sheet(grid.width, rows * (grid.side * grid.height + HEAD) + BOTTOM)
+    span = range_of(model, ranges, quantity)
+    for row in range(rows):
+        here = shown[row * grid.across : (row + 1) * grid.across]
+        below = len(shown) - (row + 1) * grid.across  # maps in the next row
+        draw_row(sheet, grid, here, span, row=row, below=below, with_bar=row == 0)
     return sheet
+
+
+def draw_row(
+    sheet: Sheet,
+    grid: Grid,
+    shown: Sequence[tuple[ScanRecord, MapOf]],
+    span: tuple[float, float],
+    *,
+    row: int = 0,
+    top: float = 0.0,
+    below: int = 0,
+    outlined: bool = True,
+    titled: bool = True,
+    with_bar: bool = True,
+) -> None:
+    """Maps side by side in one range of colours, with its bar.
+
+    row: of the grid, which begins at top [mm]; below: how many maps stand in the next row
+    outlined: with particles; titled: with the names of the scans
+    """
+    for column, (scan, one) in enumerate(shown):
+        axes = sheet.panel(*grid.place(row, column, top))
+        outlines = outlines_of(scan) if outlined else None
+        draw_map(axes, one, *span, outlines=outlines, badge=provisional(scan, one.result))
+        sheet.title(axes, with_voltage(scan) if titled else "")
+        inner(axes, left=column == 0, bottom=column >= below)
+    if with_bar:
+        bar(sheet, axes, *span, shown[0][1])
 
 
 def quantity_rows(
     model: RunModel, scans: Sequence[ScanRecord], ranges: Ranges, quantities: Sequence[Quantity]
 ) -> Sheet:
-    """A row a quantity, a column a scan; each row has a range of its own."""
-    grid = grid_for(max(3, len(scans)))
-    some = next(m for q in quantities for s in scans if (m := map_of(s, q)) is not None)
-    grid = Grid(grid.across, min(grid.side, 42.0), aspect_of(some), grid.width)
-    scans = scans[: grid.across]
+    """Several quantities, each in a range of its own: a row a quantity, a column a scan.
+
+    Of one scan the quantities stand side by side.
+    """
+    if len(scans) == 1:
+        return _side_by_side(scans[0], ranges, quantities)
+    shown = [(quantity, maps_of(scans, quantity)) for quantity in quantities]
+    grid = grid_for(max(3, len(scans)), aspect_of(shown[0][1][0][1]))
     wide = LEFT + len(scans) * (grid.side + GAP) - GAP + RIGHT
-    tall = len(quantities) * (grid.side * grid.height + HEAD) + BOTTOM
-    sheet = Sheet(COLUMN_MM if wide <= COLUMN_MM else PAGE_MM, tall)
-    for row, quantity in enumerate(quantities):
-        shown = [map_of(scan, quantity) for scan in scans]
-        known = [one for one in shown if one is not None]
-        low, high = ranges.of(f"{quantity.result} alone").follow([m.values for m in known])
-        for column, (scan, one) in enumerate(zip(scans, shown, strict=True)):
-            axes = sheet.panel(*grid.place(row, column))
-            draw_map(axes, one, low, high, badge=_badge(scan, one))
-            sheet.title(axes, with_voltage(scan) if row == 0 else "")
-            inner(axes, left=column == 0, bottom=row == len(quantities) - 1)
-        bar(sheet, axes, low, high, known[0])
+    sheet = Sheet(wide, len(shown) * (grid.side * grid.height + HEAD) + BOTTOM)
+    for row, (quantity, maps) in enumerate(shown):
+        span = _own_range(ranges, quantity, [one for _, one in maps])
+        below = grid.across if row < len(shown) - 1 else 0
+        draw_row(
+            sheet, grid, maps, span, row=row, below=below, outlined=False, titled=row == 0
+        )  # fmt: skip
     return sheet
+
+
+def _side_by_side(scan: ScanRecord, ranges: Ranges, quantities: Sequence[Quantity]) -> Sheet:
+    shown = [m for q in quantities if (m := map_of(scan, q)) is not None]
+    across = len(shown) if len(shown) <= 3 else 2 if len(shown) == 4 else 3
+    cell = PAGE_MM / max(across, 2)
+    side = min(cell - LEFT - RIGHT, LARGEST)
+    tall = side * aspect_of(shown[0])
+    rows = -(-len(shown) // across)
+    width = COLUMN_MM if len(shown) == 1 else PAGE_MM
+    sheet = Sheet(width, rows * (tall + HEAD + BOTTOM))
+    for at, one in enumerate(shown):
+        row, column = divmod(at, across)
+        axes = sheet.panel(column * cell + LEFT, row * (tall + HEAD + BOTTOM) + HEAD, side, tall)
+        low, high = _own_range(ranges, one.quantity, [one])
+        draw_map(axes, one, low, high, badge=provisional(scan, one.result))
+        sheet.title(axes, formula(one.quantity.title))
+        bar(sheet, axes, low, high, one)
+    return sheet
+
+
+def _own_range(ranges: Ranges, quantity: Quantity, shown: Sequence[MapOf]) -> tuple[float, float]:
+    key = f"{quantity.result} {quantity.of_uncertainty} alone"
+    return ranges.of(key).follow([one.values for one in shown])
 
 
 def draw_map(
@@ -148,14 +196,14 @@ def draw_map(
     axes.set_xlabel(shown.axes[0])
     axes.set_ylabel(shown.axes[1])
     x, y, width, height = window or shown.extent
-    for axis, begin, extent in ((axes.xaxis, x, width), (axes.yaxis, y, height)):
-        ends = sorted((begin, begin + extent))
-        axis.set_ticks(ticks(*ends, 4))
-        axis.set_view_interval(*ends, ignore=True)
     if shown.spatial:
         scale_bar(axes, (x, y, width, height), shown.axes[0].partition("(")[2].rstrip(")"))
         if outlines is not None:
             draw_outlines(axes, outlines, names, picked)
+    for axis, begin, extent in ((axes.xaxis, x, width), (axes.yaxis, y, height)):
+        ends = sorted((begin, begin + extent))
+        axis.set_ticks(ticks(*ends, 4))
+        axis.set_view_interval(*ends, ignore=True)
     if badge:
         axes.text(
             0.5, 0.97, badge.replace(": ", ":\n"), transform=axes.transAxes, ha="center", va="top",
@@ -193,8 +241,8 @@ def scale_bar(axes: Axes, shown: tuple[float, float, float, float], unit: str) -
         path_effects=[patheffects.withStroke(linewidth=2.6, foreground="black")],
     )  # fmt: skip
     axes.text(
-        left + length / 2, level + 0.025 * abs(height), f"{length:g} {unit}", color="white",
-        size=SMALL_PT, ha="center", va="bottom", path_effects=HALO,
+        left, level + 0.025 * abs(height), f"{length:g} {unit}", color="white",
+        size=SMALL_PT, ha="left", va="bottom", path_effects=HALO,
     )  # fmt: skip
 
 
@@ -209,18 +257,25 @@ def inner(axes: Axes, left: bool, bottom: bool) -> None:
 
 
 def bar(sheet: Sheet, beside: Axes, low: float, high: float, shown: MapOf) -> None:
-    """The colour bar of a map's quantity; small numbers are counted in thousandths."""
+    """The colour bar of a map's quantity; very small and very large numbers by a power of ten."""
     unit = unit_text(shown.unit) if shown.unit != "1" else ""
-    small = max(abs(low), abs(high)) < SMALL
-    if small:
-        low, high, unit = 1e3 * low, 1e3 * high, f"10⁻³ {unit}".strip()
+    power = power_of(low, high)
+    if power:
+        low, high, unit = low / 10.0**power, high / 10.0**power, f"$10^{{{power}}}$ {unit}".strip()
     tail = f" ({unit})" if unit else ""
-    words = (f"{formula(w)}{tail}" for w in (shown.quantity.title, shown.quantity.short))
     tall = beside.get_position().height * sheet.height_mm
-    title, short = words
-    fits = 1.25 * len(shown.quantity.title + tail) <= tall  # a letter of 7 pt is 1.25 mm wide
-    table = colour_table(shown.quantity.key)
-    sheet.colour_bar(beside, low, high, table, title if fits else short)
+    letters = len(f"{shown.quantity.title} ({shown.unit})") + (3 if power else 0)
+    fits = 1.25 * letters <= tall  # a letter of 7 pt is 1.25 mm wide
+    words = formula(shown.quantity.title if fits else shown.quantity.short) + tail
+    sheet.colour_bar(beside, low, high, colour_table(shown.quantity.key), words)
+
+
+def power_of(low: float, high: float) -> int:
+    """The power of ten, a multiple of three, that a range's numbers are told in; mostly 0."""
+    top = max(abs(low), abs(high))
+    if not top > 0 or 0.01 <= top < 1e4:
+        return 0
+    return 3 * math.floor((math.log10(top) + 1) / 3)
 
 
 def formula(text: str) -> str:
@@ -232,7 +287,3 @@ def aspect_of(shown: MapOf) -> float:
     """Height over width of a map's panel."""
     _, _, width, height = shown.extent
     return float(np.clip(abs(height / width), 0.3, 2.0)) if shown.spatial else 1.0
-
-
-def _badge(scan: ScanRecord, shown: MapOf | None) -> str:
-    return "" if shown is None else provisional(scan, shown.result)

@@ -22,14 +22,14 @@ from ..particle_facts import (
     voxels_of,
 )
 from ..particle_panel import PHASE_COLOURS, histogram_edges, numbers_of
-from ..quantities import QUANTITIES, extent_of, map_of
+from ..quantities import QUANTITIES, MapOf, extent_of, map_of
 from ..ranges import Ranges
 from ..scan_words import with_voltage
 from ..theme import LIGHT
 from ..words import number
 from .cell import draw_voltage, shade_scans
 from .histograms import forbidden
-from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, formula, range_of
+from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, formula, maps_of, range_of
 from .sheet import LETTERS_PT, PAGE_MM, SMALL_PT, Sheet, spare
 
 MOST_CARDS = 6
@@ -51,14 +51,17 @@ def cards_of(model: RunModel) -> list[int]:
     return sorted(largest, key=lambda name: -np.nan_to_num(largest[name]))[:1]
 
 
+def with_particles(model: RunModel) -> list[tuple[ScanRecord, MapOf]]:
+    """The scans in which particles were found, each with its map of the lattice parameter."""
+    known = [scan for scan in model.scans() if identities(scan) is not None]
+    return maps_of(known, QUANTITIES[0])
+
+
 def all_particles(model: RunModel, ranges: Ranges) -> Sheet:
     """The particles by name where most of them deviate; every particle's history below E(t)."""
-    scan = max(
-        (s for s in model.scans() if identities(s) is not None),
-        key=lambda s: (len(accused(particle_rows(s))), s.number),
+    scan, shown = max(
+        with_particles(model), key=lambda s: (len(accused(particle_rows(s[0]))), s[0].number)
     )
-    shown = map_of(scan, QUANTITIES[0])
-    assert shown is not None
     sheet = Sheet(PAGE_MM, HEAD + MAP + BOTTOM)
     low, high = range_of(model, ranges, QUANTITIES[0])
     axes = sheet.panel(LEFT, HEAD, MAP, MAP)
@@ -66,12 +69,18 @@ def all_particles(model: RunModel, ranges: Ranges) -> Sheet:
     sheet.title(axes, f"{with_voltage(scan)}; !: deviates")
     bar(sheet, axes, low, high, shown)
     left = LEFT + MAP + RIGHT + 14
-    upper = sheet.panel(left, HEAD, PAGE_MM - left - 8, 16.0)
+    wide = PAGE_MM - left - 8
+    if len(with_particles(model)) < 2:
+        lonely = sheet.panel(left, HEAD, wide, MAP)
+        _verdicts(lonely, scan)
+        sheet.title(lonely, "Every particle; colours: deviates")
+        return sheet
+    upper = sheet.panel(left, HEAD, wide, 16.0)
     draw_voltage(upper, model)
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     sheet.title(upper, "Cell voltage; shaded: scans")
-    lower = sheet.panel(left, HEAD + 16 + HEAD, PAGE_MM - left - 8, MAP - 16 - HEAD)
+    lower = sheet.panel(left, HEAD + 16 + HEAD, wide, MAP - 16 - HEAD)
     _histories(lower, model, scan)
     lower.set_xlim(upper.get_xlim())
     sheet.title(lower, "Mean lattice parameter of every particle")
@@ -94,8 +103,12 @@ def card(model: RunModel, ranges: Ranges, name: int) -> Sheet:
     wide, begin = 42.0, LEFT + 40.0 + RIGHT + 12.0
     second = HEAD + 40.0 + BOTTOM + HEAD
     history = sheet.panel(begin, HEAD, wide, 40.0)
-    _histories(history, model, scan, only=name)
-    sheet.title(history, "History; grey: the other particles")
+    if len(with_particles(model)) < 2:
+        _verdicts(history, scan, only=name)
+        sheet.title(history, "Among the other particles")
+    else:
+        _histories(history, model, scan, only=name)
+        sheet.title(history, "History; grey: the other particles")
     counts = sheet.panel(begin + wide + 14, HEAD, wide, 40.0)
     _against_bulk(counts, scan, name)
     sheet.title(counts, "Voxels against those of the bulk")
@@ -105,7 +118,8 @@ def card(model: RunModel, ranges: Ranges, name: int) -> Sheet:
     _shells(sheet, scan, name, (begin, second, wide, 40.0))
     facts = sheet.panel(begin + wide + 8, second, wide + 6, 40.0)
     facts.axis("off")
-    sheet.title(facts, VERDICTS.get(int(number(row.get("classification"))), ""))
+    verdict = VERDICTS.get(int(number(row.get("classification"))), "")
+    sheet.title(facts, verdict[:1].upper() + verdict[1:])
     for at, (what, text) in enumerate(numbers_of(row)[:11]):
         y = 1.0 - (at + 0.5) / 11
         facts.text(0.0, y, what, size=SMALL_PT, color=LIGHT.muted, va="center")
@@ -155,6 +169,33 @@ def _histories(axes: Axes, model: RunModel, scan: ScanRecord, only: int = 0) -> 
         _name_ends(axes, ends)
 
 
+def _verdicts(axes: Axes, scan: ScanRecord, only: int = 0) -> None:
+    """Mean lattice parameter of each particle against its share of two-phase voxels."""
+    rows = particle_rows(scan)
+    window = forbidden(scan)
+    if window is not None:
+        axes.axvspan(*window, color=LIGHT.forbidden, alpha=0.13, lw=0)
+    strange = accused(rows)
+    for name, row in rows.items():
+        a, mixed = number(row.get("a")), 100 * number(row.get("mixed_share"))
+        mixed = mixed if math.isfinite(mixed) else 0.0
+        mine = name == only if only else name in strange
+        axes.errorbar(
+            a, mixed, xerr=np.nan_to_num(number(row.get("a_spread"))), fmt="o", lw=0.5,
+            color=LIGHT.active if mine else LIGHT.faint, zorder=3 if mine else 2,
+        )  # fmt: skip
+        if mine:
+            axes.annotate(
+                str(name), (a, mixed), (3, 3), textcoords="offset points", weight="bold",
+                size=LETTERS_PT, color=LIGHT.active,
+            )  # fmt: skip
+    axes.set_xlabel("mean a, bar: its spread (Å)")
+    axes.set_ylabel("voxels with two phases (%)")
+    axes.set_ylim(bottom=min(-2.0, axes.get_ylim()[0]))
+    axes.locator_params(axis="x", nbins=4)
+    spare(axes)
+
+
 def _name_ends(axes: Axes, ends: list[tuple[float, float, int, str]]) -> None:
     """Each line's particle at its end; words that would meet stand apart."""
     low, high = axes.get_ylim()
@@ -196,11 +237,11 @@ def _against_bulk(axes: Axes, scan: ScanRecord, name: int) -> None:
             if values.size:
                 share = np.histogram(values, edges)[0] / values.size
                 axes.stairs(share, edges, fill=True, color=colour, alpha=0.45, label=label)
-        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the words
-        axes.legend(loc="upper right", ncols=2, columnspacing=1.0)
+        axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the words
+        axes.legend(loc="upper right")
     axes.set_xlabel("a (Å)")
     axes.set_ylabel("share of voxels")
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(nbins=4)
     spare(axes)
 
 
@@ -240,9 +281,14 @@ def _shells(sheet: Sheet, scan: ScanRecord, name: int, place: tuple[float, ...])
         _points(axes, mine, PHASE_COLOURS[at % len(PHASE_COLOURS)], _phase(scan, phase))
     for axes in panels:
         axes.set_xticks(np.arange(max(p.x.size for p in phases.values())))
-        axes.locator_params(axis="y", nbins=3)
-        axes.margins(y=0.25)
-        axes.legend(loc="best", ncols=2, columnspacing=1.0)
+        axes.locator_params(axis="y", nbins=4)
+        low, high = axes.get_ylim()
+        if axes is lower:  # room for the words
+            axes.set_ylim(low, high + 0.6 * (high - low))
+        else:
+            axes.set_ylim(low - 0.7 * (high - low), high + 0.15 * (high - low))
+        where = "upper left" if axes is lower else "lower left"
+        axes.legend(loc=where, ncols=2, columnspacing=1.0)
         axes.tick_params(labelbottom=axes is lower)
         spare(axes)
     lower.set_xlabel("shell, 0 at the surface")

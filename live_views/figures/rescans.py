@@ -8,12 +8,14 @@ from matplotlib.patches import Rectangle
 from ..model import RunModel, ScanRecord
 from ..particle_facts import outlines_of
 from ..quantities import MapOf, Quantity, map_of, quantities_of
-from ..ranges import Ranges
-from ..scan_words import WIDE, called, provisional, role_of, with_voltage
+from ..ranges import Ranges, StickyRange
+from ..scan_words import WIDE, called, is_slice, provisional, role_of, with_voltage
 from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, range_of
 from .sheet import PAGE_MM, Sheet
+from .spectra import draw_sinogram, sinogram_bar
 
-SIDE = 40.0  # of a map [mm]
+SIDE = 36.0  # of a map [mm]
+BETWEEN = 10.0  # room for the words of the next one's axis
 
 
 def finer(model: RunModel) -> list[tuple[ScanRecord, ScanRecord]]:
@@ -42,7 +44,7 @@ def rescans(model: RunModel, ranges: Ranges) -> Sheet:
         draw_map(one, before, low, high, outlines=outlines_of(parent), names=True,
                  badge=provisional(parent, before.result) if before else "")  # fmt: skip
         sheet.title(one, with_voltage(parent))
-        two = sheet.panel(LEFT + SIDE + 13, top, SIDE, SIDE)
+        two = sheet.panel(LEFT + SIDE + BETWEEN, top, SIDE, SIDE)
         draw_map(two, after, low, high, outlines=outlines_of(scan), names=True,
                  badge=provisional(scan, after.result) if after else "")  # fmt: skip
         sheet.title(two, called(scan))
@@ -51,36 +53,40 @@ def rescans(model: RunModel, ranges: Ranges) -> Sheet:
             bar(sheet, two, low, high, after)
         third = map_of(scan, dose) if dose is not None else None
         if dose is not None and third is not None:
-            three = sheet.panel(LEFT + 2 * SIDE + 13 + RIGHT + 14, top, SIDE, SIDE)
+            three = sheet.panel(LEFT + 2 * (SIDE + BETWEEN) + RIGHT, top, SIDE, SIDE)
             _dose(sheet, three, third, ranges, dose)
             sheet.title(three, "Dose after it")
     return sheet
 
 
 def wide(model: RunModel, ranges: Ranges) -> Sheet:
-    """The wide scans and the slice at their own scales, framed where the next one looks."""
-    shown = [s for s in model.scans() if role_of(s) in WIDE]
-    slices = [s for s in model.scans() if role_of(s) == "slice"]
-    scans = [*shown[-2:], *slices[:1]]
-    intensity = next(q for q in quantities_of(model.scans()) if q.result == "peak_intensity")
+    """The wide scans and the slice at their own scales, framed where the next one looks; below,
+    what each of them measured."""
     lattice = quantities_of(model.scans())[0]
-    maps = [map_of(s, intensity) for s in scans]
-    step = SIDE + 16.0
-    sheet = Sheet(PAGE_MM, 2 * (HEAD + SIDE + BOTTOM))
-    for row, quantity in enumerate((intensity, lattice)):
-        low, high = range_of(model, ranges, quantity)
-        for column, scan in enumerate(scans):
-            one = map_of(scan, quantity)
-            axes = sheet.panel(LEFT + column * step, row * (HEAD + SIDE + BOTTOM) + HEAD, SIDE, SIDE)
-            draw_map(axes, one, low, high)
-            sheet.title(axes, called(scan) if row == 0 else "")
-            inside = maps[column + 1] if column + 1 < len(maps) else None
-            if inside is not None:
-                frame(axes, inside)
-            if column:
-                axes.set_ylabel("")
+    found = [s for s in model.scans() if map_of(s, lattice) is not None]
+    scans = [*[s for s in found if role_of(s) in WIDE][-2:], *[s for s in found if is_slice(s)][:1]]
+    maps = [map_of(s, lattice) for s in scans]
+    side = PAGE_MM / 3 - LEFT - RIGHT
+    pitch = HEAD + side + BOTTOM
+    sheet = Sheet(len(scans) * PAGE_MM / 3, 2 * pitch)
+    low, high = range_of(model, ranges, lattice)
+    for column, (scan, one) in enumerate(zip(scans, maps, strict=True)):
+        axes = sheet.panel(column * PAGE_MM / 3 + LEFT, HEAD, side, side)
+        draw_map(axes, one, low, high)
+        sheet.title(axes, with_voltage(scan))
+        inside = maps[column + 1] if column + 1 < len(maps) else None
+        if inside is not None:
+            frame(axes, inside)
         if one is not None:
             bar(sheet, axes, low, high, one)
+    for column, scan in enumerate(scans):
+        axes = sheet.panel(column * PAGE_MM / 3 + LEFT, pitch + HEAD, side, side)
+        sinogram = scan.result("sinogram")
+        sheet.title(axes, "Sinogram")
+        if sinogram is not None:
+            low, high = StickyRange().follow([sinogram.values])
+            draw_sinogram(axes, sinogram, low, high)
+            sinogram_bar(sheet, axes, sinogram, low, high)
     return sheet
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from ..model import RunModel, ScanRecord
+from ...stream.messages import Result
+from ..colour_bar import ticks
+from ..model import ScanRecord
 from ..painting import paint
-from ..quantities import unit_text
+from ..quantities import Floats, unit_text
 from ..ranges import Ranges
 from ..scan_words import with_voltage
 from ..sinogram_panel import in_order
 from ..theme import LIGHT, colour_table
-from .maps import BOTTOM, GAP, HEAD, LEFT, RIGHT, grid_for, inner
+from .maps import BOTTOM, HEAD, grid_for, inner
 from .sheet import COLUMN_MM, PAGE_MM, SMALL_PT, Sheet, spare
 
 UPPER, LOWER = 26.0, 8.0  # heights of pattern and difference [mm]
@@ -30,7 +33,10 @@ def patterns(scans: Sequence[ScanRecord]) -> Sheet:
     for at, scan in enumerate(scans):
         row, column = divmod(at, across)
         left, top = 13.0 + column * (wide + 16.0), row * pitch + HEAD
-        upper, lower = sheet.panel(left, top, wide, UPPER), sheet.panel(left, top + UPPER, wide, LOWER)
+        upper, lower = (
+            sheet.panel(left, top, wide, UPPER),
+            sheet.panel(left, top + UPPER, wide, LOWER),
+        )
         pattern, fit = scan.result("pattern"), scan.result("pattern_fit")
         assert pattern is not None
         q, data = np.asarray(pattern.coords["q"], float), np.asarray(pattern.values, float)
@@ -51,7 +57,7 @@ def patterns(scans: Sequence[ScanRecord]) -> Sheet:
         lower.axhline(0, color=LIGHT.faint, lw=0.4, zorder=0)
         lower.set_ylabel("diff.")
         lower.set_xlabel("q (Å⁻¹)")
-        lower.locator_params(axis="y", nbins=3)
+        lower.locator_params(axis="y", nbins=3, prune="upper")
         upper.locator_params(axis="y", nbins=4, prune="lower")
         for axes in (upper, lower):
             axes.set_xlim(q[0], q[-1])
@@ -62,7 +68,7 @@ def patterns(scans: Sequence[ScanRecord]) -> Sheet:
     return sheet
 
 
-def _indices(axes, reflections, places) -> None:  # type: ignore[no-untyped-def]
+def _indices(axes: Axes, reflections: Result, places: Floats) -> None:
     """Miller indices above their lines, where there is room for them."""
     hkl = [reflections.coords.get(k) for k in "hkl"]
     low, high = axes.get_ylim()
@@ -79,32 +85,43 @@ def _indices(axes, reflections, places) -> None:  # type: ignore[no-untyped-def]
             used = places[at]
 
 
-def sinograms(model: RunModel, scans: Sequence[ScanRecord], ranges: Ranges) -> Sheet:
+def sinograms(scans: Sequence[ScanRecord], ranges: Ranges) -> Sheet:
     """The sinogram of every scan in one range of colours; hatched: not measured."""
-    scans = [s for s in scans if (r := s.result("sinogram")) is not None and r.values.ndim == 2]
-    grid = grid_for(len(scans))
-    rows = -(-len(scans) // grid.across)
+    found = [(s, r) for s in scans if (r := s.result("sinogram")) is not None]
+    grid = grid_for(len(found))
+    rows = -(-len(found) // grid.across)
     sheet = Sheet(grid.width, rows * (grid.side + HEAD) + BOTTOM)
-    results = [r for s in scans if (r := s.result("sinogram")) is not None]
-    low, high = ranges.of("sinogram").follow([r.values for r in results])
+    low, high = ranges.of("sinogram").follow([r.values for _, r in found])
     panels = []
-    for at, (scan, result) in enumerate(zip(scans, results, strict=True)):
+    for at, (scan, result) in enumerate(found):
         axes = sheet.panel(*grid.place(*divmod(at, grid.across)))
-        values, (y, height), (x, width) = in_order(result.values, result.coords, result.dims)
-        picture = paint(
-            values, low, high, colour_table("sinogram"), answered=np.zeros(values.shape, bool),
-            hatch=(LIGHT.hatch, LIGHT.hatch_line), masked=LIGHT.masked,
-        )  # fmt: skip
-        axes.imshow(picture, extent=(x, x + width, y, y + height), origin="lower", aspect="auto",
-                    interpolation="nearest")  # fmt: skip
-        for set_label, dim in ((axes.set_xlabel, result.dims[1]), (axes.set_ylabel, result.dims[0])):
-            unit = unit_text(result.units.get(dim, ""))
-            set_label(f"{dim} ({unit})" if unit else dim)
-        axes.locator_params(nbins=4)
+        draw_sinogram(axes, result, low, high)
         sheet.title(axes, with_voltage(scan))
-        inner(axes, left=at % grid.across == 0, bottom=at + grid.across >= len(scans))
+        inner(axes, left=at % grid.across == 0, bottom=at + grid.across >= len(found))
         panels.append(axes)
-    unit = unit_text(results[0].unit) or "arb. units"
-    beside = panels[min(grid.across, len(panels)) - 1]
-    sheet.colour_bar(beside, low, high, colour_table("sinogram"), f"peak intensity ({unit})")
+    sinogram_bar(sheet, panels[min(grid.across, len(panels)) - 1], found[0][1], low, high)
     return sheet
+
+
+def draw_sinogram(axes: Axes, result: Result, low: float, high: float) -> None:
+    """Rotation against translation."""
+    values, (y, height), (x, width) = in_order(result.values, result.coords, result.dims)
+    picture = paint(
+        values, low, high, colour_table("sinogram"), answered=np.zeros(values.shape, bool),
+        hatch=(LIGHT.hatch, LIGHT.hatch_line), masked=LIGHT.masked,
+    )  # fmt: skip
+    axes.imshow(
+        picture, extent=(x, x + width, y, y + height), origin="lower", aspect="auto",
+        interpolation="nearest",
+    )  # fmt: skip
+    for set_label, dim in ((axes.set_xlabel, result.dims[1]), (axes.set_ylabel, result.dims[0])):
+        unit = unit_text(result.units.get(dim, ""))
+        set_label(f"{dim} ({unit})" if unit else dim)
+    axes.set_xticks(ticks(*sorted((x, x + width)), 4))
+    axes.set_yticks(ticks(*sorted((y, y + height)), 4))
+
+
+def sinogram_bar(sheet: Sheet, beside: Axes, result: Result, low: float, high: float) -> None:
+    """The colour bar of a sinogram."""
+    unit = unit_text(result.unit) or "arb. units"
+    sheet.colour_bar(beside, low, high, colour_table("sinogram"), f"peak intensity ({unit})")
