@@ -118,9 +118,8 @@ def _figures(model: RunModel, ranges: Ranges) -> Iterator[Named]:
             "measured.", lambda: spectra.sinograms(slices, ranges),
         )  # fmt: skip
     told = {lattice, soc, *fractions, *quality}
-    rest = [q for q in quantities if q not in told]
-    for number, begin in enumerate(range(0, len(rest), ROWS), start=1):
-        part = rest[begin : begin + ROWS]
+    rest = [q for q in quantities if q not in told and _varies(slices, q)]
+    for number, part in enumerate(_sheets(slices, rest), start=1):
         yield Named(
             f"maps-{number}", "Further maps", "A row a quantity, each with a range of its own, a "
             f"column a pause. {GREY}",
@@ -153,6 +152,25 @@ def _of_particles(model: RunModel, ranges: Ranges) -> Iterator[Named]:
             "numbers with standard uncertainties.",
             lambda n=name: particles.card(model, ranges, n),
         )  # fmt: skip
+
+
+def _sheets(scans: Sequence[ScanRecord], quantities: Sequence[Quantity]) -> list[list[Quantity]]:
+    """The quantities of each sheet: all maps on it have the same axes."""
+    by_axes: dict[tuple[str, str], list[Quantity]] = {}
+    for quantity in quantities:
+        axes = maps.maps_of(scans, quantity)[0][1].axes
+        by_axes.setdefault(axes, []).append(quantity)
+    return [
+        alike[begin : begin + ROWS]
+        for alike in by_axes.values()
+        for begin in range(0, len(alike), ROWS)
+    ]
+
+
+def _varies(scans: Sequence[ScanRecord], quantity: Quantity) -> bool:
+    """False where every voxel of every scan has the same value: there is nothing to see."""
+    found = [values for _, m in maps.maps_of(scans, quantity) if (values := known(m.values)).size]
+    return bool(found) and min(v.min() for v in found) < max(v.max() for v in found)
 
 
 def _middle(scans: Sequence[ScanRecord], quantity: Quantity) -> float:

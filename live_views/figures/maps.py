@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 
-from ..colour_bar import ticks
+from ..colour_bar import tick_text, ticks
 from ..map_canvas import nice_length
 from ..model import RunModel, ScanRecord
 from ..painting import paint
@@ -20,7 +20,7 @@ from ..quantities import MapOf, Quantity, map_of, unit_text
 from ..ranges import Ranges
 from ..scan_words import provisional, with_voltage
 from ..theme import LIGHT, colour_table
-from .sheet import COLUMN_MM, PAGE_MM, SMALL_PT, Sheet
+from .sheet import COLUMN_MM, LETTER_MM, PAGE_MM, SMALL_PT, Sheet
 
 LEFT, RIGHT, BOTTOM = 10.0, 16.0, 8.5  # room for the axes' words, and for the colour bar [mm]
 GAP, HEAD = 4.0, 5.0  # between panels; above one [mm]
@@ -265,7 +265,7 @@ def bar(sheet: Sheet, beside: Axes, low: float, high: float, shown: MapOf) -> No
     tail = f" ({unit})" if unit else ""
     tall = beside.get_position().height * sheet.height_mm
     letters = len(f"{shown.quantity.title} ({shown.unit})") + (3 if power else 0)
-    fits = 1.25 * letters <= tall  # a letter of 7 pt is 1.25 mm wide
+    fits = LETTER_MM * letters <= tall
     words = formula(shown.quantity.title if fits else shown.quantity.short) + tail
     sheet.colour_bar(beside, low, high, colour_table(shown.quantity.key), words)
 
@@ -273,7 +273,10 @@ def bar(sheet: Sheet, beside: Axes, low: float, high: float, shown: MapOf) -> No
 def power_of(low: float, high: float) -> int:
     """The power of ten, a multiple of three, that a range's numbers are told in; mostly 0."""
     top = max(abs(low), abs(high))
-    if not top > 0 or 0.01 <= top < 1e4:
+    marks = ticks(low, high, 4)
+    step = marks[1] - marks[0] if len(marks) > 1 else high - low
+    long = any(len(tick_text(value, step)) > 5 for value in marks)
+    if not top > 0 or (0.1 <= top < 1e4) or (top < 0.1 and not long):
         return 0
     return 3 * math.floor((math.log10(top) + 1) / 3)
 

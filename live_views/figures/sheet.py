@@ -31,6 +31,7 @@ THIN_PT, LINE_PT = 0.5, 0.8
 DPI = 300
 MM = 1 / 25.4  # inch
 FAMILIES = ("Arial", "Helvetica", "Liberation Sans", "DejaVu Sans")  # the first one that is there
+LETTER_MM = 1.25  # width of a letter of 7 pt
 TITLE_MM = 1.3  # between a panel and the words above it
 
 
@@ -102,7 +103,8 @@ class Sheet:
         axes.yaxis.tick_right()
         axes.yaxis.set_label_position("right")
         axes.set_yticks(marks, [tick_text(value, step) for value in marks])
-        axes.set_ylabel(label)
+        long = LETTER_MM * len(label) > self.height_mm * (top.y1 - bottom.y0)
+        axes.set_ylabel(label, size=SMALL_PT if long else LETTERS_PT)
         return axes
 
     def save(self, folder: Path, name: str) -> list[Path]:
