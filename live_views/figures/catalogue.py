@@ -12,7 +12,7 @@ from ..model import RunModel, ScanRecord
 from ..quantities import FRACTION, Quantity, known, map_of, quantities_of
 from ..ranges import Ranges
 from ..scan_words import WIDE, is_slice, role_of
-from . import cell, histograms, maps, particles, rescans, spectra
+from . import cell, histograms, maps, particles, rescans, segments, spectra
 from .sheet import Sheet
 
 GREY = "Grey: no sample or no answer; hatched: not measured."
@@ -71,6 +71,14 @@ def _figures(model: RunModel, ranges: Ranges) -> Iterator[Named]:
             "A row a phase, each with a range of its own, a column a pause. Fractions of single "
             f"voxels are a hint; those of particles and shells carry uncertainties. {GREY}",
             lambda: maps.quantity_rows(model, cell.spread(slices), ranges, fractions),
+        )  # fmt: skip
+    sorted_ = [s for s in slices if segments.segment_rows(s)]
+    if sorted_:
+        yield Named(
+            "segments", "Segments by lattice parameter",
+            "The last scan's voxels, sorted into segments by lattice parameter; mass fractions of "
+            f"each segment, refined from the mean pattern of its voxels. {GREY}",
+            lambda: segments.segments(model, sorted_[-1], ranges),
         )  # fmt: skip
     balance, soc = charge_balance(model), next((q for q in quantities if q.key == "soc"), None)
     if soc is not None and balance is not None and np.isfinite(balance.charge_ah).any():

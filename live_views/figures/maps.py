@@ -286,6 +286,13 @@ def formula(text: str) -> str:
     return FORMULA.sub(lambda found: re.sub(r"(\d+)", r"$_{\1}$", found[0]), text)
 
 
+def phase_name(scan: ScanRecord, key: str) -> str:
+    """How a phase is called in a figure: its formula where one is known."""
+    result = scan.result(f"mass_fraction_{key}")
+    said = str(result.attrs.get("formula", "")) if result is not None else ""
+    return formula(said) if said else key.replace("_", " ")
+
+
 def aspect_of(shown: MapOf) -> float:
     """Height over width of a map's panel."""
     _, _, width, height = shown.extent

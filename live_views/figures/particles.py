@@ -29,7 +29,7 @@ from ..theme import LIGHT
 from ..words import number
 from .cell import draw_voltage, shade_scans
 from .histograms import forbidden
-from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, formula, maps_of, range_of
+from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, maps_of, phase_name, range_of
 from .sheet import LETTERS_PT, PAGE_MM, SMALL_PT, Sheet, spare
 
 MOST_CARDS = 6
@@ -278,7 +278,7 @@ def _shells(sheet: Sheet, scan: ScanRecord, name: int, place: tuple[float, ...])
         return
     for at, (phase, mine) in enumerate(phases.items()):
         axes = panels[0] if split and phase in most else lower
-        _points(axes, mine, PHASE_COLOURS[at % len(PHASE_COLOURS)], _phase(scan, phase))
+        _points(axes, mine, PHASE_COLOURS[at % len(PHASE_COLOURS)], phase_name(scan, phase))
     for axes in panels:
         axes.set_xticks(np.arange(max(p.x.size for p in phases.values())))
         axes.locator_params(axis="y", nbins=4)
@@ -293,12 +293,6 @@ def _shells(sheet: Sheet, scan: ScanRecord, name: int, place: tuple[float, ...])
         spare(axes)
     lower.set_xlabel("shell, 0 at the surface")
     lower.set_ylabel("mass fraction")
-
-
-def _phase(scan: ScanRecord, key: str) -> str:
-    result = scan.result(f"mass_fraction_{key}")
-    said = str(result.attrs.get("formula", "")) if result is not None else ""
-    return formula(said) if said else key.replace("_", " ")
 
 
 def _points(axes: Axes, profile: Profile, colour: str, label: str = "") -> None:

@@ -9,7 +9,7 @@ those of the light theme and the quantities' own tables, as in the window.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,22 @@ class Sheet:
         long = LETTER_MM * len(label) > self.height_mm * (top.y1 - bottom.y0)
         axes.set_ylabel(label, size=SMALL_PT if long else LETTERS_PT)
         return axes
+
+    def steps(
+        self, beside: Axes, shown: Sequence[tuple[float, ...]], names: Sequence[str], label: str
+    ) -> None:
+        """A bar of steps at the right of a panel, the first one lowest, each with its name."""
+        box, w = beside.get_position(), self.width_mm
+        axes = self.figure.add_axes((box.x1 + 2.0 / w, box.y0, 2.2 / w, box.y1 - box.y0))
+        axes.imshow(
+            np.arange(len(shown))[:, None], cmap=ListedColormap(list(shown)), origin="lower",
+            aspect="auto", interpolation="nearest", extent=(0.0, 1.0, -0.5, len(shown) - 0.5),
+        )  # fmt: skip
+        axes.set_xticks([])
+        axes.yaxis.tick_right()
+        axes.yaxis.set_label_position("right")
+        axes.set_yticks(range(len(shown)), list(names))
+        axes.set_ylabel(label)
 
     def save(self, folder: Path, name: str) -> list[Path]:
         """Write name.pdf and name.png, each replaced as a whole. Raises OSError."""
