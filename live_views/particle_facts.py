@@ -13,6 +13,7 @@ from ..stream.messages import Array, Result
 from .borders import borders
 from .model import RunModel, ScanRecord
 from .quantities import extent_of
+from .words import number
 
 Floats = NDArray[np.float64]
 
@@ -113,6 +114,12 @@ def particle_rows(scan: ScanRecord | None) -> dict[int, Mapping[str, float]]:
 def accused(rows: Mapping[int, Mapping[str, float]]) -> set[int]:
     """Identities that break the material's rule or stand apart from the others."""
     return {name for name, row in rows.items() if row.get("classification", 0.0) > ORDINARY}
+
+
+def verdict_of(row: Mapping[str, float]) -> str:
+    """What a particle was found to be, in words; "" where the table does not say."""
+    code = number(row.get("classification"))
+    return VERDICTS.get(int(code), "") if math.isfinite(code) else ""
 
 
 def profile_of(scan: ScanRecord | None, name: str, identity: int) -> Profile | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model import RunModel, ScanRecord
-from .particle_facts import VERDICTS, accused, particle_rows
+from .particle_facts import accused, particle_rows, verdict_of
 from .particle_panel import numbers_of
 from .quantities import known
 from .request_words import asked_for, outcome
@@ -55,7 +55,7 @@ def particle_table(model: RunModel) -> Table:
     columns = list(dict.fromkeys(what for row in cells for what in row))
     rows = tuple(
         (
-            called(scan), str(name), VERDICTS.get(int(number(row.get("classification"))), "–"),
+            called(scan), str(name), verdict_of(row) or "–",
             *(text.get(what, "–") for what in columns),
         )
         for (scan, name, row), text in zip(found, cells, strict=True)

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from ..cell_series import particle_series, time_unit
 from ..model import RunModel, ScanRecord
 from ..particle_facts import (
-    VERDICTS,
     Profile,
     accused,
     identities,
@@ -19,10 +18,11 @@ from ..particle_facts import (
     particle_rows,
     profile_of,
     shell_phases,
+    verdict_of,
     voxels_of,
 )
 from ..particle_panel import PHASE_COLOURS, histogram_edges, numbers_of
-from ..quantities import QUANTITIES, MapOf, extent_of, map_of
+from ..quantities import QUANTITIES, MapOf, extent_of, known, map_of
 from ..ranges import Ranges
 from ..scan_words import with_voltage
 from ..theme import LIGHT
@@ -118,7 +118,7 @@ def card(model: RunModel, ranges: Ranges, name: int) -> Sheet:
     _shells(sheet, scan, name, (begin, second, wide, 40.0))
     facts = sheet.panel(begin + wide + 8, second, wide + 6, 40.0)
     facts.axis("off")
-    verdict = VERDICTS.get(int(number(row.get("classification"))), "")
+    verdict = verdict_of(row)
     sheet.title(facts, verdict[:1].upper() + verdict[1:])
     for at, (what, text) in enumerate(numbers_of(row)[:11]):
         y = 1.0 - (at + 0.5) / 11
@@ -266,7 +266,7 @@ def _shells(sheet: Sheet, scan: ScanRecord, name: int, place: tuple[float, ...])
     """Mass fractions by shell: what makes up most of it above, with an axis of its own."""
     phases = shell_phases(scan, name)
     left, top, width, height = place
-    most = {phase for phase, p in phases.items() if np.nanmedian(p.values) > 0.5}
+    most = {phase for phase, p in phases.items() if (v := known(p.values)).size and v.mean() > 0.5}
     split = 0.36 * height if most and len(most) < len(phases) else 0.0
     lower = sheet.panel(left, top + split, width, height - split)
     panels = [sheet.panel(left, top, width, split - 2.5), lower] if split else [lower]

@@ -20,6 +20,7 @@ from .maps import BOTTOM, HEAD, grid_for, inner
 from .sheet import COLUMN_MM, PAGE_MM, SMALL_PT, Sheet, spare
 
 UPPER, LOWER = 26.0, 8.0  # heights of pattern and difference [mm]
+WORDS = 15.0  # room for the words of an axis
 
 
 def patterns(scans: Sequence[ScanRecord]) -> Sheet:
@@ -27,12 +28,12 @@ def patterns(scans: Sequence[ScanRecord]) -> Sheet:
     scans = [s for s in scans if (p := s.result("pattern")) is not None and "q" in p.coords]
     across = 1 if len(scans) == 1 else 2
     width = COLUMN_MM if across == 1 else PAGE_MM
-    wide = (width - across * 14.0) / across - 2.0
+    wide = width / across - WORDS - 2.0
     pitch = HEAD + UPPER + LOWER + BOTTOM
     sheet = Sheet(width, -(-len(scans) // across) * pitch)
     for at, scan in enumerate(scans):
         row, column = divmod(at, across)
-        left, top = 13.0 + column * (wide + 16.0), row * pitch + HEAD
+        left, top = WORDS + column * width / across, row * pitch + HEAD
         upper, lower = (
             sheet.panel(left, top, wide, UPPER),
             sheet.panel(left, top + UPPER, wide, LOWER),
