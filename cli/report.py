@@ -9,15 +9,17 @@ from ..stream.messages import Message
 from ..stream.run_file import RunFile, open_run
 
 
-def report_of_file(file: Path, out: Path, only: Sequence[str] = ()) -> list[Path]:
+def report_of_file(file: Path, out: Path, only: Sequence[str] = (), dpi: int = 300) -> list[Path]:
     """Figures and tables of a run, or only figures by name; the paths written.
+
+    dpi: of the PNG files
 
     Raises RunFileError, and ValueError where the run has no such figure.
     """
     from ..live_views.report import write_report
 
     with open_run(file) as run:
-        return write_report(messages_of(run), out, only)
+        return write_report(messages_of(run), out, only, dpi)
 
 
 def messages_of(run: RunFile) -> Iterator[Message]:

@@ -1,6 +1,6 @@
 """The figures and numbers of a finished run.
 
-Every figure is a PDF of vectors and a PNG of 300 dpi at the size it is printed; report.html and
+Every figure is a PDF of vectors and a PNG at the size it is printed; report.html and
 report.md have the tables and the figures with their captions, particles.csv every particle of every
 scan. Same quantity, same colours as in the window. No display is needed.
 """
@@ -14,17 +14,20 @@ from pathlib import Path
 
 from ..stream.messages import Message
 from .figures.catalogue import Named, figures_of
-from .figures.sheet import COLUMN_MM, journal_style
+from .figures.sheet import COLUMN_MM, DPI, journal_style
 from .model import RunModel
 from .particle_facts import particle_csv
 from .report_page import Shown, as_html, as_markdown
 from .report_tables import tables_of
 
 
-def write_report(messages: Iterable[Message], out: Path, only: Sequence[str] = ()) -> list[Path]:
+def write_report(
+    messages: Iterable[Message], out: Path, only: Sequence[str] = (), dpi: int = DPI
+) -> list[Path]:
     """Write the report of the run that messages tell of into out; the files that were written.
 
-    only: names of figures, or patterns such as map-*; these alone are drawn then, without a page.
+    only: names of figures, or patterns such as map-*; these alone are drawn then, without a page
+    dpi: of the PNG files; letters and lines keep their sizes
     Raises ValueError where messages hold no scan or no figure has a name wanted, OSError where a
     file cannot be written.
     """
@@ -40,7 +43,7 @@ def write_report(messages: Iterable[Message], out: Path, only: Sequence[str] = (
     with journal_style():
         for figure in wanted:
             sheet = figure.draw()
-            written += sheet.save(out, figure.name)
+            written += sheet.save(out, figure.name, dpi)
             wide = sheet.width_mm > COLUMN_MM
             shown.append(Shown(figure.name, figure.title, figure.caption, wide))
     if only:

@@ -123,14 +123,14 @@ class Sheet:
         axes.set_yticks(range(len(shown)), list(names))
         axes.set_ylabel(label)
 
-    def save(self, folder: Path, name: str) -> list[Path]:
+    def save(self, folder: Path, name: str, dpi: int = DPI) -> list[Path]:
         """Write name.pdf and name.png, each replaced as a whole. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         written = []
         for suffix, more in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {})):
             path = folder / f"{name}.{suffix}"
             part = folder / f".{path.name}.{os.getpid()}.part"
-            self.figure.savefig(part, format=suffix, dpi=DPI, **more)
+            self.figure.savefig(part, format=suffix, dpi=dpi, **more)
             os.replace(part, path)
             written.append(path)
         return written
