@@ -2,8 +2,8 @@
 
 The lines of the table are the bulk, each particle, and each shell of it ("particle 3 shell 1", 0 at
 the surface); then each segment by lattice parameter, where voxels are sorted into segments. Regions
-cost a few hundredths of a second each. Where there are more than MOST_REGIONS the particles that are
-accused come first, then the largest; the others have no line.
+cost a few hundredths of a second each. Where there are more than MOST_REGIONS the particles that
+are accused come first, then the largest; the others have no line.
 """
 
 from __future__ import annotations
