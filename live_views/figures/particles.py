@@ -73,7 +73,7 @@ def all_particles(model: RunModel, ranges: Ranges) -> Sheet:
     if len(with_particles(model)) < 2:
         lonely = sheet.panel(left, HEAD, wide, MAP)
         _verdicts(lonely, scan)
-        sheet.title(lonely, "Every particle; colours: deviates")
+        sheet.title(lonely, "Every particle; blue: deviates")
         return sheet
     upper = sheet.panel(left, HEAD, wide, 16.0)
     draw_voltage(upper, model)

@@ -82,5 +82,6 @@ def _fractions(axes: Axes, scan: ScanRecord, rows: Mapping[int, Mapping[str, flo
     axes.set_xticks(place, [str(n + 1) for n in sorted(rows)])
     axes.set_xlabel("segment")
     axes.set_ylabel("mass fraction (%)")
+    axes.set_ylim(bottom=0.0)
     axes.legend(loc="best")
     spare(axes)
