@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import re
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from operando.live_views.ranges import Ranges
 from operando.live_views.theme import LIGHT
 from operando.stream.messages import Decision, Proposal, Result
 from PySide6 import QtGui
+
+GALLERY = Path(__file__).parents[2] / "docs/gallery.md"
 
 
 def model_of(synthetic, pauses, *more):
@@ -68,11 +72,33 @@ def rescanned(synthetic, number):
             )
 
 
+def phases_of(synthetic, number):
+    """Mass fractions of two phases."""
+    a = next(r for r in synthetic.results(number, 1.0, 2, final=True)
+             if r.name == "lattice_parameter")  # fmt: skip
+    share = 4 * (a.values - 8.0)
+    for name, formula, values in (("salt", "LiMnO2", 1 - share), ("spinel", "LiMn2O4", share)):
+        yield dataclasses.replace(
+            a, name=f"mass_fraction_{name}", unit="", values=values, attrs={"formula": formula}
+        )
+
+
+def coarse(synthetic, number):
+    """A wide scan of its own number."""
+    yield dataclasses.replace(synthetic.start(number), notes={"role": "coarse"})
+    for result in synthetic.results(number, 1.0, 2, final=True):
+        coords = {k: 3 * v if k in "xy" else v for k, v in result.coords.items()}
+        yield dataclasses.replace(result, coords=coords)
+
+
 @pytest.fixture
 def whole(small):
     """Three pauses with everything that has a figure."""
-    more = [m for n in (1, 2, 3) for m in (soc_of(small, n), *sorted_voxels(small, n))]
-    return model_of(small, 3, *more, *rescanned(small, 4))
+    more = [
+        message for n in (1, 2, 3)
+        for message in (soc_of(small, n), *phases_of(small, n), *sorted_voxels(small, n))
+    ]  # fmt: skip
+    return model_of(small, 3, *more, *rescanned(small, 4), *coarse(small, 5))
 
 
 def words_on(sheet):
@@ -95,7 +121,7 @@ def words_on(sheet):
             yield text, text.get_window_extent(renderer)
 
 
-def test_nothing_is_cut_and_all_letters_are_of_a_journals_size(whole):
+def test_every_figure_of_the_gallery_is_drawn_with_letters_of_a_journals_size_none_cut(whole):
     figures = figures_of(whole)
     drawn = {}
     with journal_style():
@@ -110,6 +136,9 @@ def test_nothing_is_cut_and_all_letters_are_of_a_journals_size(whole):
                 assert box.x1 < wide + 1 and box.y1 < tall + 1, said  # noqa: PT018
     assert {"evolution", "histograms", "particles", "particle-9", "charge", "quality"} <= set(drawn)
     assert {"rescans", "segments", "cell", "patterns", "sinograms", "maps-1"} <= set(drawn)
+    asked = re.findall(r"--only '?([\w*-]+)'?", GALLERY.read_text(encoding="utf-8"))
+    assert len(asked) > 10
+    assert all(any(fnmatchcase(name, pattern) for name in drawn) for pattern in asked)
 
 
 def test_panels_are_lettered_in_order_and_titles_do_not_meet(whole):
@@ -162,7 +191,7 @@ def test_a_card_holds_the_numbers_of_its_particle(whole):
     with journal_style():
         sheet = particles.card(whole, Ranges(), 9)
     said = {text.get_text() for text in sheet.figure.findobj(Text)}
-    assert {"8.1000(8) Å", "Apart from the population", "spinel"} <= said
+    assert {"8.1000(8) Å", "Apart from the population", "LiMn$_{2}$O$_{4}$"} <= said
     history = next(a for a in sheet.figure.axes if a.get_xlabel().startswith("time"))
     mine = [line for line in history.lines if line.get_color() == LIGHT.active]
     np.testing.assert_allclose(mine[0].get_ydata(), [8.06, 8.07, 8.08], rtol=1e-6)
