@@ -118,7 +118,7 @@ def draw_row(
 
 
 def quantity_rows(
-    model: RunModel, scans: Sequence[ScanRecord], ranges: Ranges, quantities: Sequence[Quantity]
+    scans: Sequence[ScanRecord], ranges: Ranges, quantities: Sequence[Quantity]
 ) -> Sheet:
     """Several quantities, each in a range of its own: a row a quantity, a column a scan.
 

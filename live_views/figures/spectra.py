@@ -25,7 +25,6 @@ WORDS = 15.0  # room for the words of an axis
 
 def patterns(scans: Sequence[ScanRecord]) -> Sheet:
     """Mean pattern and fit of every scan, difference below, reflections marked."""
-    scans = [s for s in scans if (p := s.result("pattern")) is not None and "q" in p.coords]
     across = 1 if len(scans) == 1 else 2
     width = COLUMN_MM if across == 1 else PAGE_MM
     wide = width / across - WORDS - 2.0
@@ -39,7 +38,8 @@ def patterns(scans: Sequence[ScanRecord]) -> Sheet:
             sheet.panel(left, top + UPPER, wide, LOWER),
         )
         pattern, fit = scan.result("pattern"), scan.result("pattern_fit")
-        assert pattern is not None
+        if pattern is None:
+            continue
         q, data = np.asarray(pattern.coords["q"], float), np.asarray(pattern.values, float)
         upper.plot(q, data, ".", color=LIGHT.active, markersize=1.2, label="data")
         if fit is not None and fit.values.shape == data.shape:

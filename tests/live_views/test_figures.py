@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
-from operando.live_views.figures import histograms, maps, particles, segments
+from operando.live_views.figures import card, histograms, maps, particles, segments
 from operando.live_views.figures.catalogue import figures_of
 from operando.live_views.figures.sheet import COLUMN_MM, PAGE_MM, Sheet, journal_style
 from operando.live_views.model import RunModel
@@ -189,7 +189,7 @@ def test_a_particle_that_deviates_is_dashed_in_one_path_and_named(whole):
 def test_a_card_holds_the_numbers_of_its_particle(whole):
     assert particles.cards_of(whole) == [9]
     with journal_style():
-        sheet = particles.card(whole, Ranges(), 9)
+        sheet = card.card(whole, Ranges(), 9)
     said = {text.get_text() for text in sheet.figure.findobj(Text)}
     assert {"8.1000(8) Å", "Apart from the population", "LiMn$_{2}$O$_{4}$"} <= said
     history = next(a for a in sheet.figure.axes if a.get_xlabel().startswith("time"))
