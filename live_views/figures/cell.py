@@ -30,6 +30,7 @@ from .maps import (
 from .sheet import COLUMN_MM, LETTERS_PT, LINE_PT, PAGE_MM, Sheet, spare
 
 T = TypeVar("T")
+PITCH = 25.0  # from one panel of a column to the next [mm]
 MOST_SHOWN = 5  # maps in a row under the voltage curve
 MAX_DRAWN = 4000  # samples
 
@@ -61,21 +62,18 @@ def evolution(model: RunModel, ranges: Ranges) -> Sheet:
 def cell(model: RunModel) -> Sheet:
     """Voltage, current and charge, and the lattice parameter's median and spread."""
     history = model.history
-    rows = ("E", "I", "a") if len(history) else ("a",)
-    sheet = Sheet(COLUMN_MM, HEAD + len(rows) * 25.0 + BOTTOM - 4.0)
-    panels = {
-        name: sheet.panel(11.0, HEAD + at * 25.0, COLUMN_MM - 24.0, 20.0)
-        for at, name in enumerate(rows)
-    }
-    unit, seconds = time_unit(history)
-    for name, axes in panels.items():
-        {"E": draw_voltage, "I": _current, "a": _medians}[name](axes, model)
-        sheet.title(axes, {"E": "Voltage", "I": "Current (line), charge (dashed)",
-                           "a": "Lattice parameter: median, 10 to 90 %"}[name])  # fmt: skip
+    rows = [("Lattice parameter: median, 10 to 90 %", _medians)]
+    if len(history):
+        rows = [("Voltage", draw_voltage), ("Current (line), charge (dashed)", _current), *rows]
+    sheet = Sheet(COLUMN_MM, HEAD + len(rows) * PITCH + BOTTOM - 4.0)
+    unit, _ = time_unit(history)
+    for at, (title, draw) in enumerate(rows):
+        axes = sheet.panel(11.0, HEAD + at * PITCH, COLUMN_MM - 24.0, PITCH - HEAD)
+        draw(axes, model)
+        sheet.title(axes, title)
         axes.set_xlabel(f"time ({unit})")
-        if len(history):
-            axes.set_xlim(history.time_s[0] / seconds, history.time_s[-1] / seconds)
-        inner(axes, left=True, bottom=name == rows[-1])
+        _frame_time(axes, model)
+        inner(axes, left=True, bottom=at == len(rows) - 1)
     return sheet
 
 
@@ -135,11 +133,20 @@ def draw_voltage(axes: Axes, model: RunModel) -> None:
     shade_scans(axes, model, named=True)
     axes.set_xlabel(f"time ({unit})")
     axes.set_ylabel("E (V)")
-    if len(history):
-        axes.set_xlim(history.time_s[0] / seconds, history.time_s[-1] / seconds)
-        low, high = np.nanmin(history.voltage_v), np.nanmax(history.voltage_v)
-        axes.set_ylim(low - 0.06 * (high - low), high + 0.22 * (high - low))
+    _frame_time(axes, model)
+    volts = known(history.voltage_v)
+    if volts.size:
+        low, high = float(volts.min()), float(volts.max())
+        pad = (high - low) or 0.1
+        axes.set_ylim(low - 0.06 * pad, high + 0.22 * pad)  # the scans' numbers stand on top
     spare(axes)
+
+
+def _frame_time(axes: Axes, model: RunModel) -> None:
+    """The whole history, and nothing before or after it."""
+    history, (_, seconds) = model.history, time_unit(model.history)
+    if len(history) > 1:
+        axes.set_xlim(history.time_s[0] / seconds, history.time_s[-1] / seconds)
 
 
 def shade_scans(axes: Axes, model: RunModel, named: bool = False) -> None:

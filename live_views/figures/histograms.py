@@ -53,7 +53,7 @@ def draw_histogram(axes: Axes, scan: ScanRecord, low: float, high: float) -> Non
 
 
 def frame_histograms(panels: Sequence[Axes], scans: Sequence[ScanRecord]) -> None:
-    """One range of a for all, and in the first one what the shading means."""
+    """One range of a for all, and in the last one what the shading means."""
     occupied = [
         a[counts > 0] for s in scans if (f := counts_of(s)) is not None for a, counts in [f]
     ]

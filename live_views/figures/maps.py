@@ -54,9 +54,7 @@ def grid_for(count: int, aspect: float = 1.0) -> Grid:
 
     One or two stand in a column of the journal, more across the page.
     """
-    across = max(1, min(count, MOST_ACROSS))
-    if across == MOST_ACROSS < count and count % MOST_ACROSS:
-        across = next(n for n in (5, 4) if n == 4 or count % n == 0)
+    across = count if count <= MOST_ACROSS else 4 if count % MOST_ACROSS else MOST_ACROSS
     width = COLUMN_MM if count <= 2 else PAGE_MM
     side = (width - LEFT - RIGHT - GAP * (across - 1)) / across
     return Grid(across, min(side, LARGEST), aspect, width)
@@ -92,7 +90,7 @@ def quantity_maps(
 def draw_row(
     sheet: Sheet,
     grid: Grid,
-    shown: Sequence[tuple[ScanRecord, MapOf]],
+    shown: Sequence[tuple[ScanRecord, MapOf | None]],
     span: tuple[float, float],
     *,
     row: int = 0,
@@ -102,7 +100,7 @@ def draw_row(
     titled: bool = True,
     with_bar: bool = True,
 ) -> None:
-    """Maps side by side in one range of colours, with its bar.
+    """Maps side by side in one range of colours, with its bar; a scan without one has a gap.
 
     row: of the grid, which begins at top [mm]; below: how many maps stand in the next row
     outlined: with particles; titled: with the names of the scans
@@ -110,11 +108,13 @@ def draw_row(
     for column, (scan, one) in enumerate(shown):
         axes = sheet.panel(*grid.place(row, column, top))
         outlines = outlines_of(scan) if outlined else None
-        draw_map(axes, one, *span, outlines=outlines, badge=provisional(scan, one.result))
+        badge = provisional(scan, one.result) if one is not None else ""
+        draw_map(axes, one, *span, outlines=outlines, badge=badge)
         sheet.title(axes, with_voltage(scan) if titled else "")
         inner(axes, left=column == 0, bottom=column >= below)
-    if with_bar:
-        bar(sheet, axes, *span, shown[0][1])
+    some = next((one for _, one in shown if one is not None), None)
+    if with_bar and some is not None:
+        bar(sheet, axes, *span, some)
 
 
 def quantity_rows(
@@ -126,15 +126,15 @@ def quantity_rows(
     """
     if len(scans) == 1:
         return _side_by_side(scans[0], ranges, quantities)
-    shown = [(quantity, maps_of(scans, quantity)) for quantity in quantities]
-    grid = grid_for(max(3, len(scans)), aspect_of(shown[0][1][0][1]))
-    wide = LEFT + len(scans) * (grid.side + GAP) - GAP + RIGHT
-    sheet = Sheet(wide, len(shown) * (grid.side * grid.height + HEAD) + BOTTOM)
-    for row, (quantity, maps) in enumerate(shown):
-        span = _own_range(ranges, quantity, [one for _, one in maps])
-        below = grid.across if row < len(shown) - 1 else 0
+    some = next((m for q in quantities for _, m in maps_of(scans, q)), None)
+    grid = grid_for(len(scans), aspect_of(some) if some is not None else 1.0)
+    sheet = Sheet(grid.width, len(quantities) * (grid.side * grid.height + HEAD) + BOTTOM)
+    for row, quantity in enumerate(quantities):
+        shown = [(scan, map_of(scan, quantity)) for scan in scans]
+        span = _own_range(ranges, quantity, [one for _, one in shown if one is not None])
+        below = len(scans) if row < len(quantities) - 1 else 0
         draw_row(
-            sheet, grid, maps, span, row=row, below=below, outlined=False, titled=row == 0
+            sheet, grid, shown, span, row=row, below=below, outlined=False, titled=row == 0
         )  # fmt: skip
     return sheet
 

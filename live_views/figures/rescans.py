@@ -68,7 +68,7 @@ def wide(model: RunModel, ranges: Ranges) -> Sheet:
     maps = [map_of(s, lattice) for s in scans]
     side = PAGE_MM / 3 - LEFT - RIGHT
     pitch = HEAD + side + BOTTOM
-    sheet = Sheet(len(scans) * PAGE_MM / 3, 2 * pitch)
+    sheet = Sheet(PAGE_MM, 2 * pitch)
     low, high = range_of(model, ranges, lattice)
     for column, (scan, one) in enumerate(zip(scans, maps, strict=True)):
         axes = sheet.panel(column * PAGE_MM / 3 + LEFT, HEAD, side, side)
