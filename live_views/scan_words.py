@@ -44,10 +44,11 @@ def ended_early(scan: ScanRecord) -> str:
         return ""
     why = account.why_withdrawn.removeprefix("not taken: ")
     why = GOOD_ENOUGH if GOOD_ENOUGH in why else why.partition(":")[0]
-    return f"ended early{': ' if why else ''}{why} ({_lines(scan)})"
+    return f"ended early{': ' if why else ''}{why} ({taken_of(scan)})"
 
 
-def _lines(scan: ScanRecord) -> str:
+def taken_of(scan: ScanRecord) -> str:
+    """How much of a scan that ended early was taken: 64 of 120 angles."""
     account = scan.account
     taken = account.announced if account else 0
     planned = taken + (account.withdrawn if account else 0)
