@@ -16,7 +16,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
@@ -24,13 +23,13 @@ from matplotlib.figure import Figure
 
 from ..colour_bar import tick_text, ticks
 from ..theme import LIGHT, Table
+from .fonts import family
 
 COLUMN_MM, PAGE_MM = 85.0, 180.0
 LETTERS_PT, SMALL_PT, PANEL_PT = 7.0, 6.0, 8.0
 THIN_PT, LINE_PT = 0.5, 0.8
 DPI = 300
 MM = 1 / 25.4  # inch
-FAMILIES = ("Arial", "Helvetica", "Liberation Sans", "DejaVu Sans")  # the first one that is there
 LETTER_MM = 1.25  # width of a letter of 7 pt
 TITLE_MM = 1.3  # between a panel and the words above it
 
@@ -38,11 +37,9 @@ TITLE_MM = 1.3  # between a panel and the words above it
 @contextmanager
 def journal_style() -> Iterator[None]:
     """matplotlib draws as a journal wants it, for as long as this lasts."""
-    there = {font.name for font in font_manager.fontManager.ttflist}
-    family = next((f for f in FAMILIES if f in there), "sans-serif")
     settings: dict[str, Any] = {
-        "font.family": [family], "mathtext.fontset": "custom",
-        **{f"mathtext.{kind}": family for kind in ("rm", "it", "bf", "sf", "tt", "cal")},
+        "font.family": [family()], "mathtext.fontset": "custom",
+        **{f"mathtext.{kind}": family() for kind in ("rm", "it", "bf", "sf", "tt", "cal")},
         "font.size": LETTERS_PT, "axes.labelsize": LETTERS_PT, "axes.titlesize": LETTERS_PT,
         "xtick.labelsize": LETTERS_PT, "ytick.labelsize": LETTERS_PT, "legend.fontsize": SMALL_PT,
         "text.color": LIGHT.text, "axes.labelcolor": LIGHT.text, "axes.edgecolor": LIGHT.text,
