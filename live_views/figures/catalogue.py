@@ -77,7 +77,7 @@ def _lattice(run: _Run) -> Iterator[Named]:
             "histograms", "Histograms of the lattice parameter",
             "Voxels by lattice parameter at each pause, in the colours of the maps; purple: where "
             "pure spinel cannot be.",
-            lambda: histograms.histograms(run.model, run.slices, run.ranges),
+            lambda: histograms.histograms(run.model, cell.spread(run.slices, 10), run.ranges),
         )  # fmt: skip
 
 
@@ -179,13 +179,13 @@ def _measured(run: _Run) -> Iterator[Named]:
             "patterns", "Mean patterns and fits",
             "Mean powder pattern of each scan, the fit of its lines, their difference, and the "
             "reflections.",
-            lambda: spectra.patterns(patterned),
+            lambda: spectra.patterns(cell.spread(patterned, 8)),
         )  # fmt: skip
     if turned:
         yield Named(
             "sinograms", "Sinograms",
             "Peak intensity by rotation and translation; hatched: not measured.",
-            lambda: spectra.sinograms(turned, run.ranges),
+            lambda: spectra.sinograms(cell.spread(turned, 20), run.ranges),
         )  # fmt: skip
 
 

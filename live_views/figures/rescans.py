@@ -15,6 +15,7 @@ from .sheet import PAGE_MM, Sheet
 from .spectra import draw_sinogram, sinogram_bar
 
 SIDE = 36.0  # of a map [mm]
+MOST = 4  # rows that have room on a page
 BETWEEN = 10.0  # room for the words of the next one's axis
 
 
@@ -30,8 +31,8 @@ def finer(model: RunModel) -> list[tuple[ScanRecord, ScanRecord]]:
 
 
 def rescans(model: RunModel, ranges: Ranges) -> Sheet:
-    """A row for each finer scan: the map that asked for it, the finer map, and the dose."""
-    pairs = finer(model)
+    """A row for each of the last finer scans: the map that asked for it, its own, and the dose."""
+    pairs = finer(model)[-MOST:]
     lattice = quantities_of(model.scans())[0]
     dose = next((q for q in quantities_of(model.scans()) if q.result == "dose"), None)
     pitch = HEAD + SIDE + BOTTOM
@@ -83,7 +84,7 @@ def wide(model: RunModel, ranges: Ranges) -> Sheet:
         axes = sheet.panel(column * PAGE_MM / 3 + LEFT, pitch + HEAD, side, side)
         sinogram = scan.result("sinogram")
         sheet.title(axes, "Sinogram")
-        if sinogram is not None:
+        if sinogram is not None and sinogram.values.ndim == 2:
             low, high = StickyRange().follow([sinogram.values])
             draw_sinogram(axes, sinogram, low, high)
             sinogram_bar(sheet, axes, sinogram, low, high)
