@@ -11,7 +11,7 @@ from ..cell_series import charge_balance
 from ..model import RunModel, ScanRecord
 from ..quantities import FRACTION, Quantity, known, quantities_of
 from ..ranges import Ranges
-from ..scan_words import WIDE, is_slice, role_of
+from ..scan_words import WIDE, called, ended_early, is_slice, role_of
 from . import card, cell, histograms, maps, particles, rescans, segments, spectra
 from .sheet import Sheet
 
@@ -44,6 +44,12 @@ class _Run:
     quantities: list[Quantity]
     ranges: Ranges
 
+    @property
+    def grey(self) -> str:
+        """What is to be said below any map: what grey is, and which scans ended early, and why."""
+        early = [f"{called(s)} {said}." for s in self.model.scans() if (said := ended_early(s))]
+        return " ".join([GREY, *early])
+
     def quantity(self, result: str) -> Quantity | None:
         """The first one that rests on this result."""
         return next((q for q in self.quantities if q.result == result), None)
@@ -69,7 +75,7 @@ def _lattice(run: _Run) -> Iterator[Named]:
             "evolution", "Lattice parameter along the discharge",
             "Cell voltage with the scans shaded; lattice parameter of every voxel at each pause "
             "in one range of colours, particles outlined (dashed: deviates from the others); "
-            f"histograms of the voxels, purple: where pure spinel cannot be. {GREY}",
+            f"histograms of the voxels, purple: where pure spinel cannot be. {run.grey}",
             lambda: cell.evolution(run.model, run.ranges),
         )  # fmt: skip
     if any(histograms.counts_of(scan) for scan in run.slices):
@@ -88,7 +94,7 @@ def _particles(run: _Run) -> Iterator[Named]:
         "particles", "Particles and their histories",
         "Particles with their identities (dashed, !: deviates); mean lattice parameter of every "
         "particle under the voltage curve, those that deviate in colours; purple: where pure "
-        f"spinel cannot be. {GREY}",
+        f"spinel cannot be. {run.grey}",
         lambda: particles.all_particles(run.model, run.ranges),
     )  # fmt: skip
     for name in particles.cards_of(run.model):
@@ -113,14 +119,14 @@ def _phases(run: _Run) -> Iterator[Named]:
         yield Named(
             "phases", "Mass fractions of the phases",
             "A row a phase, each with a range of its own, a column a pause. Fractions of single "
-            f"voxels are a hint; those of particles and shells carry uncertainties. {GREY}",
+            f"voxels are a hint; those of particles and shells carry uncertainties. {run.grey}",
             lambda: _rows(run, fractions),
         )  # fmt: skip
     if sorted_:
         yield Named(
             "segments", "Segments by lattice parameter",
             "The last scan's voxels, sorted into segments by lattice parameter; mass fractions of "
-            f"each segment, refined from the mean pattern of its voxels. {GREY}",
+            f"each segment, refined from the mean pattern of its voxels. {run.grey}",
             lambda: segments.segments(run.model, sorted_[-1], run.ranges),
         )  # fmt: skip
 
@@ -131,7 +137,7 @@ def _charge(run: _Run) -> Iterator[Named]:
         yield Named(
             "charge", "State of charge and coulomb count",
             "State of charge of every voxel; the mean of each map against the charge that has "
-            f"passed, and their difference. {GREY}",
+            f"passed, and their difference. {run.grey}",
             lambda: cell.charge(run.model, balance, soc, run.ranges),
         )  # fmt: skip
 
@@ -142,7 +148,7 @@ def _quality(run: _Run) -> Iterator[Named]:
         yield Named(
             "quality", "Uncertainty and residuals",
             "Standard uncertainty of the lattice parameter, weighted profile residual Rwp of the "
-            f"refinement and reduced χ² of the line fits, as far as there are any. {GREY}",
+            f"refinement and reduced χ² of the line fits, as far as there are any. {run.grey}",
             lambda: _rows(run, shown),
         )  # fmt: skip
 
@@ -152,14 +158,14 @@ def _other_scans(run: _Run) -> Iterator[Named]:
         yield Named(
             "rescans", "Regions scanned again",
             "The map that asked for it, framed where it was scanned again; the finer map; the "
-            f"dose of every voxel after it. {GREY}",
+            f"dose of every voxel after it. {run.grey}",
             lambda: rescans.rescans(run.model, run.ranges),
         )  # fmt: skip
     if any(role_of(scan) in WIDE for scan in run.model.scans()):
         yield Named(
             "wide", "What surrounds the slice",
             "Wide scans before the discharge and the slice, which is freed of what they saw "
-            f"outside of it; framed: where the next one looks. {GREY}",
+            f"outside of it; framed: where the next one looks. {run.grey}",
             lambda: rescans.wide(run.model, run.ranges),
         )  # fmt: skip
 
@@ -199,14 +205,14 @@ def _other_maps(run: _Run) -> Iterator[Named]:
     for number, part in enumerate(_sheets(run.slices, rest), start=1):
         yield Named(
             f"maps-{number}", "Further maps",
-            f"A row a quantity, each with a range of its own, a column a pause. {GREY}",
+            f"A row a quantity, each with a range of its own, a column a pause. {run.grey}",
             lambda p=part: _rows(run, p),
         )  # fmt: skip
     for quantity in run.quantities:
         key = quantity.key if quantity.of_uncertainty else quantity.result
         yield Named(
             f"map-{key.replace(' ', '-')}", quantity.title,
-            f"{quantity.title} at every pause in one range of colours. {GREY}",
+            f"{quantity.title} at every pause in one range of colours. {run.grey}",
             lambda q=quantity: maps.quantity_maps(run.model, run.slices, run.ranges, q),
             always=False,
         )  # fmt: skip

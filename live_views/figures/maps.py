@@ -18,7 +18,7 @@ from ..painting import paint
 from ..particle_facts import Outlines, outlines_of
 from ..quantities import MapOf, Quantity, map_of, unit_text
 from ..ranges import Ranges
-from ..scan_words import provisional, with_voltage
+from ..scan_words import ended_early, provisional, taken_of, with_voltage
 from ..theme import LIGHT, colour_table
 from .sheet import COLUMN_MM, LETTER_MM, PAGE_MM, SMALL_PT, Sheet
 
@@ -108,8 +108,7 @@ def draw_row(
     for column, (scan, one) in enumerate(shown):
         axes = sheet.panel(*grid.place(row, column, top))
         outlines = outlines_of(scan) if outlined else None
-        badge = provisional(scan, one.result) if one is not None else ""
-        draw_map(axes, one, *span, outlines=outlines, badge=badge)
+        draw_map(axes, one, *span, outlines=outlines, badge=badge_of(scan, one))
         sheet.title(axes, with_voltage(scan) if titled else "")
         inner(axes, left=column == 0, bottom=column >= below)
     some = next((one for _, one in shown if one is not None), None)
@@ -152,7 +151,7 @@ def _side_by_side(scan: ScanRecord, ranges: Ranges, quantities: Sequence[Quantit
         row, column = divmod(at, across)
         axes = sheet.panel(column * cell + LEFT, row * (tall + HEAD + BOTTOM) + HEAD, side, tall)
         low, high = _own_range(ranges, one.quantity, [one])
-        draw_map(axes, one, low, high, badge=provisional(scan, one.result))
+        draw_map(axes, one, low, high, badge=badge_of(scan, one))
         sheet.title(axes, formula(one.quantity.title))
         bar(sheet, axes, low, high, one)
     return sheet
@@ -205,10 +204,16 @@ def draw_map(
         axis.set_ticks(ticks(*ends, 4))
         axis.set_view_interval(*ends, ignore=True)
     if badge:
-        axes.text(
-            0.5, 0.97, badge.replace(": ", ":\n"), transform=axes.transAxes, ha="center", va="top",
-            size=SMALL_PT, bbox=BADGE,
-        )  # fmt: skip
+        axes.text(0.5, 0.975, badge, transform=axes.transAxes, ha="center", va="top", size=SMALL_PT,
+                  bbox=BADGE)  # fmt: skip
+
+
+def badge_of(scan: ScanRecord, shown: MapOf | None) -> str:
+    """What a map says of itself in a line where it is not final or not whole; why: the caption."""
+    if shown is None:
+        return ""
+    said = provisional(scan, shown.result)
+    return f"ended early, {taken_of(scan)}" if said and said == ended_early(scan) else said
 
 
 def draw_outlines(axes: Axes, outlines: Outlines, names: bool = False, picked: int = 0) -> None:

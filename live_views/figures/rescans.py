@@ -9,8 +9,8 @@ from ..model import RunModel, ScanRecord
 from ..particle_facts import outlines_of
 from ..quantities import MapOf, Quantity, map_of, quantities_of
 from ..ranges import Ranges, StickyRange
-from ..scan_words import WIDE, called, is_slice, provisional, role_of, with_voltage
-from .maps import BOTTOM, HEAD, LEFT, RIGHT, bar, draw_map, range_of
+from ..scan_words import WIDE, called, is_slice, role_of, with_voltage
+from .maps import BOTTOM, HEAD, LEFT, RIGHT, badge_of, bar, draw_map, range_of
 from .sheet import PAGE_MM, Sheet
 from .spectra import draw_sinogram, sinogram_bar
 
@@ -43,11 +43,11 @@ def rescans(model: RunModel, ranges: Ranges) -> Sheet:
         before, after = map_of(parent, lattice), map_of(scan, lattice)
         one = sheet.panel(LEFT, top, SIDE, SIDE)
         draw_map(one, before, low, high, outlines=outlines_of(parent), names=True,
-                 badge=provisional(parent, before.result) if before else "")  # fmt: skip
+                 badge=badge_of(parent, before))  # fmt: skip
         sheet.title(one, with_voltage(parent))
         two = sheet.panel(LEFT + SIDE + BETWEEN, top, SIDE, SIDE)
         draw_map(two, after, low, high, outlines=outlines_of(scan), names=True,
-                 badge=provisional(scan, after.result) if after else "")  # fmt: skip
+                 badge=badge_of(scan, after))  # fmt: skip
         sheet.title(two, called(scan))
         if after is not None:
             frame(one, after)

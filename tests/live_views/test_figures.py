@@ -325,3 +325,23 @@ def test_requests_and_their_outcome_are_told(small):
          "particle 9 stands apart",
          "approved by automatic: nobody vetoed it; done by plan: scan 2, 1344 frames"),
     )  # fmt: skip
+
+
+def test_a_map_of_a_scan_that_ended_early_says_so_in_a_line_and_why_in_its_caption(small):
+    share = 8 / small.angles
+    whole = small.account(1, 1.0, closed=True)
+    model = RunModel()
+    for message in (
+        small.start(1),
+        *(dataclasses.replace(r, completeness=share)
+          for r in small.results(1, 1.0, 2, final=True)),
+        dataclasses.replace(whole, announced=8 * small.n, received=8 * small.n,
+                            withdrawn=(small.angles - 8) * small.n,
+                            why_withdrawn="not taken: map good enough after 8 projections: 0.001"),
+    ):  # fmt: skip
+        model.take(message)
+    figure = next(f for f in figures_of(model) if f.name == "map-lattice_parameter")
+    assert figure.caption.endswith("Pause 1 ended early: good enough (8 of 12 angles).")
+    with journal_style():
+        axes = figure.draw().figure.axes[0]
+    assert "ended early, 8 of 12 angles" in {text.get_text() for text in axes.texts}
