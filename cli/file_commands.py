@@ -38,14 +38,19 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the figures; by default `report` beside it.")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this figure, e.g. evolution or 'map-*'; may be given again."),
+    ] = None,
+    dpi: Annotated[int, typer.Option(min=50, max=1200, help="Of the PNG files.")] = 300,
 ) -> None:
-    """Figures and numbers of a finished run."""
+    """Figures and numbers of a finished run, in the size of a journal."""
     from ..stream.run_file import RunFileError
     from .report import report_of_file
 
     folder = out or file.parent / "report"
     try:
-        pictures = report_of_file(file, folder)
+        pictures = report_of_file(file, folder, only or (), dpi)
     except RunFileError as error:
         fail(str(error), 2)
     except (OSError, ValueError) as error:

@@ -1,8 +1,9 @@
 """Particles and their depth shells refined as regions: the mean pattern of all their voxels.
 
 The lines of the table are the bulk, each particle, and each shell of it ("particle 3 shell 1", 0 at
-the surface). Regions cost a few hundredths of a second each. Where there are more than MOST_REGIONS
-the particles that are accused come first, then the largest; the others have no line.
+the surface); then each segment by lattice parameter, where voxels are sorted into segments. Regions
+cost a few hundredths of a second each. Where there are more than MOST_REGIONS the particles that
+are accused come first, then the largest; the others have no line.
 """
 
 from __future__ import annotations
@@ -54,6 +55,21 @@ def refine_particles(
                 name = f"particle {names[mine]} shell {n}"
                 lines.append(phases.region(name, voxels & (shell == n), sums[at] / counts[at]))
     return refine_regions(lines, phases.refinement)
+
+
+def refine_segments(phases: PhaseMaps, patterns: Patterns, segment: I32) -> RegionTable:
+    """The table's lines of the segments by lattice parameter, "segment 0" and so on.
+
+    segment: (n,) of the voxels inside the circle, -1 for those in none
+    """
+    sums, counts = _sums(segment, int(segment.max(initial=-1)) + 1, patterns)
+    return refine_regions(
+        [
+            phases.region(f"segment {n}", segment == n, sums[n] / counts[n])
+            for n in np.flatnonzero(counts).tolist()
+        ],
+        phases.refinement,
+    )
 
 
 def shell_fractions(

@@ -57,6 +57,11 @@ class RegionTable:
         found: F64 = self.values[:, self.columns.index(name)]
         return found
 
+    def followed_by(self, more: RegionTable) -> RegionTable:
+        """This table's lines and those of another one with the same columns."""
+        values = np.concatenate([self.values, more.values])
+        return RegionTable(self.regions + more.regions, self.columns, values)
+
     def result(self, labels: Labels, name: str = "region_table") -> Result:
         """The table as a message; its attributes name columns and regions."""
         rows, columns = self.values.shape

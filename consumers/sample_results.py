@@ -16,10 +16,9 @@ from .classification import Rule
 from .findings import Findings, role_of
 from .labels import Labels
 from .lattice_map import HAND, Patterns
-from .particle_regions import refine_particles, shell_fractions
+from .particle_regions import refine_particles, refine_segments, shell_fractions
 from .particle_results import Slice, particle_results, shell_fraction_results
 from .phase_maps import PhaseMaps
-from .regions import RegionTable
 from .segments import segments_of
 from .soc_results import soc_results
 from .tracking import ParticleFindings
@@ -55,6 +54,7 @@ class SampleResults:
         self._fine = role_of(start) in ("slice", "roi")
         self._earlier: ParticleFindings | None = None
         self._slice: Slice | None = None
+        self._segment: NDArray[np.int32] | None = None  # (rows, cols) after final(), -1 for none
 
     @property
     def particles(self) -> ParticleFindings | None:
@@ -97,18 +97,19 @@ class SampleResults:
     def regions(
         self, phases: PhaseMaps, patterns: Patterns, inside: NDArray[np.bool_]
     ) -> Iterable[Result]:
-        """The refinement table of the bulk and, after final(), of particles and their shells."""
+        """The refinement table of the bulk and, after final(), of particles, shells, segments."""
         table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
         if slice_ is not None and slice_.found.count:
             more = refine_particles(
                 phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
                 slice_.identity, slice_.order(),
             )  # fmt: skip
-            values = np.concatenate([table.values, more.values])
-            table = RegionTable(table.regions + more.regions, table.columns, values)
+            table = table.followed_by(more)
             names = slice_.identity[1:]
             fractions = shell_fractions(table, names.tolist(), shells)
             yield from shell_fraction_results(self._labels, fractions, names)
+        if self._segment is not None:
+            table = table.followed_by(refine_segments(phases, patterns, self._segment[inside]))
         if table.regions:
             yield table.result(self._labels)
 
@@ -135,7 +136,8 @@ class SampleResults:
         if a is None or most == 0:
             return
         sorted_ = segments_of(np.asarray(a.values, np.float64).ravel(), most)
-        of = np.where(sorted_.of >= 0, sorted_.of, np.nan).reshape(a.values.shape)
+        self._segment = sorted_.of.reshape(a.values.shape).astype(np.int32)
+        of = np.where(self._segment >= 0, self._segment, np.nan)
         columns = np.stack([sorted_.mean, sorted_.spread, sorted_.share], axis=1)
         yield self._labels.result("segments", "", ("y", "x"), a.coords, a.units, of)
         yield self._labels.result(

@@ -13,9 +13,9 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
 from .across_scans import AcrossScans
-from .cell_series import charge_balance, particle_series
+from .cell_series import charge_balance, particle_series, prefixed, scan_periods, time_unit
 from .kit import Card, EmptyNote, label_axis, style_axes, tint
-from .model import RunModel, ScanRecord
+from .model import RunModel
 from .theme import Theme, font
 from .view_state import ViewState
 
@@ -124,14 +124,11 @@ class CellPanel(Card):
             return
         every = max(1, len(history) // MAX_DRAWN)
         keep = np.r_[0 : len(history) : every, len(history) - 1]
-        span = float(history.time_s[-1] - history.time_s[0])
-        unit, scale = (
-            ("s", 1.0) if span < 300 else ("min", 60.0) if span < 3 * 3600 else ("h", 3600.0)
-        )
+        unit, scale = time_unit(history)
         t = history.time_s[keep] / scale
         e, i, q = history.voltage_v[keep], history.current_a[keep], history.charge_ah[keep]
-        i_unit, i_scale = _milli(i, "A")
-        q_unit, q_scale = _milli(q, "A h")
+        i_unit, i_scale = prefixed(i, "A")
+        q_unit, q_scale = prefixed(q, "A h")
         self._e.setData(t, e)
         self._i.setData(t, i * i_scale)
         self._q.setData(t, q * q_scale)
@@ -185,10 +182,7 @@ class CellPanel(Card):
         self._below = name
 
     def _shade(self, model: RunModel, scale: float) -> None:
-        periods = [(s, p) for s in model.scans() if (p := scan_period(model, s)) is not None]
-        for at in range(len(periods) - 1):  # one scan at a time: a gap in the history hides the end
-            scan, (begin, end) = periods[at]
-            periods[at] = (scan, (begin, min(end, periods[at + 1][1][0])))
+        periods = scan_periods(model)
         while len(self._shades) < len(periods):
             made = [
                 pg.LinearRegionItem(movable=False, brush=tint(self._theme.shade, 40)) for _ in "ab"
@@ -215,38 +209,7 @@ class CellPanel(Card):
                 text.setPos((begin + end) / 2 / scale, top)
 
 
-def scan_period(model: RunModel, scan: ScanRecord) -> tuple[float, float] | None:
-    """When a scan ran, on the potentiostat's clock [s].
-
-    It begins at the cell state it was announced with. Its stop carries no time: it ends when the
-    stop was seen here, but not after the state of the cell at its begin ended, which holds for
-    replays and late joiners too.
-    """
-    history = model.history
-    if scan.start is None or not len(history):
-        return None
-    if scan.start.cell is not None and math.isfinite(scan.start.cell.time_s):
-        begin = scan.start.cell.time_s
-    else:
-        begin = history.at_wall(scan.start.time)
-    if not math.isfinite(begin):
-        return None
-    end = history.end_of_state(begin)
-    seen = history.at_wall(scan.stopped_wall_s) if scan.stop is not None else float("nan")
-    if math.isfinite(seen) and begin < seen < end:
-        end = seen
-    return (begin, end) if end > begin else None
-
-
 def _padded(values: np.ndarray) -> tuple[float, float]:
     low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
     pad = 0.12 * (high - low) or 1.0
     return low - pad, high + pad
-
-
-def _milli(values: np.ndarray, unit: str) -> tuple[str, float]:
-    finite = np.abs(values[np.isfinite(values)])
-    top = float(finite.max(initial=0.0))
-    if top >= 1.0:
-        return unit, 1.0
-    return (f"m{unit}", 1e3) if top >= 1e-3 else (f"µ{unit}", 1e6)

@@ -19,8 +19,9 @@ class ChargeBalance:
 
     time_s: (n,) of the scans on the potentiostat's clock; mean, sigma: (n,) of their maps
     low, high: (n,) the mean if every ambiguous voxel were at its lower or upper end
-    coulomb: (n,) by the charge; slope, offset: the line that leads from charge [A h] to it, nan
-        where it cannot be told from the scans
+    coulomb: (n,) by the charge; charge_ah: (n,) that had passed [A h]
+    slope, offset: the line that leads from charge [A h] to the quantity, nan where it cannot be
+        told from the scans
     """
 
     quantity: str
@@ -31,6 +32,7 @@ class ChargeBalance:
     low: Floats
     high: Floats
     coulomb: Floats
+    charge_ah: Floats
     slope: float
     offset: float
 
@@ -58,6 +60,52 @@ def time_of(scan: ScanRecord, history: CellHistory) -> float:
     return history.at_wall(scan.start.time)
 
 
+def scan_period(model: RunModel, scan: ScanRecord) -> tuple[float, float] | None:
+    """When a scan ran, on the potentiostat's clock [s].
+
+    It begins at the cell state it was announced with. Its stop carries no time: it ends when the
+    stop was seen here, but not after the state of the cell at its begin ended, which holds for
+    replays and late joiners too.
+    """
+    history = model.history
+    if scan.start is None or not len(history):
+        return None
+    if scan.start.cell is not None and math.isfinite(scan.start.cell.time_s):
+        begin = scan.start.cell.time_s
+    else:
+        begin = history.at_wall(scan.start.time)
+    if not math.isfinite(begin):
+        return None
+    end = history.end_of_state(begin)
+    seen = history.at_wall(scan.stopped_wall_s) if scan.stop is not None else float("nan")
+    if math.isfinite(seen) and begin < seen < end:
+        end = seen
+    return (begin, end) if end > begin else None
+
+
+def scan_periods(model: RunModel) -> list[tuple[ScanRecord, tuple[float, float]]]:
+    """Each scan with its begin and its end [s], in their order; none reaches into the next."""
+    found = [(s, p) for s in model.scans() if (p := scan_period(model, s)) is not None]
+    for at in range(len(found) - 1):  # one scan at a time: a gap in the history hides the end
+        scan, (begin, end) = found[at]
+        found[at] = (scan, (begin, min(end, found[at + 1][1][0])))
+    return found
+
+
+def time_unit(history: CellHistory) -> tuple[str, float]:
+    """The unit that a history is drawn in, and its seconds."""
+    span = float(history.time_s[-1] - history.time_s[0]) if len(history) else 0.0
+    return ("s", 1.0) if span < 300 else ("min", 60.0) if span < 3 * 3600 else ("h", 3600.0)
+
+
+def prefixed(values: Floats, unit: str) -> tuple[str, float]:
+    """The unit with the prefix that these values read well with, and the factor to it."""
+    top = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    if top >= 1.0:
+        return unit, 1.0
+    return (f"m{unit}", 1e3) if top >= 1e-3 else (f"µ{unit}", 1e6)
+
+
 def charge_balance(model: RunModel) -> ChargeBalance | None:
     """From the scans' `soc_balance`; None where no scan has one."""
     rows, charges = [], []
@@ -82,7 +130,7 @@ def charge_balance(model: RunModel) -> ChargeBalance | None:
         return None
     table = np.array(rows).T
     slope, offset = _line(np.array(charges), table[5])
-    return ChargeBalance(quantity, unit, *table, slope, offset)
+    return ChargeBalance(quantity, unit, *table, np.array(charges), slope, offset)
 
 
 def particle_series(model: RunModel, identity: int) -> ParticleSeries | None:

@@ -10,9 +10,10 @@ from PySide6 import QtCore, QtWidgets
 from .colour_bar import ColourBar
 from .kit import Card
 from .map_canvas import MapCanvas
-from .map_panel import colour_range, provisional
+from .map_panel import colour_range
 from .model import RunModel, ScanRecord
 from .quantities import MapOf, known, map_of, unit_text
+from .scan_words import provisional
 from .theme import Theme, colour_table
 from .view_state import ViewState
 
@@ -58,7 +59,7 @@ class ComparePanel(Card):
                 self.maps[at].clear_map("no map of this pause")
                 continue
             low, high = colour_range(model, view, shown)
-            badge = provisional(scan, shown)
+            badge = provisional(scan, shown.result)
             self.maps[at].show_map(shown, low, high, table, picked=view.picked, badge=badge)
             unit = f" ({unit_text(shown.unit)})" if shown.unit else ""
             self.same.set(low, high, table, name + unit)

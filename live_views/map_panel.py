@@ -16,6 +16,7 @@ from .painting import paint
 from .particle_facts import Outlines, found_for, outlines_of
 from .picture import as_image
 from .quantities import MapOf, Quantity, known, map_of, quantities_of, unit_text
+from .scan_words import provisional
 from .theme import Theme, colour_table
 from .view_state import ViewState
 
@@ -30,14 +31,6 @@ def colour_range(model: RunModel, view: ViewState, shown: MapOf) -> tuple[float,
         return view.ranges.of(f"{key}@{shown.result.number}").follow([shown.values])
     maps = (map_of(scan, shown.quantity) for scan in model.scans()[-24:])
     return view.ranges.of(key).follow(m.values for m in maps if m is not None)
-
-
-def provisional(scan: ScanRecord, shown: MapOf) -> str:
-    """What is written on a map that is not final; "" on one that is."""
-    if shown.result.final:
-        share = shown.result.completeness
-        return "" if share >= 0.9995 else f"incomplete · {share * 100:.0f} %"
-    return f"provisional · {shown.result.completeness * 100:.0f} %"
 
 
 class MapPanel(Card):
@@ -128,7 +121,7 @@ class MapPanel(Card):
             which += f" · outlines of pause {outlines.pause}"
         self.canvas.show_map(
             shown, low, high, colour_table(view.quantity.key),
-            fade=self._fade(scan, shown), picked=view.picked, badge=provisional(scan, shown),
+            fade=self._fade(scan, shown), picked=view.picked, badge=provisional(scan, shown.result),
             outlines=outlines, particle=view.particle,
         )  # fmt: skip
         label = view.quantity.title + (f" ({unit_text(shown.unit)})" if shown.unit else "")

@@ -60,7 +60,7 @@ class OutlineLayer:
         line = pg.PlotDataItem(
             pen=pg.mkPen("#ffffff", width=width * self._scale, style=style),
             shadowPen=pg.mkPen("#000000a0", width=halo * self._scale),
-            connect="pairs",
+            connect="finite",
         )
         line.setZValue(6)
         self._item.addItem(line, ignoreBounds=True)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.messages import Array, Result
+from .borders import borders
 from .model import RunModel, ScanRecord
 from .quantities import extent_of
+from .words import number
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +53,7 @@ class Outlines:
     pause: int
 
     def edges(self, of: Iterable[int]) -> tuple[Floats, Floats]:
-        """The borders of these particles as pairs of points."""
+        """The borders of these particles as paths; nan stands between two of them."""
         return borders(np.where(np.isin(self.labels, list(of)), self.labels, 0), self.extent)
 
 
@@ -112,6 +114,12 @@ def particle_rows(scan: ScanRecord | None) -> dict[int, Mapping[str, float]]:
 def accused(rows: Mapping[int, Mapping[str, float]]) -> set[int]:
     """Identities that break the material's rule or stand apart from the others."""
     return {name for name, row in rows.items() if row.get("classification", 0.0) > ORDINARY}
+
+
+def verdict_of(row: Mapping[str, float]) -> str:
+    """What a particle was found to be, in words; "" where the table does not say."""
+    code = number(row.get("classification"))
+    return VERDICTS.get(int(code), "") if math.isfinite(code) else ""
 
 
 def profile_of(scan: ScanRecord | None, name: str, identity: int) -> Profile | None:
@@ -193,24 +201,6 @@ def voxels_of(scan: ScanRecord | None, identity: int) -> tuple[Floats, Floats]:
     a = np.asarray(lattice.values, np.float64)
     measured = np.isfinite(a) & (labels > 0)
     return a[measured & (labels == identity)], a[measured & (labels != identity)]
-
-
-def borders(labels: Array, extent: tuple[float, float, float, float]) -> tuple[Floats, Floats]:
-    """The edges between voxels of different particles, as pairs of points to be joined.
-
-    labels: (rows, cols); extent: (x, y, width, height) of the map
-    """
-    rows, cols = labels.shape
-    left, low, width, height = extent
-    dx, dy = width / cols, height / rows
-    framed = np.pad(labels, 1)
-    r, c = np.nonzero(framed[1:-1, 1:] != framed[1:-1, :-1])  # edges that stand
-    xs = [np.repeat(left + c * dx, 2)]
-    ys = [np.stack([low + r * dy, low + (r + 1) * dy], axis=1).ravel()]
-    r, c = np.nonzero(framed[1:, 1:-1] != framed[:-1, 1:-1])  # edges that lie
-    xs.append(np.stack([left + c * dx, left + (c + 1) * dx], axis=1).ravel())
-    ys.append(np.repeat(low + r * dy, 2))
-    return np.concatenate(xs), np.concatenate(ys)
 
 
 def _rows(result: Result, index: str) -> list[tuple[int, Mapping[str, float]]]:

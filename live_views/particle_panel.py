@@ -12,13 +12,13 @@ from PySide6 import QtCore, QtWidgets
 from .kit import Card, EmptyNote, plot, tint
 from .model import RunModel, ScanRecord
 from .particle_facts import (
-    VERDICTS,
     Floats,
     found_for,
     middle_of_others,
     particle_rows,
     profile_of,
     shell_phases,
+    verdict_of,
     voxels_of,
 )
 from .theme import Theme
@@ -71,10 +71,9 @@ class ParticlePanel(Card):
             self.empty.say(_why_none(scan, name))
             return
         self.empty.say("")
-        code = int(number(row.get("classification")))
         self.title.setText(f"Particle {name}")
         late = "" if scan is shown else f" · pause {scan.number}, the last one analysed"
-        self.note.setText(f"{VERDICTS.get(code, '')}{late}")
+        self.note.setText(f"{verdict_of(row)}{late}")
         self.numbers.setText(_table(numbers_of(row)))
         self._draw_depth(scan, name)
         self._draw_shells(scan, name)

@@ -1,4 +1,4 @@
-"""Widgets to PNG and PDF files, replaced as a whole: a reader never sees half a picture."""
+"""Widgets to PNG files, replaced as a whole: a reader never sees half a picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from .painting import Rgba
 
@@ -23,33 +23,6 @@ def save_picture(widget: QtWidgets.QWidget, path: Path, scale: float = 1.0) -> P
     # PySide takes the format as str, its type stub says bytes
     if not image.save(str(part), "PNG", 60):  # type: ignore[call-overload]
         raise OSError(f"picture {path} cannot be written")
-    os.replace(part, path)
-    return path
-
-
-def save_vector(widget: QtWidgets.QWidget, path: Path, width_mm: float) -> Path:
-    """Draw widget into a PDF file of one page, width_mm wide; lines and letters stay lines.
-
-    Raises OSError where it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    writer = QtGui.QPdfWriter(str(part))
-    size = widget.size()
-    height_mm = width_mm * size.height() / size.width()
-    page = QtCore.QSizeF(width_mm, height_mm)
-    writer.setPageSize(QtGui.QPageSize(page, QtGui.QPageSize.Unit.Millimeter))
-    writer.setPageMargins(QtCore.QMarginsF(0, 0, 0, 0))
-    writer.setResolution(600)
-    writer.setTitle(path.stem)
-    painter = QtGui.QPainter()
-    if not painter.begin(writer):
-        raise OSError(f"figure {path} cannot be written")
-    across = writer.width() / size.width()
-    painter.scale(across, across)
-    widget.ensurePolished()
-    widget.render(painter, QtCore.QPoint(0, 0))
-    painter.end()
     os.replace(part, path)
     return path
 

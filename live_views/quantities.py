@@ -165,7 +165,7 @@ def known(values: Array) -> Floats:
 def unit_text(unit: str) -> str:
     """A unit as people write it: um is µm, deg is °."""
     known = {"deg": "°", "degC": "°C", "1/Å": "Å⁻¹", "1/A": "Å⁻¹"}
-    return known.get(unit) or re.sub(r"\bum\b", "µm", unit)
+    return known.get(unit) or re.sub(r"\bum2\b", "µm²", re.sub(r"\bum\b", "µm", unit))
 
 
 def _answered(scan: ScanRecord, result: Result) -> NDArray[np.bool_]:

@@ -7,17 +7,15 @@ until it comes back: a veto that got lost on its way must not look like one that
 from __future__ import annotations
 
 import html
-import math
 
 from PySide6 import QtCore, QtWidgets
 
-from . import words
 from .model import RunModel
 from .request_queue import Request, decision
+from .request_words import asked_for
 from .theme import Theme
 
 SHOWN = 12
-KINDS = {"stop": "end the scan", "roi": "finer scan of a region", "exposure": "longer exposure"}
 SENT = {"approved": "approval sent", "vetoed": "veto sent"}
 
 
@@ -131,20 +129,11 @@ class RequestPanel(QtWidgets.QWidget):
         last = request.words[-1] if request.words else None
         said = f" · {last.verdict} by {last.by}" if last else ""
         said += f": {last.reason}" if last and last.reason else ""
-        costs = [KINDS.get(asked.kind, asked.kind)]
-        if all(math.isfinite(v) for v in asked.region):
-            x, y, width = asked.region
-            costs.append(f"{width:.0f} µm at x {x:.0f}, y {y:.0f} µm".replace("-", "−"))
-        if math.isfinite(asked.exposure_s):
-            costs.append(f"{1e3 * asked.exposure_s:.3g} ms a frame")
-        if math.isfinite(asked.cost_s):
-            does = "costs" if asked.cost_s >= 0 else "saves"
-            costs.append(f"{does} {words.duration(abs(asked.cost_s))}")
         mark = "▸" if chosen and self._control else "&nbsp;"
         return (
             f'<tr><td>{mark}</td><td style="color:{colour}">'
             f'<a href="{html.escape(request.id)}" style="color:{colour};text-decoration:none">'
-            f"{html.escape(state)}</a>&nbsp;&nbsp;</td><td>{html.escape(', '.join(costs))}"
+            f"{html.escape(state)}</a>&nbsp;&nbsp;</td><td>{html.escape(asked_for(asked))}"
             f'<br><span style="color:{theme.muted}">{html.escape(asked.reason)}'
             f"{html.escape(said)}</span></td></tr>"
         )

@@ -50,7 +50,7 @@ class SinogramPanel(Card):
             self.note.setText("")
             return
         self.empty.say("")
-        order, rows, cols = _in_order(result.values, result.coords, result.dims)
+        order, rows, cols = in_order(result.values, result.coords, result.dims)
         low, high = self._view.ranges.of("sinogram").follow([order])
         table, theme = colour_table("sinogram"), self._theme
         picture = paint(
@@ -73,7 +73,7 @@ class SinogramPanel(Card):
         self.note.setText(f"{lines} of {result.values.shape[0]} {result.dims[0]}s")
 
 
-def _in_order(
+def in_order(
     values: np.ndarray, coords: dict[str, np.ndarray], dims: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[float, float], tuple[float, float]]:
     """values with its axes ascending (angles are measured in any order), and their extents."""

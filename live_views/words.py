@@ -9,6 +9,7 @@ from ..stream.account_words import account_reasons
 from .model import RunModel, ScanRecord, is_cell_fault
 from .plan_report import is_over as is_over
 from .plan_report import number as number
+from .scan_words import ended_early, taken_of
 
 SILENT_AFTER_S = 3.5  # components report about once a second: three reports missed
 _PROCESSOR = ("absorber", "processor", "process")
@@ -194,7 +195,8 @@ def progress(model: RunModel) -> Said:
     share = scan.completeness()
     if share >= 1 or scan.stop is not None:
         closed = scan.account is not None and scan.account.closed
-        return Said(f"{head}: complete" + (", account closed" if closed else ""), "good")
+        how = f"ended early, {taken_of(scan)}" if ended_early(scan) else "complete"
+        return Said(f"{head}: {how}" + (", account closed" if closed else ""), "good")
     left = remaining_s(model, scan)
     tail = f", {duration(left)} left" if math.isfinite(left) else ""
     return Said(f"{head}: {share:.0%}".replace("%", " %") + tail, "active")

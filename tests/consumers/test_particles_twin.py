@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from operando.consumers.classification import BOTH, NORMAL, OUTLIER, RULE
 from operando.consumers.findings import Findings
+from operando.consumers.particle_config import ParticlesConfig
 from operando.consumers.phases import PhaseConfig
 from operando.consumers.soc import CalibrationConfig
 from operando.consumers.xrdct import Xrdct
@@ -27,6 +28,7 @@ CONFIG = XrdctConfig(
     q_min=1.1, q_max=4.7, bins=600, aluminium=False, volume=False,
     phases={key: PhaseConfig(working=key == "limn2o4") for key in PHASES},
     calibration=CalibrationConfig("limn2o4", 0.19, 0.99, 0.0143),
+    particles=ParticlesConfig(segments=3),
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -139,3 +141,14 @@ def test_depth_shells_hold_what_the_twin_put_there_and_names_last(specimen, star
     assert np.sqrt(np.mean(np.square(errors))) < 0.006
     assert np.sqrt(np.mean(np.square(pulls))) < 1.8
     assert not np.isin(scan.column("classification"), (RULE, OUTLIER, BOTH)).any()
+
+    segments = scan.found["segments"].values
+    assert sum(name.startswith("segment ") for name in regions) == int(np.nanmax(segments)) + 1 > 1
+    for n in range(int(np.nanmax(segments)) + 1):
+        row = dict(zip(columns, table.values[regions.index(f"segment {n}")], strict=True))
+        assert row["voxels"] == (segments == n).sum()
+        weight = scan.truth.filling * (segments == n)
+        for key in PHASES:
+            true = np.nan_to_num(scan.truth.mass_fraction[scan.truth.structures.index(key)])
+            expected = (true * weight).sum() / weight.sum()
+            assert row[f"mass_fraction_{key}"] == pytest.approx(expected, abs=0.02)

@@ -162,7 +162,7 @@ def test_pictures_and_report_are_there(quick_run):
     pictures = [Path(p) for p in quick_run.summary()["pictures"]]
     assert all(p.is_file() for p in pictures)
     names = {p.name for p in pictures}
-    assert {"final.png", "latest.png", "report.png", "report.html"} <= names
+    assert {"final.png", "latest.png", "evolution.png", "evolution.pdf", "report.html"} <= names
 
 
 def test_no_process_is_left(quick_run):

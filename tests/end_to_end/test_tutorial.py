@@ -39,7 +39,7 @@ def test_every_command_of_the_tutorial_works(tmp_path):
     assert "('y', 'x') (21, 21) Å complete: 100%" in said
     assert "final results are the same, bit for bit" in said
     assert "ready to run" in said
-    assert (tmp_path / "figures" / "report.png").is_file()
+    assert (tmp_path / "figures" / "evolution.png").is_file()
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.name)

@@ -2,7 +2,8 @@ import dataclasses
 from itertools import pairwise
 
 import pytest
-from operando.live_views.cell_panel import CellPanel, scan_period
+from operando.live_views.cell_panel import CellPanel
+from operando.live_views.cell_series import scan_period
 from operando.live_views.model import RunModel
 from operando.live_views.ranges import Ranges
 from operando.live_views.theme import DARK, configure
