@@ -1,8 +1,11 @@
 """The trimmed mean of every ring, exact, and faster with a small stated error.
 
 Definition (azimuthal.py has the rest): order a ring's pixels by corrected intensity, lay them side
-by side, each as wide as its n_i, cut trim/2 of the whole width off either end, and take the mean of
-what is left; a pixel on the cut stays with the part of its width that is inside.
+by side, each as wide as its n_i, cut trim/2 of the whole width off either end, at least as much as
+the ring's widest pixel, and take the mean of what is left; a pixel on the cut stays with the part
+of its width that is inside. Of fewer pixels than 2 / trim a share of trim/2 is less than one, and
+what is left of a cosmic ray's pixel outshines the ring: hence the least. Of less than three pixels
+a third of the width stays.
 
 Method. cells.py counts pixels, widths and counts of every cell of a ring, cells being in the order
 of corrected intensity. So the cut at either end falls into one cell, and only the order inside
@@ -16,6 +19,7 @@ beyond, cells are wider than the scatter of the counts, and the exact one is the
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import NamedTuple
@@ -47,6 +51,7 @@ from .selection import lowest
 
 _NO_CELL = -1
 _CHOSEN = 1024  # pixels looked at again together
+_MOST_FEW = 4096  # pixels in a ring, from which on the scatter is that of many
 
 # What is known of a ring after counting.
 # low_part, high_part: width of the low cell that is cut off, of the high one that is kept
@@ -144,6 +149,12 @@ def _smooth_part(
 
 
 @kernel
+def _cut_off(trim: float, width: float) -> float:
+    """Width that is cut off either end of a ring, in widths of its widest pixel as width is."""
+    return max(0.5 * trim * width, min(1.0, width / 3.0)) if trim > 0.0 else 0.0
+
+
+@kernel
 def _find_cuts(
     trim: float, exact: bool, total: I64, bits: int, unit: float, first: int, classes: I64,
     cells: I64, used: NDArray[np.uint64], lost: I64, cut: NDArray[np.void], cut_cell: I64,
@@ -157,7 +168,7 @@ def _find_cuts(
     for b in range(rings):
         valid, counted = complete(b, total, classes, cells, used, lost)
         width = width_of(valid, unit)
-        low = 0.5 * trim * width
+        low = _cut_off(trim, width)
         high = width - low
         seen = np.int64(0)
         inside = 0
@@ -224,11 +235,11 @@ def _find_cuts(
 
 @kernel
 def _finish(
-    trim: float, scatter: float, exact: bool, unit: float, classes: int, widest: F64,
+    trim: float, scatter: F64, exact: bool, unit: float, classes: int, widest: F64,
     cut: NDArray[np.void], cut_cell: I64, begins: I64, ends: I64, keys: I64,
     out: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    """Patterns from cuts and keys."""
+    """Patterns from cuts and keys; scatter: kept_scatter() by number of pixels."""
     for b in range(out.shape[1]):
         row = cut[b]
         number = row.valid >> PIXEL_SHIFT
@@ -251,11 +262,12 @@ def _finish(
             of_class = high if high < classes else -1
             inside += lowest(keys, begins[b, 1], ends[b, 1], row.high_part, of_class, unit)
         wide = row.width * widest[b]
-        wide_inside = (1.0 - trim) * wide
+        wide_inside = wide - 2.0 * _cut_off(trim, row.width) * widest[b]
         out[0, b] = row.counted / wide
         out[1, b] = inside / wide_inside
         out[2, b] = np.sqrt(max(np.float64(row.counted), 1.0)) / wide
-        out[3, b] = scatter * np.sqrt(max(inside, 1.0)) / wide_inside
+        out[3, b] = scatter[min(number, scatter.size - 1)]
+        out[3, b] *= np.sqrt(max(inside, 1.0)) / wide_inside
 
 
 def kept_scatter(trim: float) -> float:
@@ -272,6 +284,14 @@ def kept_scatter(trim: float) -> float:
     z = normal.inv_cdf(1 - trim / 2)
     winsorised = (1 - trim) - 2 * z * normal.pdf(z) + trim * z * z
     return math.sqrt(max(winsorised, 0.0) / (1 - trim))
+
+
+@functools.cache
+def _scatter_by_pixels(trim: float) -> F64:
+    """kept_scatter() of rings of 0, 1, 2, ... pixels; of more than those it is that of the last."""
+    few = 1 if trim < 1e-9 else min(math.ceil(2 / trim), _MOST_FEW)
+    return np.array([kept_scatter(max(trim, 2 * min(1 / max(n, 1), 1 / 3)) if trim else 0.0)
+                     for n in range(few + 1)])  # fmt: skip
 
 
 def trimmed_patterns(
@@ -306,5 +326,5 @@ def trimmed_patterns(
                 some, np.uint64(limit), words, unmasked, bits, unit, classes, first, cells, cell,
                 end, spans, *buffers, keys,
             )  # fmt: skip
-    scatter = kept_scatter(trim)
+    scatter = _scatter_by_pixels(trim)
     _finish(trim, scatter, exact, unit, classes, widest, cut, cell, begin, end, keys, out)

@@ -61,7 +61,9 @@ def reference(
         order = np.argsort(v / n)
         v, n = v[order], n[order]
         edges = np.concatenate([[0.0], np.cumsum(n)])
-        low, high = 0.5 * trim * edges[-1], (1 - 0.5 * trim) * edges[-1]
+        widest = width[ring == b].max() * WIDTH_UNIT
+        low = max(0.5 * trim * edges[-1], min(widest, edges[-1] / 3)) if trim > 0 else 0.0
+        high = edges[-1] - low
         kept = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
         out[1, b] = np.sum(kept * v / n) / kept.sum()
     return out
@@ -194,6 +196,25 @@ def test_spots_of_large_grains_do_not_move_the_trimmed_mean() -> None:
     spotty = integrate(counts, ring, width)
     assert np.all(spotty[0] > 3 * clean[0])
     np.testing.assert_allclose(spotty[1], clean[1], rtol=0.01)
+
+
+@pytest.mark.parametrize("pixels", [4, 7, 19, 20, 200])
+def test_one_cosmic_ray_does_not_move_a_ring_of_few_pixels(pixels: int) -> None:
+    random = np.random.default_rng(19)
+    ring = np.repeat(np.arange(RINGS), pixels).astype(np.uint16)
+    width = np.round(random.uniform(0.7, 1.0, ring.size) / WIDTH_UNIT).astype(np.uint32)
+    stated, scatter, hit = [], [], []
+    for _ in range(300):
+        counts = random.poisson(30 * width * WIDTH_UNIT).astype(np.uint16)
+        clean = integrate(counts, ring, width)
+        counts[random.integers(0, pixels, RINGS) + pixels * np.arange(RINGS)] = 50_000
+        struck = integrate(counts, ring, width)
+        scatter.append(clean[1])
+        stated.append(clean[3])
+        hit.append((struck[1] - clean[1]) / clean[3])
+    assert np.mean(stated) / np.std(scatter, axis=0).mean() == pytest.approx(1, abs=0.12)
+    assert np.abs(hit).max() < 4
+    assert np.mean(hit) < 1.1
 
 
 @pytest.mark.parametrize(("mean", "trim"), [(20, 0.1), (20, 0.3), (200, 0.1), (5, 0.1)])
