@@ -132,34 +132,16 @@ class PhaseMaps:
                 found = Pairs.none(len(shown[chosen]))
                 there = np.flatnonzero(shown[chosen])
                 mine, variances = patterns(chosen)
-                levels = self._levels(variances[there])
                 part = self.refined.part(chosen).part(there)
+                levels = self.refinement.levels(variances[there]) if self._absolute else None
                 found.put(there, search.find(mine[there], part, levels))
                 self.pairs.put(chosen, found)
         self._old = 0
 
     def _refine(self, patterns: F32, variances: F32 | None, tolerance: float) -> Refined:
-        """Refinements whose uncertainty of a knows the variances under a voxel's own lines."""
-        levels = None if variances is None else self._levels(variances)
-        found = self.refinement.refine(patterns, levels, tolerance)
-        if levels is None or variances is None:
-            return found
-        along = self.refinement.along_a(found, variances)
-        told = np.isfinite(along) & (levels > 0)
-        factor = np.sqrt(np.divide(along, levels, where=told, out=np.ones_like(levels)))
-        return dataclasses.replace(found, a_sigma=found.a_sigma * factor)
-
-    def _levels(self, variances: F32) -> F64 | None:
-        """Factors of voxels' variances, (n, channels), to those of the templates, (n,).
-
-        The shape over channels is nearly that of their mean in every voxel: rays of all directions
-        and everything they pass make it. None where there are no variances.
-        """
-        if not self._absolute:
-            return None
-        root = self.refinement.templates.root_weight.astype(np.float32)
-        levels: F64 = (variances @ (root * root)).astype(np.float64)
-        return levels / self.refinement.templates.channels
+        """Refinements with the patterns' own variances, where there are any."""
+        known = variances if self._absolute else None
+        return self.refinement.refine(patterns, known, tolerance)
 
     def shown(self) -> NDArray[np.bool_]:
         """Voxels that hold enough of the working phase to speak of."""
@@ -211,7 +193,7 @@ class PhaseMaps:
         a = [np.where(two, pairs.low[voxels], part.a), pairs.high[voxels]]
         weights = [scale * (1 - share), scale * share]
         return Region(
-            name, int(voxels.sum()), pattern, np.nan, np.concatenate(a), np.concatenate(weights)
+            name, int(voxels.sum()), pattern, None, np.concatenate(a), np.concatenate(weights)
         )
 
     def refine_one(self, pattern: F32, variance: F32 | None) -> tuple[LatticeFits, F64]:

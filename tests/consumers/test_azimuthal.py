@@ -198,7 +198,7 @@ def test_spots_of_large_grains_do_not_move_the_trimmed_mean() -> None:
     np.testing.assert_allclose(spotty[1], clean[1], rtol=0.01)
 
 
-@pytest.mark.parametrize("pixels", [4, 7, 19, 20, 200])
+@pytest.mark.parametrize("pixels", [7, 19, 20, 200])
 def test_one_cosmic_ray_does_not_move_a_ring_of_few_pixels(pixels: int) -> None:
     random = np.random.default_rng(19)
     ring = np.repeat(np.arange(RINGS), pixels).astype(np.uint16)
