@@ -18,7 +18,7 @@ from .labels import Labels
 from .lattice_map import HAND, Patterns
 from .particle_regions import refine_particles, shell_fractions
 from .particle_results import Slice, particle_results, shell_fraction_results
-from .phase_maps import PhaseMaps
+from .phase_maps import PhaseMaps, RegionNoise
 from .regions import RegionTable
 from .segments import segments_of
 from .soc_results import soc_results
@@ -95,14 +95,22 @@ class SampleResults:
         return made
 
     def regions(
-        self, phases: PhaseMaps, patterns: Patterns, inside: NDArray[np.bool_]
+        self,
+        phases: PhaseMaps,
+        patterns: Patterns,
+        inside: NDArray[np.bool_],
+        noise: RegionNoise,
     ) -> Iterable[Result]:
         """The refinement table of the bulk and, after final(), of particles and their shells."""
-        table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
+        table, slice_, shells = (
+            phases.bulk(patterns, noise),
+            self._slice,
+            self._config.particles.shells,
+        )
         if slice_ is not None and slice_.found.count:
             more = refine_particles(
                 phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
-                slice_.identity, slice_.order(),
+                slice_.identity, slice_.order(), noise,
             )  # fmt: skip
             values = np.concatenate([table.values, more.values])
             table = RegionTable(table.regions + more.regions, table.columns, values)

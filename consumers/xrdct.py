@@ -33,6 +33,7 @@ from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
 from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
+from .region_noise import region_variances
 from .sample_results import SampleResults
 from .scan_field import field_of_scan
 from .sinogram_grid import sinogram_grid
@@ -278,6 +279,11 @@ class Xrdct:
             row, column = rows[chosen], columns[chosen]
             return record.volume[row[:, None], column[:, None], used], record.variances(row, column)
 
+        def region_noise(region: NDArray[np.int32], count: int) -> F64:
+            whole = np.full(inside.shape, -1, np.int32)
+            whole[inside] = region
+            return region_variances(self._tomogram, record, whole, count, self._used)
+
         if record.projections:
             final_map.fit_all(patterns, search)
         if phases:
@@ -296,7 +302,7 @@ class Xrdct:
         yield from maps
         yield from self._sample.final(maps, inside, patterns)
         if phases:
-            yield from self._sample.regions(phases, patterns, inside)
+            yield from self._sample.regions(phases, patterns, inside, region_noise)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 
