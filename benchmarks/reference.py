@@ -40,7 +40,7 @@ def trimmed_rings(
     """Trimmed means of a frame.
 
     counts, ring, width: (pixels,); ring of each pixel, any number from rings on for hidden ones
-    trim: share of a ring's width cut off in total, half at each end and at least the widest pixel
+    trim: share of a ring's width cut off in total, half at each end
     """
     inside = ring < rings
     ring, width = ring[inside], width[inside]
@@ -55,8 +55,7 @@ def trimmed_rings(
             continue
         w, c = width[chosen], corrected[chosen]
         right = np.cumsum(w)
-        low = max(0.5 * trim * right[-1], min(w.max(), right[-1] / 3)) if trim > 0 else 0.0
-        high = right[-1] - low
+        low, high = 0.5 * trim * right[-1], (1 - 0.5 * trim) * right[-1]
         kept = np.clip(np.minimum(right, high) - np.maximum(right - w, low), 0.0, None)
         wide = kept.sum()
         mean[b] = (kept * c).sum() / wide

@@ -67,7 +67,9 @@ class Xrdct:
         self._table = ring_table(
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
-        self._integrate = Integrator(start, self._table, config.trim, config.estimator)
+        self._integrate = Integrator(
+            start, self._table, config.trim, config.estimator, config.trim_pixels
+        )
         self._model = config.lattice_model()
         self._phases = self._phase_maps()
         self._used = (
