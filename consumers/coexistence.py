@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels import pattern_pairs as kernel
-from .kernels.pattern_map import FIXED
+from .kernels.pattern_table import FIXED
 from .refinement import CHUNK, MOST_STEPS, SEEN, Products, Refined, Refinement
 
 F32 = NDArray[np.float32]
@@ -86,7 +86,7 @@ class Coexistence:
     def find(self, patterns: F32, refined: Refined, level: F64 | None = None) -> Pairs:
         """Pairs in patterns, (n, channels), that were refined with one working phase.
 
-        level: (n,) as in Refinement.refine()
+        level: (n,) of Refinement.levels(); None: the residual tells it
         """
         found = Pairs.none(len(patterns))
         for first in range(0, max(len(patterns), 1), CHUNK):  # none at all warms the kernels

@@ -28,10 +28,16 @@ class Integrator:
 
     trim: share of every ring cut off in total, half at either end (kernels/azimuthal.py defines it)
     estimator: one of ESTIMATORS
+    least: pixels that are cut off either end of a ring at least; 0: quantiles and nothing else
     """
 
     def __init__(
-        self, start: ScanStart, table: RingTable, trim: float, estimator: str = "trimmed"
+        self,
+        start: ScanStart,
+        table: RingTable,
+        trim: float,
+        estimator: str = "trimmed",
+        least: float = 0.0,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator {estimator!r} is none of {', '.join(ESTIMATORS)}")
@@ -39,6 +45,7 @@ class Integrator:
         self._shape = start.detector.shape
         self._table = table
         self._trim = trim
+        self._least = float(least)
         self._estimator = "mean" if trim == 0 and estimator != "clipped" else estimator
         self._limit = np.uint64(saturation_of(start.detector))
         self._own = threading.local()  # buffers of each thread that reduces
@@ -63,7 +70,9 @@ class Integrator:
                 clipped_patterns(counts, self._limit, table.pixels, scratch.tally, out)
             else:
                 exact = self._estimator == "trimmed"
-                trimmed_patterns(counts, self._limit, table.pixels, self._trim, exact, scratch, out)
+                trimmed_patterns(
+                    counts, self._limit, table.pixels, self._trim, exact, scratch, out, self._least
+                )
         return out
 
     def _scratch(self) -> Scratch:

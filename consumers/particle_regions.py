@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .lattice_map import Patterns
 from .particles import I32
-from .phase_maps import PhaseMaps
+from .phase_maps import PhaseMaps, RegionNoise
 from .regions import RegionTable, refine_regions
 
 F64 = NDArray[np.float64]
@@ -32,6 +32,7 @@ def refine_particles(
     shells: int,
     names: I32,
     order: Sequence[int],
+    noise: RegionNoise,
 ) -> RegionTable:
     """The table's lines but that of the bulk.
 
@@ -40,32 +41,39 @@ def refine_particles(
     names: (particles + 1,) identity by label
     order: labels, the most important first
     """
-    kept = list(order)[: MOST_REGIONS // (shells + 1)]
-    region = np.where(label > 0, (label - 1) * shells + shell, -1)
-    sums, counts = _sums(region, len(names[1:]) * shells, patterns)
+    kept = sorted(list(order)[: MOST_REGIONS // (shells + 1)], key=lambda one: int(names[one]))
+    place = np.full(len(names), -1, np.int32)
+    place[kept] = np.arange(len(kept))
+    particle = place[label]
+    region = np.where(particle >= 0, particle * shells + shell, -1).astype(np.int32)
+    sums, counts = _sums(region, len(kept) * shells, patterns)
+    wholes, parts = noise(particle, len(kept)), noise(region, len(kept) * shells)
     lines = []
-    for mine in sorted(kept, key=lambda one: int(names[one])):
-        parts = slice((mine - 1) * shells, mine * shells)
-        voxels = label == mine
-        whole = sums[parts].sum(axis=0) / max(int(counts[parts].sum()), 1)
-        lines.append(phases.region(f"particle {names[mine]}", voxels, whole))
-        for n in range(shells):
-            at = (mine - 1) * shells + n
+    for n, mine in enumerate(kept):
+        of = slice(n * shells, (n + 1) * shells)
+        name, voxels = f"particle {names[mine]}", label == mine
+        lines.append(phases.region(name, voxels, sums[of].sum(axis=0), wholes[n]))
+        for depth, at in enumerate(range(of.start, of.stop)):
             if counts[at]:
-                name = f"particle {names[mine]} shell {n}"
-                lines.append(phases.region(name, voxels & (shell == n), sums[at] / counts[at]))
+                mine_too = voxels & (shell == depth)
+                line = phases.region(f"{name} shell {depth}", mine_too, sums[at], parts[at])
+                lines.append(line)
     return refine_regions(lines, phases.refinement)
 
 
-def refine_segments(phases: PhaseMaps, patterns: Patterns, segment: I32) -> RegionTable:
+def refine_segments(
+    phases: PhaseMaps, patterns: Patterns, segment: I32, noise: RegionNoise
+) -> RegionTable:
     """The table's lines of the segments by lattice parameter, "segment 0" and so on.
 
     segment: (n,) of the voxels inside the circle, -1 for those in none
     """
-    sums, counts = _sums(segment, int(segment.max(initial=-1)) + 1, patterns)
+    count = int(segment.max(initial=-1)) + 1
+    sums, counts = _sums(segment, count, patterns)
+    variances = noise(segment, count)
     return refine_regions(
         [
-            phases.region(f"segment {n}", segment == n, sums[n] / counts[n])
+            phases.region(f"segment {n}", segment == n, sums[n], variances[n])
             for n in np.flatnonzero(counts).tolist()
         ],
         phases.refinement,

@@ -16,7 +16,7 @@ are not shown, because they come from the refinement with one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ from .xrdct_results import XrdctResults
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+# variances of the sums over so many regions, (regions, channels), from (n,) which region the voxels
+# inside the circle are in, below 0 none
+RegionNoise = Callable[[I32, int], F64]
 COST_OF_TWO = 6  # how many times longer a pattern takes with two free edges
 SAMPLE = 4096  # voxels that tell the profile
 
@@ -132,34 +136,16 @@ class PhaseMaps:
                 found = Pairs.none(len(shown[chosen]))
                 there = np.flatnonzero(shown[chosen])
                 mine, variances = patterns(chosen)
-                levels = self._levels(variances[there])
                 part = self.refined.part(chosen).part(there)
+                levels = self.refinement.levels(variances[there]) if self._absolute else None
                 found.put(there, search.find(mine[there], part, levels))
                 self.pairs.put(chosen, found)
         self._old = 0
 
     def _refine(self, patterns: F32, variances: F32 | None, tolerance: float) -> Refined:
-        """Refinements whose uncertainty of a knows the variances under a voxel's own lines."""
-        levels = None if variances is None else self._levels(variances)
-        found = self.refinement.refine(patterns, levels, tolerance)
-        if levels is None or variances is None:
-            return found
-        along = self.refinement.along_a(found, variances)
-        told = np.isfinite(along) & (levels > 0)
-        factor = np.sqrt(np.divide(along, levels, where=told, out=np.ones_like(levels)))
-        return dataclasses.replace(found, a_sigma=found.a_sigma * factor)
-
-    def _levels(self, variances: F32) -> F64 | None:
-        """Factors of voxels' variances, (n, channels), to those of the templates, (n,).
-
-        The shape over channels is nearly that of their mean in every voxel: rays of all directions
-        and everything they pass make it. None where there are no variances.
-        """
-        if not self._absolute:
-            return None
-        root = self.refinement.templates.root_weight.astype(np.float32)
-        levels: F64 = (variances @ (root * root)).astype(np.float64)
-        return levels / self.refinement.templates.channels
+        """Refinements with the patterns' own variances, where there are any."""
+        known = variances if self._absolute else None
+        return self.refinement.refine(patterns, known, tolerance)
 
     def shown(self) -> NDArray[np.bool_]:
         """Voxels that hold enough of the working phase to speak of."""
@@ -183,7 +169,9 @@ class PhaseMaps:
                          self.refined.a_sigma)  # fmt: skip
         return np.where(told, a, np.nan), np.where(told, sigma, np.nan)
 
-    def table(self, regions: Mapping[str, NDArray[np.bool_]], patterns: Patterns) -> RegionTable:
+    def table(
+        self, regions: Mapping[str, NDArray[np.bool_]], patterns: Patterns, noise: RegionNoise
+    ) -> RegionTable:
         """The refinement of regions as wholes.
 
         regions: name -> (n,) which of the voxels inside the circle; empty ones are left out
@@ -194,24 +182,38 @@ class PhaseMaps:
             for name, total in sums.items():
                 total += mine[regions[name][chosen]].sum(axis=0, dtype=np.float64)
         named = [
-            self.region(name, regions[name], total / int(regions[name].sum()))
+            self.region(
+                name,
+                regions[name],
+                total,
+                noise(np.where(regions[name], 0, -1).astype(np.int32), 1)[0],
+            )
             for name, total in sums.items()
         ]
         return refine_regions(named, self.refinement)
 
-    def bulk(self, patterns: Patterns) -> RegionTable:
+    def bulk(self, patterns: Patterns, noise: RegionNoise) -> RegionTable:
         """The refinement of all voxels shown as one region; of none where there are none."""
-        return self.table({"bulk": self.shown()}, patterns)
+        return self.table({"bulk": self.shown()}, patterns, noise)
 
-    def region(self, name: str, voxels: NDArray[np.bool_], pattern: F64) -> Region:
-        """Some voxels, (n,) of those inside the circle, with their mean pattern, (channels,)."""
+    def region(self, name: str, voxels: NDArray[np.bool_], total: F64, variance: F64) -> Region:
+        """Some voxels, (n,) of those inside the circle.
+
+        total: (channels,) the sum of their patterns; variance: of the sum
+        """
+        count = int(voxels.sum())
         part, pairs, two = self.refined.part(voxels), self.pairs, self.pairs.found()[voxels]
         share = np.where(two, pairs.high_share[voxels], 0.0)
         scale = part.scale[:, -1]
         a = [np.where(two, pairs.low[voxels], part.a), pairs.high[voxels]]
         weights = [scale * (1 - share), scale * share]
         return Region(
-            name, int(voxels.sum()), pattern, np.nan, np.concatenate(a), np.concatenate(weights)
+            name,
+            count,
+            total / count,
+            variance / count**2 if self._absolute else None,
+            np.concatenate(a),
+            np.concatenate(weights),
         )
 
     def refine_one(self, pattern: F32, variance: F32 | None) -> tuple[LatticeFits, F64]:

@@ -24,7 +24,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels import pattern_map as kernel
+from .kernels import pattern_report as kernel
+from .kernels.pattern_map import refine_patterns
+from .kernels.pattern_table import FIXED, SQUARE
 from .templates import Templates
 
 F32 = NDArray[np.float32]
@@ -63,6 +65,7 @@ class Refined:
     scale, scale_sigma: (n, phases) in the pattern's unit, see Templates; the working phase last
     fraction, fraction_sigma: (n, phases) by mass
     chi2: (n,) sum of squared residuals over the free channels, in units of the variance given
+    Uncertainties: kernels/pattern_report.py
     rwp: (n,) [%]
     likeness: (n,) largest correlation of the working phase's template with another phase's
     """
@@ -116,56 +119,40 @@ class Refinement:
         self.templates = templates
         t = templates
         self._phases = len(t.fixed)
-        self._shares: F32 | None = None
         searched = t.nodes[t.searched]
         self._columns = np.ascontiguousarray(
             np.concatenate([t.background.T.astype(np.float32), t.fixed, searched]).T
         )
         table = t.table.reshape(-1, t.table.shape[-1])[t.searched]
-        self._square = table[:, kernel.SQUARE]
-        shared = table[:, kernel.FIXED :].T
+        self._square = table[:, SQUARE]
+        shared = table[:, FIXED:].T
         inverse = np.linalg.pinv(t.gram, rcond=1e-6, hermitian=True) if self._phases else t.gram
         self._given = inverse @ shared
         self._own = np.maximum(
             self._square - np.einsum("ij,ij->j", shared, self._given), 1e-3 * self._square
         )
 
-    def refine(self, patterns: F32, level: F64 | None = None, tolerance: float = 1e-3) -> Refined:
+    def refine(
+        self, patterns: F32, variances: F32 | None = None, tolerance: float = 1e-3
+    ) -> Refined:
         """Refine patterns, (n, channels).
 
-        level: (n,) factor of each pattern's variance to that of the templates; None: the variance
-            is known up to a factor only, which the residual tells for each pattern
+        variances: (n, channels) of the patterns; None: those of the templates are known up to a
+            factor only, which the residual tells for each pattern
         tolerance: of the cell, as a share of its standard uncertainty
         """
         found = Refined.none(len(patterns), self._phases + 1)
         for first in range(0, max(len(patterns), 1), CHUNK):  # none at all warms the kernels
             part = slice(first, first + CHUNK)
-            mine = None if level is None else level[part]
+            mine = None if variances is None else variances[part]
             found.put(part, self._refine_chunk(patterns[part], mine, tolerance))
         return found
 
-    def along_a(self, refined: Refined, variances: F32) -> F64:
-        """Factors of patterns' variances to the templates', as far as they matter to a, (n,).
-
-        variances: (n, channels). A voxel's noise is largest under its own lines, which the common
-        shape spreads over all lattice parameters. An estimate that is weighted by w where the
-        variance is v scatters by sum(w d^2 w v) / sum(w d^2)^2, d the slope of the template along a
-        less what the other columns make of it (White, Econometrica 1980, 48, 817): this is v times
-        w, averaged with d^2 w. nan where there is no a, and where two edges are free.
-        """
-        t = self.templates
-        levels = np.full(len(variances), np.nan)
-        known = np.isfinite(refined.a)
-        if t.shape[1] > 1 or not known.any():
-            return levels
-        if self._shares is None:
-            self._shares = _slope_shares(t)
-        step = t.a_axis[1] - t.a_axis[0]
-        place = np.rint((refined.a[known] - t.a_axis[0]) / step).astype(np.int64)
-        weight = (t.root_weight**2).astype(np.float32)
-        relative = variances[known] * weight
-        levels[known] = np.einsum("ij,ij->i", relative, self._shares[place])
-        return levels
+    def levels(self, variances: F32) -> F64:
+        """Factors of patterns' variances, (n, channels), to those of the templates, (n,)."""
+        weight = (self.templates.root_weight**2).astype(np.float32)
+        levels: F64 = (variances @ weight).astype(np.float64)
+        return levels / self.templates.channels
 
     def curve(self, refined: Refined, pattern: F64) -> tuple[F64, F64]:
         """The curve of one refined pattern, (channels,), and its phases' parts, (phases, channels).
@@ -203,23 +190,28 @@ class Refinement:
             all_products[:, terms + phases :],
         )
 
-    def _refine_chunk(self, patterns: F32, level: F64 | None, tolerance: float) -> Refined:
+    def _refine_chunk(self, patterns: F32, variances: F32 | None, tolerance: float) -> Refined:
         t, n, phases = self.templates, len(patterns), self._phases
         made, free_points = self.products(patterns), self.free_points
         out = np.empty((n, kernel.OUTPUTS))
         scales, fractions = np.empty((n, 2, phases + 1)), np.empty((n, 2, phases + 1))
-        kernel.refine_patterns(
-            made.weighted, t.nodes, t.table, t.gram, t.densities, made.fixed, made.rest,
-            self._starts(made.fixed, made.searched), t.limits(), tolerance, MOST_STEPS,
+        noise, level = np.empty((0, t.q.size), np.float32), np.ones(n)
+        if variances is not None:
+            noise = variances * (t.root_weight**2).astype(np.float32)
+            level = self.levels(variances)
+        refine_patterns(
+            made.weighted, t.fixed, t.nodes, noise, t.table, t.gram, t.densities, made.fixed,
+            made.rest, self._starts(made.fixed, made.searched), t.limits(), tolerance, MOST_STEPS,
             free_points, out, scales, fractions,
         )  # fmt: skip
         chi2 = out[:, kernel.CHI2] / free_points
-        spread = np.sqrt(chi2 if level is None else level)
+        spread = np.sqrt(chi2) if variances is None else np.ones(n)
         step_a = t.a_axis[1] - t.a_axis[0]
         two = t.shape[1] > 1
         step_c = t.c_axis[1] - t.c_axis[0] if two else np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
             rwp = 100 * np.sqrt(out[:, kernel.CHI2] / made.square)
+            chi2 = chi2 / level
         return Refined(
             a=t.a_axis[0] + step_a * out[:, kernel.A],
             a_sigma=step_a * np.sqrt(out[:, kernel.VAR_A]) * spread,
@@ -229,7 +221,7 @@ class Refinement:
             scale_sigma=np.sqrt(scales[:, 1]) * spread[:, None],
             fraction=fractions[:, 0],
             fraction_sigma=np.sqrt(fractions[:, 1]) * spread[:, None],
-            chi2=chi2 if level is None else chi2 / level,
+            chi2=chi2,
             rwp=rwp,
             likeness=out[:, kernel.LIKENESS],
         )
@@ -241,15 +233,3 @@ class Refinement:
         best = np.stack([alone.argmax(axis=1), both.argmax(axis=1)], axis=1)
         starts: NDArray[np.int64] = self.templates.searched[best]
         return starts
-
-
-def _slope_shares(templates: Templates) -> F32:
-    """Share of every channel in what tells a, (nodes, channels), for cubic phases."""
-    nodes = templates.nodes.astype(np.float64)
-    slopes = np.gradient(nodes, axis=0)
-    for node, slope in zip(nodes, slopes, strict=True):
-        basis = np.linalg.qr(np.column_stack([templates.fixed.T, node]))[0]
-        slope -= basis @ (basis.T @ slope)
-    slopes *= slopes
-    shares: F32 = (slopes / slopes.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares

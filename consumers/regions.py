@@ -28,7 +28,7 @@ class Region:
     """Voxels to be refined as one.
 
     name: e.g. "bulk"; voxels: how many; pattern: (channels,) their mean
-    level: factor of its variance to that of the templates; nan: not known
+    variance: (channels,) of the mean pattern; None: not known
     a: (n,) lattice parameters in them [Å], nan where there is none; weights: (n,) how much of the
         phase has each
     """
@@ -36,7 +36,7 @@ class Region:
     name: str
     voxels: int
     pattern: F64
-    level: float
+    variance: F64 | None
     a: F64
     weights: F64
 
@@ -106,9 +106,9 @@ def refine_region(region: Region, refinement: Refinement) -> tuple[Refined, floa
         filled = counts > 0
         templates = refinement.templates.spread(middles[filled], counts[filled])
         refinement = Refinement(templates)
-    level = None if np.isnan(region.level) else np.array([region.level])
     pattern = region.pattern.astype(np.float32)[None]
-    return refinement.refine(pattern, level, tolerance=1e-4), spread
+    variance = None if region.variance is None else region.variance.astype(np.float32)[None]
+    return refinement.refine(pattern, variance, tolerance=1e-4), spread
 
 
 def _edges(offsets: F64, refinement: Refinement) -> F64:

@@ -18,7 +18,7 @@ from .labels import Labels
 from .lattice_map import HAND, Patterns
 from .particle_regions import refine_particles, refine_segments, shell_fractions
 from .particle_results import Slice, particle_results, shell_fraction_results
-from .phase_maps import PhaseMaps
+from .phase_maps import PhaseMaps, RegionNoise
 from .segments import segments_of
 from .soc_results import soc_results
 from .tracking import ParticleFindings
@@ -95,21 +95,27 @@ class SampleResults:
         return made
 
     def regions(
-        self, phases: PhaseMaps, patterns: Patterns, inside: NDArray[np.bool_]
+        self,
+        phases: PhaseMaps,
+        patterns: Patterns,
+        inside: NDArray[np.bool_],
+        noise: RegionNoise,
     ) -> Iterable[Result]:
         """The refinement table of the bulk and, after final(), of particles, shells, segments."""
-        table, slice_, shells = phases.bulk(patterns), self._slice, self._config.particles.shells
+        slice_, shells = self._slice, self._config.particles.shells
+        table = phases.bulk(patterns, noise)
         if slice_ is not None and slice_.found.count:
             more = refine_particles(
                 phases, patterns, slice_.found.label[inside], slice_.shell[inside], shells,
-                slice_.identity, slice_.order(),
+                slice_.identity, slice_.order(), noise,
             )  # fmt: skip
             table = table.followed_by(more)
             names = slice_.identity[1:]
             fractions = shell_fractions(table, names.tolist(), shells)
             yield from shell_fraction_results(self._labels, fractions, names)
         if self._segment is not None:
-            table = table.followed_by(refine_segments(phases, patterns, self._segment[inside]))
+            more = refine_segments(phases, patterns, self._segment[inside], noise)
+            table = table.followed_by(more)
         if table.regions:
             yield table.result(self._labels)
 

@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 
 from .crystal import Lines
 from .kernels.line_patterns import line_patterns
-from .kernels.pattern_map import DENSITY, FIXED, SLOPE_AA, SLOPE_AC, SLOPE_CC, SQUARE
+from .kernels.pattern_table import (
+    DENSITY,
+    FIXED,
+    SLOPE_AA,
+    SLOPE_AC,
+    SLOPE_CC,
+    SLOPE_NODES,
+    SLOPE_WEIGHTS,
+    SQUARE,
+)
 from .pattern_fit import Radiation
 from .phases import Phase
 
@@ -34,8 +43,6 @@ STEP, STEP_OF_TWO = 0.1, 0.15  # of a full width at half maximum
 SEARCH_EVERY = 3
 MARGIN = 3  # nodes beyond the range on either side, for the polynomials
 MOST_NODES = 20_000
-# weights of the slope at a node, from two on either side (fourth order)
-_SLOPE = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Templates:
     background: (channels, terms) orthonormal, weighted
     fixed: (phases, channels) float32 of the phases of fixed cell; gram: their products
     nodes: (a * c, channels) float32 of the working phase
-    table: (a, c, columns) products, see kernels/pattern_map.py
+    table: (a, c, columns) products, see kernels/pattern_table.py
     searched: (n,) the nodes the search looks at
     densities: (phases,) of the fixed phases [g/cm3]
     """
@@ -252,6 +259,6 @@ def _slopes(grid: NDArray[np.floating], place: int) -> F64:
     if not 2 <= place < count - 2:
         place = min(max(place, 2), count - 3)
     total = np.zeros(grid.shape[1:])
-    for offset, weight in _SLOPE:
+    for offset, weight in zip(SLOPE_NODES, SLOPE_WEIGHTS, strict=True):
         total += weight * grid[place + offset]
     return total

@@ -328,7 +328,7 @@ class Tomogram:
         axis_um: translation of the rotation axis; None: the live volume's
         """
         whole: NDArray[np.float32] = self.sinogram[row]
-        if not self._as_planned(row):
+        if not self.as_planned(row):
             whole = self._interpolated(row, whole)
         if self._outside is not None:
             rays = self.grid.translations_um - (self.centre_um() if axis_um is None else axis_um)
@@ -337,32 +337,35 @@ class Tomogram:
 
     def variance(self, row: int, channels: NDArray[np.intp]) -> NDArray[np.float32]:
         """Variance of even(row), as white noise that is back-projected as much as that one is."""
-        per_count = self._per_count[channels]
-        least = per_count  # one count
-        counted: NDArray[np.float32] = np.maximum(self.sinogram[row][:, channels], least)
-        counted *= per_count
-        counted *= self.excess[row][:, None]
-        if not self._as_planned(row):
-            part = self._neighbours(row)[2][:, 0].astype(np.float64)
+        counted = self.counted(row, channels)
+        if not self.as_planned(row):
+            part = self.neighbours(row)[2][:, 0].astype(np.float64)
             counted = self._interpolated(row, counted)
             counted *= interpolated(part, self._energy(0)).astype(np.float32)[:, None]
         return counted
 
+    def counted(self, row: int, channels: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Variance of each frame's pattern, of one count at least."""
+        counted: NDArray[np.float32] = self.sinogram[row][:, channels]
+        counted = np.maximum(counted, self._per_count[channels]) * self._per_count[channels]
+        counted *= self.excess[row][:, None]
+        return counted
+
     def _even_mass(self, row: int) -> NDArray[np.float32]:
-        if self._as_planned(row):
+        if self.as_planned(row):
             whole: NDArray[np.float32] = self.mass[row]
             return whole
         return self._interpolated(row, self.mass[row][:, None])[:, 0]
 
-    def _as_planned(self, row: int) -> bool:
+    def as_planned(self, row: int) -> bool:
         return bool(self.measured[row].all()) and not self._moved[row]
 
     def _interpolated(self, row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        left, right, part = self._neighbours(row)
+        left, right, part = self.neighbours(row)
         even: NDArray[np.float32] = (1 - part) * values[left] + part * values[right]
         return even
 
-    def _neighbours(
+    def neighbours(
         self, row: int
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
         """For every translation the frames on either side, and how far it is between, (n, 1)."""

@@ -33,6 +33,7 @@ from .lattice import LatticeFits, LatticeSearch, channels_used, peak_sum_weights
 from .lattice_map import LatticeMap
 from .phase_maps import PhaseMaps
 from .rebuild import Reconstruction, rebuild
+from .region_noise import region_variances
 from .sample_results import SampleResults
 from .scan_field import field_of_scan
 from .sinogram_grid import sinogram_grid
@@ -66,7 +67,9 @@ class Xrdct:
         self._table = ring_table(
             start, Binning("q", config.q_min, config.q_max, config.bins), config.polarisation
         )
-        self._integrate = Integrator(start, self._table, config.trim, config.estimator)
+        self._integrate = Integrator(
+            start, self._table, config.trim, config.estimator, config.trim_pixels
+        )
         self._model = config.lattice_model()
         self._phases = self._phase_maps()
         self._used = (
@@ -279,6 +282,11 @@ class Xrdct:
             row, column = rows[chosen], columns[chosen]
             return record.volume[row[:, None], column[:, None], used], record.variances(row, column)
 
+        def region_noise(region: NDArray[np.int32], count: int) -> F64:
+            whole = np.full(inside.shape, -1, np.int32)
+            whole[inside] = region
+            return region_variances(self._tomogram, record, whole, count, self._used)
+
         if record.projections:
             final_map.fit_all(patterns, search)
         if phases:
@@ -298,7 +306,7 @@ class Xrdct:
         yield from maps
         yield from self._sample.final(maps, inside, patterns)
         if phases:
-            yield from self._sample.regions(phases, patterns, inside)
+            yield from self._sample.regions(phases, patterns, inside, region_noise)
         if self._config.volume:
             yield self._shown.volume(record.volume, inside)
 

@@ -23,6 +23,8 @@ class XrdctConfig:
         errors of it up to 3000 counts a pixel), "clipped" (without what Poisson statistics do not
         allow; not biased at few counts) or "mean"
     trim: share of a ring's width cut off in total; 0.1 is 5 % at either end
+    trim_pixels: cut off either end at least: one cosmic ray outshines a ring of fewer than
+        2 / trim pixels; 0 = the share alone, as other programs do
     polarisation: degree of horizontal polarisation of the beam, -1 to 1
     rotation, translation: names of the trajectory's axes, in deg and um
     rotation_centre_um: translation at which the rotation axis is in the beam, or "track": by the
@@ -52,6 +54,7 @@ class XrdctConfig:
     bins: int = 720
     estimator: str = "trimmed"
     trim: float = 0.1
+    trim_pixels: int = 1
     polarisation: float = 0.99
     rotation: str = "rotation"
     translation: str = "translation"
@@ -90,6 +93,7 @@ class XrdctConfig:
         problems = {
             f"estimator is one of {', '.join(ESTIMATORS)}": self.estimator in ESTIMATORS,
             "0 <= trim < 1": 0 <= self.trim < 1,
+            "trim_pixels >= 0": self.trim_pixels >= 0,
             "0 < a_min < a_max": 0 < self.a_min < self.a_max,
             "0 < width_min <= peak_width <= width_max": 0
             < self.width_min

@@ -7,7 +7,8 @@ n_i of the ring. Then, over the pixels that are neither masked nor saturated,
 - mean = sum v_i / sum n_i;
 - trimmed mean: order the pixels by c_i, lay them side by side, each as wide as its n_i, cut trim/2
   of the whole width off either end (a pixel on the cut stays with the part of its width that is
-  inside), and take sum w_i c_i / sum w_i of what is left. Equal c_i may stand in any order;
+  inside), and take sum w_i c_i / sum w_i of what is left. Equal c_i may stand in any order. For
+  rings of few pixels see trimmed.py;
 - clipped mean: the mean of the pixels that Poisson statistics allow, see clipped.py;
 - sigma: counting statistics, sqrt(counts kept) / (width kept), at least one count; of the trimmed
   mean 0.961 of that at trim 0.1, see trimmed.kept_scatter().

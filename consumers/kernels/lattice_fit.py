@@ -11,10 +11,10 @@ that would be is left out.
 Why jointly: at the counts of one voxel the weak reflections have no minimum of their own, and a
 peak's height, width and background are not needed one by one. See docs/explanations/kernels.md.
 
-Uncertainties are those of the given variances, from the curvature at the minimum: what counting
-statistics make of the answer, if the variances are true. Streaks of the reconstruction and misfit
-(two phases in a voxel) do not widen them; they raise the reduced chi2, which is given beside. Where
-only relative variances are known (scaled), uncertainties are multiplied by the root of chi2.
+Uncertainties are those of the given variances (lattice_noise.py): what counting statistics make of
+the answer, if the variances are true, whether or not the model holds. Streaks of the reconstruction
+and misfit (two phases in a voxel) raise the reduced chi2, which is given beside. Where only
+relative variances are known (scaled), uncertainties are multiplied by the root of chi2.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .lattice_noise import covariance
 from .lattice_window import FOREIGN, LEVEL, PEAK, SLOPE, make_scratch, solve_window
 from .options import KERNEL
 from .profile import value_and_slopes
@@ -161,8 +162,8 @@ def fit_lattices(
     """
     n = roots.size
     scratch, root = make_scratch(q.size), np.zeros(q.size)
-    reflections, trial_reflections = np.zeros((n, 9)), np.zeros((n, 9))
-    linear = np.zeros((n, 4))
+    reflections, trial_reflections = np.zeros((n, 10)), np.zeros((n, 10))
+    linear, trial_linear = np.zeros((n, 4)), np.zeros((n, 4))
     normal, trial = np.zeros(5), np.zeros(5)
     windows, foreign = np.zeros((n, 2), np.int64), np.zeros(n)
     for voxel in range(patterns.shape[0]):
@@ -214,7 +215,7 @@ def fit_lattices(
             )
             after = _evaluate(
                 q, y, root, windows, roots, foreign, next_a, next_w, mixing, scratch,
-                trial_reflections, linear, trial,
+                trial_reflections, trial_linear, trial,
             )  # fmt: skip
             scale = math.sqrt(min(after, chi2) / free)
             small = (
@@ -225,6 +226,7 @@ def fit_lattices(
                 a, width, chi2 = next_a, next_w, after
                 normal[:] = trial
                 reflections[:] = trial_reflections
+                linear[:] = trial_linear
                 damping = max(0.1 * damping, 1e-9)
                 if small:
                     converged = True
@@ -238,8 +240,11 @@ def fit_lattices(
                     converged = True
                     break
         if converged:
-            _report(reflections, summed, windows, normal, a, width, chi2 / free, scaled, steps,
-                    limits, out[voxel], heights[voxel])  # fmt: skip
+            var_a, var_w = covariance(
+                q, y, root, windows, roots, foreign, a, width, mixing, reflections, linear
+            )
+            _report(reflections, summed, windows, var_a, var_w, a, width, chi2 / free, scaled,
+                    steps, limits, out[voxel], heights[voxel])  # fmt: skip
 
 
 @njit(**KERNEL)
@@ -247,7 +252,8 @@ def _report(
     reflections: F64,
     summed: NDArray[np.bool_],
     windows: I64,
-    normal: F64,
+    var_a: float,
+    var_w: float,
     a: float,
     width: float,
     chi2: float,
@@ -258,10 +264,8 @@ def _report(
     heights: F64,
 ) -> None:
     """Write one voxel's values and uncertainties; nothing where a stopped at a limit."""
-    det = normal[2] * normal[4] - normal[3] * normal[3]
-    if not det > 0.0 or a <= limits[0] or a >= limits[1]:
+    if math.isnan(var_a) or a <= limits[0] or a >= limits[1]:
         return
-    var_a, var_w = normal[4] / det, normal[2] / det
     scale = chi2 if scaled else 1.0
     seen = max(scale, chi2)  # streaks look like reflections, and are more than counting noise
     height = variance = by_w = 0.0
@@ -306,7 +310,7 @@ def model(
     """The fitted curve of one pattern at (a, width) over q; nan outside the windows."""
     n = roots.size
     scratch, root = make_scratch(q.size), np.sqrt(weight)
-    w, linear = np.zeros(9), np.zeros(4)
+    w, linear = np.zeros(10), np.zeros(4)
     windows, foreign = np.zeros((n, 2), np.int64), np.zeros(n)
     choose_windows(q, weight, roots, lines, a, width, half, windows, foreign)
     out[:] = np.nan

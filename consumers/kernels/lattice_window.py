@@ -134,8 +134,8 @@ def solve_window(
     """Solve one window's linear problem and project the two slopes on what it leaves.
 
     root: (channels,) of the weight; scratch: from make_scratch()
-    out: (9,) chi2, gradient (by centre, by width), curvature (cc, cw, ww), height, its variance
-        at fixed centre and width, change of height with width
+    out: (10,) chi2, gradient (by centre, by width), curvature (cc, cw, ww), height, its variance
+        at fixed centre and width, change of height with width and with centre
     linear: (4,) level, slope, foreign height, height
     """
     columns, n, u, sums = scratch
@@ -191,3 +191,4 @@ def solve_window(
     out[5] = height * height * ww
     out[6] = height
     out[8] = -height * u[2, PEAK] * n[PEAK, PEAK]
+    out[9] = -height * u[1, PEAK] * n[PEAK, PEAK]

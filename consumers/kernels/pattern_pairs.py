@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .nonnegative import factorise, nonnegative, solve
 from .options import kernel
-from .pattern_map import STENCIL, lagrange, product, projected, stencil_base
+from .pattern_table import STENCIL, lagrange, product, projected, stencil_base
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

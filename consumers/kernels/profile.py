@@ -75,6 +75,23 @@ def value_and_slopes(
     return value, by_centre, by_centre * u, lorentz - gauss
 
 
+@njit(**FUSED)
+def second_slopes(distance: float, width: float, mixing: float) -> tuple[float, float, float]:
+    """Second derivatives of f: by centre twice, by centre and width, by width twice."""
+    inverse = 1.0 / width
+    u = distance * inverse
+    lorentz = 1.0 / (1.0 + 4.0 * u * u)
+    gauss = exp_of_negative(-FOUR_LN_2 * u * u)
+    tails = mixing * lorentz * lorentz
+    core = (1.0 - mixing) * gauss
+    once = -8.0 * u * tails - 2.0 * FOUR_LN_2 * u * core
+    twice = (128.0 * u * u * lorentz - 8.0) * tails
+    twice += (4.0 * FOUR_LN_2 * FOUR_LN_2 * u * u - 2.0 * FOUR_LN_2) * core
+    square = inverse * inverse
+    by_both = (once + u * twice) * square
+    return twice * square, by_both, u * by_both + u * once * square
+
+
 def area(width: float, mixing: float) -> float:
     """Area under the profile of unit height."""
     return width * (mixing * _LORENTZ_AREA + (1.0 - mixing) * _GAUSS_AREA)

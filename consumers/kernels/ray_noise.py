@@ -54,3 +54,27 @@ def spread(nodes: F32, stride: int, points: int, rows: I64, columns: I64, out: F
         values = out[n]
         for channel in range(values.size):
             values[channel] = wa * a[channel] + wb * b[channel] + wc * c[channel] + wd * d[channel]
+
+
+@njit(**FUSED)
+def collect(
+    region: NDArray[np.int32], cosine: float, sine: float, centre: float, columns: I64, out: F32
+) -> None:
+    """Weights of a projection's translations in the sums over regions of its back-projection.
+
+    region: (points, points) which region a voxel is in, below 0 none
+    centre, columns: as in fbp.back_project(), whose adjoint this is; out: (regions, translations)
+    """
+    points = region.shape[0]
+    middle = 0.5 * (points - 1)
+    last = out.shape[1] - 2
+    out[:] = 0.0
+    for i in range(points):
+        begin = (i - middle) * sine + centre
+        for j in range(columns[i, 0], columns[i, 1]):
+            if region[i, j] >= 0:
+                ray = (j - middle) * cosine + begin
+                left = min(max(int(ray), 0), last)
+                part = min(max(ray - left, 0.0), 1.0)
+                out[region[i, j], left] += np.float32(1.0 - part)
+                out[region[i, j], left + 1] += np.float32(part)

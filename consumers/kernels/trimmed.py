@@ -4,6 +4,11 @@ Definition (azimuthal.py has the rest): order a ring's pixels by corrected inten
 by side, each as wide as its n_i, cut trim/2 of the whole width off either end, and take the mean of
 what is left; a pixel on the cut stays with the part of its width that is inside.
 
+Of fewer pixels than 2 / trim a share of trim/2 is less than one, and what is left of a cosmic ray's
+pixel outshines the ring. So a least number of pixels, each as wide as the ring's widest, can be
+asked for that is cut off either end; no more than a third of the width. With 0 it is the mean
+between two quantiles and nothing else.
+
 Method. cells.py counts pixels, widths and counts of every cell of a ring, cells being in the order
 of corrected intensity. So the cut at either end falls into one cell, and only the order inside
 these two matters. Exact: a second pass over the frame collects their pixels, some 7 in 100 (those
@@ -16,6 +21,7 @@ beyond, cells are wider than the scatter of the counts, and the exact one is the
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import NamedTuple
@@ -47,6 +53,7 @@ from .selection import lowest
 
 _NO_CELL = -1
 _CHOSEN = 1024  # pixels looked at again together
+_MOST_FEW = 4096  # pixels in a ring, from which on the scatter is that of many
 
 # What is known of a ring after counting.
 # low_part, high_part: width of the low cell that is cut off, of the high one that is kept
@@ -144,10 +151,16 @@ def _smooth_part(
 
 
 @kernel
+def _cut_off(trim: float, least: float, width: float) -> float:
+    """Width that is cut off either end of a ring, in widths of its widest pixel as width is."""
+    return max(0.5 * trim * width, min(least, width / 3.0)) if trim > 0.0 else 0.0
+
+
+@kernel
 def _find_cuts(
-    trim: float, exact: bool, total: I64, bits: int, unit: float, first: int, classes: I64,
-    cells: I64, used: NDArray[np.uint64], lost: I64, cut: NDArray[np.void], cut_cell: I64,
-    begins: I64, ends: I64, spans: NDArray[np.uint64],
+    trim: float, least: float, exact: bool, total: I64, bits: int, unit: float, first: int,
+    classes: I64, cells: I64, used: NDArray[np.uint64], lost: I64, cut: NDArray[np.void],
+    cut_cell: I64, begins: I64, ends: I64, spans: NDArray[np.uint64],
 ) -> None:  # fmt: skip
     """Find the cuts of all rings, empty the tally, and say which pixels have to be looked at."""
     place = 0
@@ -157,7 +170,7 @@ def _find_cuts(
     for b in range(rings):
         valid, counted = complete(b, total, classes, cells, used, lost)
         width = width_of(valid, unit)
-        low = 0.5 * trim * width
+        low = _cut_off(trim, least, width)
         high = width - low
         seen = np.int64(0)
         inside = 0
@@ -224,11 +237,11 @@ def _find_cuts(
 
 @kernel
 def _finish(
-    trim: float, scatter: float, exact: bool, unit: float, classes: int, widest: F64,
+    trim: float, least: float, scatter: F64, exact: bool, unit: float, classes: int, widest: F64,
     cut: NDArray[np.void], cut_cell: I64, begins: I64, ends: I64, keys: I64,
     out: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    """Patterns from cuts and keys."""
+    """Patterns from cuts and keys; scatter: kept_scatter() by number of pixels."""
     for b in range(out.shape[1]):
         row = cut[b]
         number = row.valid >> PIXEL_SHIFT
@@ -251,11 +264,12 @@ def _finish(
             of_class = high if high < classes else -1
             inside += lowest(keys, begins[b, 1], ends[b, 1], row.high_part, of_class, unit)
         wide = row.width * widest[b]
-        wide_inside = (1.0 - trim) * wide
+        wide_inside = wide - 2.0 * _cut_off(trim, least, row.width) * widest[b]
         out[0, b] = row.counted / wide
         out[1, b] = inside / wide_inside
         out[2, b] = np.sqrt(max(np.float64(row.counted), 1.0)) / wide
-        out[3, b] = scatter * np.sqrt(max(inside, 1.0)) / wide_inside
+        out[3, b] = scatter[min(number, scatter.size - 1)]
+        out[3, b] *= np.sqrt(max(inside, 1.0)) / wide_inside
 
 
 def kept_scatter(trim: float) -> float:
@@ -274,6 +288,14 @@ def kept_scatter(trim: float) -> float:
     return math.sqrt(max(winsorised, 0.0) / (1 - trim))
 
 
+@functools.cache
+def _scatter_by_pixels(trim: float, least: float) -> F64:
+    """kept_scatter() of rings of 0, 1, 2, ... pixels; of more than those it is that of the last."""
+    few = 0 if trim < 1e-9 else min(math.ceil(2 * least / trim), _MOST_FEW)
+    shares = (max(trim, 2 * min(least / max(n, 1), 1 / 3)) if few else trim for n in range(few + 1))
+    return np.array([kept_scatter(share) for share in shares])
+
+
 def trimmed_patterns(
     counts: Counts,
     limit: int | np.uint64,
@@ -282,6 +304,7 @@ def trimmed_patterns(
     exact: bool,
     scratch: Scratch,
     out: NDArray[np.float32],
+    least: float = 0.0,
 ) -> None:
     """Fill out with the pattern of one frame.
 
@@ -291,11 +314,12 @@ def trimmed_patterns(
     exact: order the pixels in the cells that are cut; else take them as evenly spread
     scratch: from scratch_for(); belongs to one thread
     out: (ROWS, rings) float32; nan where a ring has no pixel left
+    least: pixels that are cut off either end at least, where trim is above 0
     """
     word, open, bits, unit, classes, first, cells, total, widest = pixels
     tally, cut, cell, begin, end, spans, keys, *buffers = scratch
     count(counts, np.uint64(limit), pixels, tally)
-    _find_cuts(trim, exact, total, bits, unit, first, *tally, cut, cell, begin, end, spans)
+    _find_cuts(trim, least, exact, total, bits, unit, first, *tally, cut, cell, begin, end, spans)
     if exact:
         whole = counts.size // LANES * LANES
         lots = [(counts[:whole], word, open)]
@@ -306,5 +330,5 @@ def trimmed_patterns(
                 some, np.uint64(limit), words, unmasked, bits, unit, classes, first, cells, cell,
                 end, spans, *buffers, keys,
             )  # fmt: skip
-    scatter = kept_scatter(trim)
-    _finish(trim, scatter, exact, unit, classes, widest, cut, cell, begin, end, keys, out)
+    scatter = _scatter_by_pixels(trim, least)
+    _finish(trim, least, scatter, exact, unit, classes, widest, cut, cell, begin, end, keys, out)

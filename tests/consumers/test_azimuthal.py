@@ -28,10 +28,12 @@ def integrate(
     trim: float = 0.1,
     limit: int = 60_000,
     exact: bool = True,
+    least: float = 0.0,
 ) -> np.ndarray:
     pixels = ring_pixels(ring, width * WIDTH_UNIT, RINGS)
     out = np.empty((5, RINGS), np.float32)
-    trimmed_patterns(counts, np.uint64(limit), pixels, trim, exact, scratch_for(pixels), out)
+    scratch = scratch_for(pixels)
+    trimmed_patterns(counts, np.uint64(limit), pixels, trim, exact, scratch, out, least)
     return out
 
 
@@ -48,7 +50,12 @@ def integrate_plainly(
 
 
 def reference(
-    counts: np.ndarray, ring: np.ndarray, width: np.ndarray, trim: float = 0.1, limit: int = 60_000
+    counts: np.ndarray,
+    ring: np.ndarray,
+    width: np.ndarray,
+    trim: float = 0.1,
+    limit: int = 60_000,
+    least: float = 0.0,
 ) -> np.ndarray:
     """The definition, in float64: sort by corrected intensity, cut the widths off both ends."""
     out = np.full((2, RINGS), np.nan)
@@ -61,7 +68,9 @@ def reference(
         order = np.argsort(v / n)
         v, n = v[order], n[order]
         edges = np.concatenate([[0.0], np.cumsum(n)])
-        low, high = 0.5 * trim * edges[-1], (1 - 0.5 * trim) * edges[-1]
+        widest = width[ring == b].max() * WIDTH_UNIT
+        low = max(0.5 * trim * edges[-1], min(least * widest, edges[-1] / 3)) if trim > 0 else 0.0
+        high = edges[-1] - low
         kept = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
         out[1, b] = np.sum(kept * v / n) / kept.sum()
     return out
@@ -118,12 +127,16 @@ def test_the_fast_variant_is_within_a_twentieth_of_a_standard_error(mean: float)
 @given(
     st.lists(st.integers(0, 70_000), min_size=1, max_size=300),
     st.floats(0.0, 0.95),
+    st.sampled_from([0.0, 1.0, 2.5]),
     st.integers(0, 2**32 - 1),
 )
-def test_any_counts_agree_with_the_definition(values: list[int], trim: float, seed: int) -> None:
+def test_any_counts_agree_with_the_definition(
+    values: list[int], trim: float, least: float, seed: int
+) -> None:
     ring, width = setting(seed, len(values))
     counts = np.array(values, np.uint32)
-    out, expected = integrate(counts, ring, width, trim), reference(counts, ring, width, trim)
+    out = integrate(counts, ring, width, trim, least=least)
+    expected = reference(counts, ring, width, trim, least=least)
     np.testing.assert_allclose(out[0], expected[0], rtol=2e-6)
     np.testing.assert_allclose(out[1], expected[1], rtol=2e-6, atol=1e-6)
 
@@ -194,6 +207,25 @@ def test_spots_of_large_grains_do_not_move_the_trimmed_mean() -> None:
     spotty = integrate(counts, ring, width)
     assert np.all(spotty[0] > 3 * clean[0])
     np.testing.assert_allclose(spotty[1], clean[1], rtol=0.01)
+
+
+@pytest.mark.parametrize("pixels", [7, 19, 20, 200])
+def test_one_cosmic_ray_does_not_move_a_ring_of_few_pixels(pixels: int) -> None:
+    random = np.random.default_rng(19)
+    ring = np.repeat(np.arange(RINGS), pixels).astype(np.uint16)
+    width = np.round(random.uniform(0.7, 1.0, ring.size) / WIDTH_UNIT).astype(np.uint32)
+    stated, scatter, hit = [], [], []
+    for _ in range(300):
+        counts = random.poisson(30 * width * WIDTH_UNIT).astype(np.uint16)
+        clean = integrate(counts, ring, width, least=1.0)
+        counts[random.integers(0, pixels, RINGS) + pixels * np.arange(RINGS)] = 50_000
+        struck = integrate(counts, ring, width, least=1.0)
+        scatter.append(clean[1])
+        stated.append(clean[3])
+        hit.append((struck[1] - clean[1]) / clean[3])
+    assert np.mean(stated) / np.std(scatter, axis=0).mean() == pytest.approx(1, abs=0.12)
+    assert np.abs(hit).max() < 4
+    assert np.mean(hit) < 1.1
 
 
 @pytest.mark.parametrize(("mean", "trim"), [(20, 0.1), (20, 0.3), (200, 0.1), (5, 0.1)])

@@ -26,6 +26,11 @@ from whole_patterns import (
 )
 
 
+def everywhere(variance: np.ndarray, number: int) -> np.ndarray:
+    """The variances of so many patterns that scatter alike."""
+    return np.tile(variance.astype(np.float32), (number, 1))
+
+
 def test_non_negative_coefficients_are_scipys() -> None:
     random = np.random.default_rng(1)
     for _ in range(200):
@@ -50,9 +55,8 @@ def test_every_pattern_of_a_thousand_counts_has_its_lattice_parameter(peak: floa
 def test_uncertainties_are_those_of_repetition(known: bool) -> None:
     a = lattice_parameters(2000, 4)
     patterns, variance = noisy(spinels(a, 1000.0), seed=5)
-    # a variance that is known comes with a factor for each pattern
     refinement = Refinement(templates(variance / 4 if known else variance, "limno2_rock_salt"))
-    found = refinement.refine(patterns, np.full(a.size, 4.0) if known else None)
+    found = refinement.refine(patterns, everywhere(variance, a.size) if known else None)
     assert np.std((found.a - a) / found.a_sigma) == pytest.approx(1.0, abs=0.06)
     # a phase that is not there: half of its scales are 0, the other half scatter like half a normal
     absent = found.scale[:, 0] / found.scale_sigma[:, 0]
@@ -67,10 +71,28 @@ def test_noise_under_a_patterns_own_lines_is_in_its_uncertainty() -> None:
     clean = spinels(a, 1000.0)
     noise = np.sqrt(clean) * np.random.default_rng(23).standard_normal(clean.shape)
     refinement = Refinement(templates(clean.mean(axis=0), "limno2_rock_salt"))
-    found = refinement.refine((clean + noise).astype(np.float32), np.ones(a.size))
-    along = refinement.along_a(found, clean.astype(np.float32))
-    assert np.std((found.a - a) / found.a_sigma) > 1.3
-    assert np.std((found.a - a) / (found.a_sigma * np.sqrt(along))) == pytest.approx(1, abs=0.06)
+    patterns, variances = (x.astype(np.float32) for x in (clean + noise, clean))
+    blind, found = refinement.refine(patterns), refinement.refine(patterns, variances)
+    np.testing.assert_array_equal(found.a, blind.a)
+    scale = refinement.refine(clean.astype(np.float32)).scale[:, -1]
+    assert np.std((blind.a - a) / blind.a_sigma) > 1.3
+    pulls = (found.a - a) / found.a_sigma, (found.scale[:, -1] - scale) / found.scale_sigma[:, -1]
+    assert np.std(pulls, axis=1) == pytest.approx(1, abs=0.06)
+
+
+def test_lines_of_another_width_are_in_the_uncertainty() -> None:
+    """The model's slopes are not the data's: what a scatters by is not the curvature alone."""
+    clean = spinels(lattice_parameters(2000, 24), 1000.0)
+    patterns, variance = noisy(clean, seed=25)
+    for width, blind in ((0.009, 1.08), (0.016, 0.92)):
+        made = templates(variance, profile=Profile(width, PROFILE.strain, PROFILE.mixing))
+        refinement = Refinement(made)
+        without = refinement.refine(clean.astype(np.float32)).a
+        found = refinement.refine(patterns, everywhere(variance, len(clean)))
+        assert np.std((found.a - without) / found.a_sigma) == pytest.approx(1, abs=0.06)
+        plain = refinement.refine(patterns)
+        ratio = np.std((plain.a - without) / plain.a_sigma * np.sqrt(plain.chi2))
+        assert (ratio > blind) == (blind > 1), ratio
 
 
 def test_the_minimum_is_scipys() -> None:
@@ -81,7 +103,7 @@ def test_the_minimum_is_scipys() -> None:
     clean = spinels(a, 2000.0) + 150 * random.random((12, 1)) * other
     patterns, variance = noisy(clean, seed=7)
     made = templates(variance, "limno2_rock_salt", "li2mno3")
-    found = Refinement(made).refine(patterns, np.ones(12), tolerance=1e-5)
+    found = Refinement(made).refine(patterns, everywhere(variance, 12), tolerance=1e-5)
     basis, root = made.background, made.root_weight
 
     def solve(value: float, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +132,7 @@ def test_mass_fractions_are_those_that_were_mixed() -> None:
     clean = sum(s * of_phase(n, 8.12 if n == SPINEL else None) for n, s in shares.items()) / unit
     patterns, variance = noisy(np.tile(3000 * clean + 100, (400, 1)), seed=8)
     made = templates(variance, "limno2_rock_salt", "li2mno3")
-    found = Refinement(made).refine(patterns, np.ones(400))
+    found = Refinement(made).refine(patterns, everywhere(variance, 400))
     # u / Å3: Li 6.94, Mn 54.938, O 15.999
     density = {
         SPINEL: 8 * (6.94 + 2 * 54.938 + 4 * 15.999) / 8.12**3,
@@ -202,7 +224,7 @@ def test_a_region_of_many_lattice_parameters_has_its_fractions() -> None:
     refinement = Refinement(templates(variance, "limno2_rock_salt", "li2mno3"))
     voxels = refinement.refine(patterns)
     mean = patterns.mean(axis=0, dtype=np.float64)
-    region = Region("bulk", 900, mean, 1 / 900, voxels.a, voxels.scale[:, -1])
+    region = Region("bulk", 900, mean, variance / 900, voxels.a, voxels.scale[:, -1])
     table = refine_regions([region], refinement)
     assert table.regions == ("bulk",)
     assert table.column("a_angstrom")[0] == pytest.approx(a.mean(), abs=2e-4)
@@ -281,6 +303,8 @@ def test_templates_between_nodes_are_the_pattern_itself() -> None:
     made = templates(np.ones(Q.size), "limno2_rock_salt")
     middle = 8.05 + np.arange(5) * 0.037
     exact = np.array([draw(Q, phases()[-1].crystal.lines(a), PROFILE) * made.unit for a in middle])
-    found = Refinement(made).refine((1000 * exact).astype(np.float32), np.ones(5), 1e-6)
+    found = Refinement(made).refine(
+        (1000 * exact).astype(np.float32), np.ones((5, Q.size), np.float32), 1e-6
+    )
     np.testing.assert_allclose(found.a, middle, atol=2e-6)
     np.testing.assert_allclose(found.scale[:, -1], 1000.0, rtol=1e-4)
