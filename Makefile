@@ -24,8 +24,11 @@ check: .venv/ready
 	@mkdir -p .build && ln -sfn "$(CURDIR)" .build/operando
 	MYPYPATH=.build .venv/bin/mypy -p operando.stream -p operando.consumers -p operando.sim
 
+# whole runs, in which parts are killed, have the machine to themselves; all else goes two at a time
+WHOLE = tests/end_to_end tests/faults
 test: check
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(WHOLE:%=--ignore=%)
+	.venv/bin/python -m pytest $(WHOLE)
 
 bench: .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \

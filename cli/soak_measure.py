@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ MB = 1e6
 
 @dataclass(slots=True)
 class Life:
-    """Resident memory of one process of a part: seconds since it was first seen, bytes."""
+    """Memory of one process of a part: seconds since it was first seen, bytes."""
 
     began: float
     times: list[float] = field(default_factory=list)
@@ -52,14 +51,14 @@ class Measure:
         self._next = now + EVERY_S
         pids = {p.name: p.process.pid for p in parts.parts if p.process is not None and p.alive()}
         for name, pid in pids.items():
-            size = resident_bytes(pid)
+            size = memory_bytes(pid)
             if size:
                 life = self._lives.setdefault(name, {}).setdefault(pid, Life(now))
                 life.times.append(now - life.began)
                 life.sizes.append(size)
 
     def peaks_mb(self) -> dict[str, float]:
-        """Part -> the largest resident memory of any of its processes [MB]."""
+        """Part -> the largest memory of any of its processes [MB]."""
         return {n: max(max(x.sizes) for x in of.values()) / MB for n, of in self._lives.items()}
 
     def slopes_mb_min(self) -> dict[str, float]:
@@ -100,10 +99,13 @@ def rate(observer: Observer) -> float:
     return frames / seconds if seconds else math.nan
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process [B]; 0 where it is gone."""
+def memory_bytes(pid: int) -> int:
+    """Memory of a process, its share of what several have mapped [B]; 0 where it is gone.
+
+    The proportional set size: frames lie in memory that hub and members map, too, and count once.
+    """
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    except (OSError, IndexError, ValueError, StopIteration):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

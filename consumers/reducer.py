@@ -50,7 +50,7 @@ class Reducer:
             if delivery is None:
                 continue
             reduction = self.take(delivery.message)
-            if reduction is not None:
+            if reduction is not None and delivery.intact():
                 member.send(reduction)
 
     def _open(self, start: ScanStart) -> None:

@@ -83,7 +83,12 @@ class IocServer:
                 self._ready.set()
 
             self._task = asyncio.ensure_future(context.run(startup_hook=up))
-            await self._task
+            try:
+                await self._task
+            finally:  # caproto leaves them open: a client would take the next server for this one
+                for circuit in tuple(context.circuits):
+                    circuit.client.close()
+                await asyncio.sleep(0)  # in which they are closed
 
 
 _environment = threading.Lock()

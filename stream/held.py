@@ -7,11 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import zmq
-
 from .segment_log import Place
 
-Payload = Sequence[bytes | memoryview | zmq.Frame]
+
+class Buffer(Protocol):
+    """A part of a packed message that offers its bytes, as a zmq.Frame does."""
+
+    @property
+    def buffer(self) -> memoryview: ...
+
+    def __len__(self) -> int: ...
+
+
+Payload = Sequence[bytes | memoryview | Buffer]
 FrameKey = tuple[str, int]  # scan and index
 
 
@@ -39,6 +47,11 @@ class Journal(Protocol):
 
     def delivered(self, group: str, number: int) -> None:
         """Every member has acknowledged the message that was put under this number."""
+
+
+def plain(part: bytes | memoryview | Buffer) -> bytes | memoryview:
+    """The bytes of a part, not copied."""
+    return part if isinstance(part, (bytes, memoryview)) else part.buffer
 
 
 def size_of(parts: Payload | Stored) -> int:

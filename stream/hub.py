@@ -31,6 +31,7 @@ from .messages import ScanStart, Status
 from .packing import unpack
 from .permissions import PART, why_not_join, why_not_put
 from .router import Router
+from .shared_frames import Borrowed, SharedFrames
 from .spool import Spool, SpoolConfig
 from .wire_ops import (
     MAX_PARTS,
@@ -39,9 +40,11 @@ from .wire_ops import (
     Beat,
     Bye,
     Hello,
+    Item,
     Op,
     Put,
     Refused,
+    Share,
     Who,
     WireError,
     pack_op,
@@ -96,6 +99,7 @@ class Hub:
         self._thread: threading.Thread | None = None
         self._door: Doorkeeper | None = None
         self._spool: Spool | None = None
+        self._shared = SharedFrames(self._send)
         self._groups_of: dict[bytes, str] = {}
         self._asked: dict[bytes, float] = {}
         self._ignored = 0
@@ -205,6 +209,7 @@ class Hub:
                     self._intake.serve()
                     self._router.serve()
                     self._intake.answer()
+                    self._shared.give_back()
                     if self._spool is not None:
                         self._spool.flush_notes()
                 except Exception:  # whatever it is, the other peers must not suffer for it
@@ -236,7 +241,12 @@ class Hub:
         now = time.monotonic()
         match op:
             case Put():
-                self._intake.put(identity, op, parts, role)
+                whole = self._shared.borrow(identity, op.at, parts) if op.at else parts
+                self._intake.put(identity, op, whole, role)
+            case Share():
+                if why := why_not_join(role):
+                    raise WireError(why)
+                self._shared.offer(identity, op)
             case AckFrame():
                 group = self._group_of(identity)
                 if group is not None:
@@ -257,6 +267,7 @@ class Hub:
             case Bye():
                 self._leave(identity, died=False)
                 self._intake.forget(identity)
+                self._shared.forget(identity)
             case _:
                 raise WireError(f"{type(op).__name__} is for the hub to say")
 
@@ -279,6 +290,7 @@ class Hub:
         if op.role not in ("reduce", "absorb", "all") or op.credit < 1:
             raise WireError(f"hello as {op.role!r} with credit {op.credit}")
         self._groups_of[identity] = op.group
+        self._shared.welcome(identity, op.maps == 1)
         self._asked.pop(identity, None)
         group.hello(identity, op, now)
         log.info("hub: %s/%s joined as %s", op.group, op.name, op.role)
@@ -304,10 +316,14 @@ class Hub:
             self._router.groups[name].leave(identity, died)
 
     def _send(self, identity: bytes, op: Op, parts: Payload) -> bool:
+        if parts and isinstance(parts[-1], Borrowed) and isinstance(op, Item):
+            found = self._shared.hand_on(identity, op, parts)
+            if found is None:
+                return False
+            op, parts = found
+        message: list[Any] = [identity, pack_op(op), *parts]
         try:
-            self._items.send_multipart(
-                [identity, pack_op(op), *parts], zmq.NOBLOCK, copy=False, track=False
-            )
+            self._items.send_multipart(message, zmq.NOBLOCK, copy=False, track=False)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
@@ -325,6 +341,7 @@ class Hub:
             if silent_s > self._config.dead_after_s or not self._send(identity, Beat(identity), ()):
                 log.warning("hub: %s/%s is gone, silent for %.1f s", name, peer.name, silent_s)
                 self._leave(identity, died=True)
+        self._shared.tidy()
         self._router.publish_accounts()
         if self._spool is not None:
             self._spool.tidy()

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import zmq
-
 from .deliveries import Send
-from .held import Payload
+from .held import Payload, plain
 from .packing import PackingError, peek
 from .router import Refusal, Router
 from .spool import Spool, SpoolFull
@@ -37,7 +35,7 @@ class _Sender:
 
     last: int
     withheld: set[int] = field(default_factory=set)
-    held: deque[tuple[Put, Sequence[zmq.Frame], str]] = field(default_factory=deque)
+    held: deque[tuple[Put, Payload, str]] = field(default_factory=deque)
 
 
 class Intake:
@@ -86,7 +84,7 @@ class Intake:
         """A peer has left for good."""
         self._senders.pop(identity, None)
 
-    def put(self, identity: bytes, op: Put, parts: Sequence[zmq.Frame], key_role: str) -> None:
+    def put(self, identity: bytes, op: Put, parts: Payload, key_role: str) -> None:
         """Take one message, or keep it until there is room."""
         sender = self._senders.get(identity)
         if sender is None:
@@ -130,7 +128,7 @@ class Intake:
             self._send(identity, Got(seq, ""), ())
 
     def _take(
-        self, identity: bytes, sender: _Sender, op: Put, parts: Sequence[zmq.Frame], key_role: str
+        self, identity: bytes, sender: _Sender, op: Put, parts: Payload, key_role: str
     ) -> bool:
         """Spool, route and answer one put; False where the spool has no room for it now."""
         refused = ""
@@ -178,6 +176,6 @@ def worth_a_line(count: int) -> bool:
     return count <= LOGGED or count % LOGGED == 0
 
 
-def _keepable(parts: Sequence[zmq.Frame]) -> Payload:
+def _keepable(parts: Payload) -> Payload:
     """parts as they can be kept: large ones where they are, small ones copied."""
-    return [p if len(p) > SMALL_BYTES else p.bytes for p in parts]
+    return [p if len(p) > SMALL_BYTES else bytes(plain(p)) for p in parts]

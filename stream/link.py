@@ -18,11 +18,12 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from .admission import introduce
+from .admission import introduce, is_local
 from .curve_keys import ClientKeys
+from .lending import Lending
 from .messages import Frame, Message
 from .packing import pack
-from .wire_ops import Got, Op, Put, WireError, pack_op, unpack_op
+from .wire_ops import Free, Got, Op, Place, Put, Shared, WireError, pack_op, unpack_op
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ class Link:
         self._group = group
         self._rejoined = rejoined
         self._seq = 0
-        self._unanswered: dict[int, Sequence[Any]] = {}
+        self._unanswered: dict[int, tuple[Sequence[Any], Place]] = {}
+        self._lending = Lending() if is_local(address) else None
         self._inbox: deque[tuple[Op, list[zmq.Frame]]] = deque()
         self._handshakes = 0
         self._connected = address.startswith("inproc:")  # which has no events
@@ -90,10 +92,13 @@ class Link:
             if not self._wait(deadline):
                 raise self._late(f"put a {type(message).__name__}", timeout_s)
         parts: Sequence[Any] = pack(message)
+        place: Place = ()
         if not isinstance(message, Frame):  # the caller may go on working in its arrays
             parts = [bytes(p) for p in parts]
+        elif self._lending is not None:
+            place = self._lend(self._lending, parts[-1])
         self._seq += 1
-        self._unanswered[self._seq] = parts
+        self._unanswered[self._seq] = (parts[:-1] if place else parts, place)
         self._send_put(self._seq)
 
     def flush(self, timeout_s: float) -> None:
@@ -130,9 +135,17 @@ class Link:
     def close(self, linger_s: float = 1.0) -> None:
         """Close; what was sent gets linger_s to leave."""
         if not self._socket.closed:
+            if self._lending is not None:
+                self._lending.close()
             self._socket.disable_monitor()
             self._monitor.close(linger=0)
             self._socket.close(linger=round(linger_s * 1000))
+
+    def _lend(self, lending: Lending, payload: bytes | memoryview) -> Place:
+        offer = lending.offer(len(payload))
+        if offer is not None:
+            self.send_op(offer)
+        return lending.lend(payload)
 
     def _late(self, doing: str, timeout_s: float) -> HubUnreachable:
         told = f"{self.name} could not {doing} in {timeout_s:g} s: "
@@ -168,7 +181,10 @@ class Link:
         except WireError as error:
             log.warning("%s: from the hub at %s: %s", self.name, self.address, error)
             return
-        if not isinstance(op, Got):
+        if isinstance(op, (Shared, Free)):
+            if self._lending is not None:
+                self._lending.hear(op)
+        elif not isinstance(op, Got):
             self._inbox.append((op, parts[1:]))
         elif self._unanswered.pop(op.seq, None) is not None and op.refused:
             self.refused += 1
@@ -178,14 +194,20 @@ class Link:
         log.info("%s: reconnected to %s", self.name, self.address)
         if self._rejoined is not None:
             self._rejoined()
+        for seq, (parts, place) in self._unanswered.items():
+            if place and self._lending is not None:  # this hub may not know the arena
+                self._unanswered[seq] = ([*parts, self._lending.read(place)], ())
+        if self._lending is not None:
+            self._lending.close()
         for seq in self._unanswered:
             self._send_put(seq)
 
     def _send_put(self, seq: int) -> None:
         base = next(iter(self._unanswered))
-        head = pack_op(Put(seq, base, self._group))
+        parts, place = self._unanswered[seq]
+        head = pack_op(Put(seq, base, self._group, place))
         try:
-            self._socket.send_multipart([head, *self._unanswered[seq]], zmq.NOBLOCK, copy=False)
+            self._socket.send_multipart([head, *parts], zmq.NOBLOCK, copy=False)
         except zmq.Again:  # the hub has been away very long; it is put again when it comes back
             log.warning("%s: message %d waits, no hub at %s", self.name, seq, self.address)
 

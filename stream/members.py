@@ -7,22 +7,29 @@ a process that died or a host that fell silent, not a program that hangs.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import zmq
 
+from .admission import is_local
 from .curve_keys import ClientKeys
 from .link import HubFull, HubUnreachable, Link, open_dealer
 from .messages import Message
 from .packing import PackingError, unpack
-from .wire_ops import Ack, AckFrame, Beat, Bye, Hello, Item, Refused, Who, pack_op
+from .shared_memory import MappedArenas, NotShared
+from .wire_ops import Ack, AckFrame, Beat, Bye, Hello, Item, Refused, Share, Who, pack_op
 
 __all__ = ["Delivery", "HubFull", "HubUnreachable", "Member", "MemberRefused", "Producer"]
+
+log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 ROLES = ("reduce", "absorb", "all")
@@ -98,10 +105,13 @@ class Delivery:
     """A message taken from the hub.
 
     tag: by which it is acknowledged; 0 where the hub waits for no acknowledgement
+    intact: False once a frame that lies in shared memory may have been overwritten: the hub had
+        given this member up and the frame to another. What was made of it then is worth nothing.
     """
 
     message: Message
     tag: int
+    intact: Callable[[], bool] = lambda: True
 
 
 class Member(_Linked):
@@ -130,7 +140,8 @@ class Member(_Linked):
         if credit < 1:
             raise ValueError(f"member {name}: credit {credit}, at least 1 is needed")
         self.name = name
-        self._hello = Hello(group, role, name, credit)
+        self._hello = Hello(group, role, name, credit, int(is_local(address)))
+        self._arenas = MappedArenas()
         context = context or zmq.Context.instance()
         self._link = Link(
             address, name, context, window=64, group=group, rejoined=self._join, keys=keys
@@ -155,9 +166,16 @@ class Member(_Linked):
             op, parts = found
             if isinstance(op, Item):
                 try:
-                    return Delivery(unpack(parts), op.tag)
+                    return self._delivery(op, parts)
                 except PackingError as error:  # its producer lied: nobody can use it
                     self._link.send_op(Ack((op.tag,), f"{self.name} cannot read it: {error}"))
+                except NotShared as error:
+                    self._without_sharing(error)
+            elif isinstance(op, Share):
+                try:
+                    self._arenas.learn(op)
+                except NotShared as error:
+                    self._without_sharing(error)
             elif isinstance(op, Who):
                 self._join()
             elif isinstance(op, Refused):
@@ -183,6 +201,23 @@ class Member(_Linked):
         self._closing.set()
         self._heart.join(5)
         super().close()
+
+    def _delivery(self, item: Item, parts: list[zmq.Frame]) -> Delivery:
+        if not item.at:
+            return Delivery(unpack(parts), item.tag)
+        arena = self._arenas.of(item.at)
+        try:
+            message = unpack([*parts, arena.view(item.at)])
+        except ValueError as error:  # a place that cannot be, too
+            raise PackingError(str(error)) from None
+        return Delivery(message, item.tag, functools.partial(arena.intact, item.at))
+
+    def _without_sharing(self, error: NotShared) -> None:
+        """Join again as one to whom all is sent: what waits comes again that way."""
+        if self._hello.maps:
+            log.warning("%s: reads no shared memory: %s", self.name, error)
+            self._hello = dataclasses.replace(self._hello, maps=0)
+            self._join()
 
     def _join(self) -> None:
         self._link.send_op(self._hello)

@@ -135,7 +135,10 @@ class Recorder:
             if delivery is not None:
                 began = time.monotonic()
                 oldest = oldest if waiting else began
-                waiting.append((delivery, self.take(delivery.message)))
+                trouble = self.take(delivery.message)
+                if not delivery.intact():
+                    trouble = "another has been given it, and its memory was overwritten"
+                waiting.append((delivery, trouble))
                 took_s += time.monotonic() - began
                 if isinstance(delivery.message, Frame):
                     octets += len(delivery.message.data)
@@ -199,10 +202,10 @@ class Recorder:
         self.close()
 
     def _open(self, experiment_text: str) -> h5py.File:
-        if self.path.exists():
-            raise RecorderError(f"{self.path} exists; a run is never written over another")
-        old = self.part.exists()
         try:
+            if self.path.exists():
+                raise RecorderError(f"{self.path} exists; a run is never written over another")
+            old = self.part.exists()
             file = h5py.File(self.part, "r+" if old else "x")
             _keep_bookkeeping_in_memory(file)
             if old and int(file.attrs.get("operando_run", 0)) != FORMAT:

@@ -29,6 +29,7 @@ from .messages import (
     Withdrawal,
 )
 from .packing import PackingError, pack, peek, unpack
+from .shared_frames import copied
 from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
 
 MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
@@ -253,7 +254,7 @@ class Router:
             group.add_frame(key, kept)
         if now >= self._next_picture and not self._restoring:
             self._next_picture = now + FRAME_PICTURE_S
-            self._keep("frame", parts)
+            self._keep("frame", copied(parts))
 
     def _reduction(self, key: FrameKey, parts: Payload, group: str) -> None:
         if group not in self.groups:

@@ -36,7 +36,7 @@ from typing import Any
 
 import msgpack
 
-from .held import FrameKey, Payload, Stored
+from .held import FrameKey, Payload, Stored, plain
 from .messages import Scalar
 from .segment_log import SYNC_S, Damage, LogFull, Place, Record, SegmentLog, read_log
 
@@ -146,7 +146,7 @@ class Spool:
             self._make_room(size)
         self.flush_notes()
         head = msgpack.packb(["put", identity, seq, group], use_bin_type=True)
-        place = self._append(name, [head, *(_buffer(p) for p in parts)])
+        place = self._append(name, [head, *(plain(p) for p in parts)])
         if name == "work":
             self._scans.setdefault(place.segment, set()).add(str(fields.get("scan")))
         return self._stored(name, self._number, size, place)
@@ -366,8 +366,3 @@ def read_past(record: Record, stored: Stored) -> Past | None:
     except Exception:  # msgpack raises many kinds, all meaning: not ours
         return None
     return None
-
-
-def _buffer(part: Any) -> bytes | memoryview:
-    buffer: bytes | memoryview = getattr(part, "buffer", part)
-    return buffer

@@ -21,6 +21,9 @@ MAX_NAME = 200  # characters in names of members, groups and reasons' first line
 MAX_PARTS = 64  # the message with most parts, a Result with many coordinates, has about ten
 
 
+Place = tuple[int, ...]  # of a payload in shared memory: arena, offset, length, stamp
+
+
 class WireError(ValueError):
     """A first part that is no operation of ours."""
 
@@ -33,11 +36,13 @@ class Put:
     base: the lowest seq that this peer still waits for; a hub that does not know the peer starts
         there, so that it never takes a later message first
     group: the sender's group; "" for one who is in none
+    at: where the message's last part lies in memory that this peer shares; () where it follows
     """
 
     seq: int
     base: int
     group: str
+    at: Place = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,45 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Peer to hub: I am a member. Said again after each reconnection."""
+    """Peer to hub: I am a member. Said again after each reconnection.
+
+    maps: 1 where it can read memory that others share, 0 where all must be sent to it
+    """
 
     group: str
     role: str
     name: str
     credit: int
+    maps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Peer to hub, hub to member: from now on payloads may lie in this memory of mine.
+
+    token: of the arena; pid, file: the process that has it open, and as which descriptor
+    size: [B]
+    """
+
+    token: int
+    pid: int
+    file: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Hub to peer: I have the arena with this token, or why not."""
+
+    token: int
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Hub to peer: nobody needs any more what you lent under these stamps."""
+
+    stamps: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +110,10 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Hub to member: a message for you, to be acknowledged by its tag."""
+    """Hub to member: a message for you, to be acknowledged by its tag; at: as in Put."""
 
     tag: int
+    at: Place = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +145,7 @@ class Bye:
     """Peer to hub: I leave; give what I hold to others."""
 
 
-Op = Put | Got | Hello | Refused | Who | Item | Ack | AckFrame | Beat | Bye
+Op = Put | Got | Share | Shared | Free | Hello | Refused | Who | Item | Ack | AckFrame | Beat | Bye
 
 _OPS: dict[str, type[Op]] = {cls.__name__.lower(): cls for cls in typing.get_args(Op)}
 
@@ -136,8 +175,8 @@ def unpack_op(part: bytes | memoryview) -> Op:
     for field, check in checks.items():
         if not check(raw[field]):
             raise WireError(f"operation {name}: {field} is {str(raw[field])[:60]!r}")
-    if cls is Ack:
-        raw["tags"] = tuple(raw["tags"])
+        if type(raw[field]) is list:
+            raw[field] = tuple(raw[field])
     return cls(**raw)
 
 
@@ -147,7 +186,9 @@ def _checks(name: str) -> dict[str, Callable[[Any], bool]]:
         int: lambda v: type(v) is int and 0 <= v < 1 << 63,
         str: lambda v: type(v) is str,
         bytes: lambda v: type(v) is bytes,
-        tuple[int, ...]: lambda v: type(v) is list and all(type(n) is int for n in v),
+        tuple[int, ...]: lambda v: (
+            type(v) is list and all(type(n) is int and 0 <= n < 1 << 63 for n in v)
+        ),
     }
     hints = typing.get_type_hints(_OPS[name])
     return {f.name: kinds[hints[f.name]] for f in dataclasses.fields(_OPS[name])}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,17 @@ def test_a_tick_has_one_time_stamp_and_its_clock_comes_last(
     whole = [order for order in ticks.values() if len(order) == len(names)]
     assert len(whole) >= 5
     assert all(order[-1] == "TIME" for order in whole)
+
+
+def test_a_server_that_stops_hangs_up(beamline: Make, until: Callable[..., None]) -> None:
+    line = beamline(receive=False)
+    voltage = pv(line.cell_prefix + "E")
+    gc.disable()  # which would hang up for it, some time later
+    try:
+        line.simulation.stop()
+        until(lambda: not voltage.connected)
+    finally:
+        gc.enable()
 
 
 def test_limits_beyond_the_instrument_s_own_are_not_taken(beamline: Make) -> None:

@@ -1,11 +1,14 @@
+import contextlib
 import os
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -202,6 +205,57 @@ def test_no_run_is_written_over_another(tmp_path):
     with pytest.raises(RecorderError, match="cannot be written"):
         Recorder(tmp_path / "other.nxs")
     assert (tmp_path / "other.nxs.part").read_bytes() == b"something else"
+
+
+@pytest.fixture
+def shared_folder():
+    """A folder whose way is open to everybody, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        inner = Path(folder) / "run"
+        inner.mkdir()
+        inner.chmod(0o777)
+        yield inner
+        inner.chmod(0o777)
+
+
+@contextlib.contextmanager
+def as_somebody():
+    """As a user who is not root, whom permissions hold."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read-only", "closed"])
+def test_a_folder_that_may_not_be_written_is_named_when_a_run_begins(shared_folder, mode):
+    shared_folder.chmod(mode)
+    with as_somebody(), pytest.raises(RecorderError, match=r"run\.nxs\.part cannot be written: "):
+        Recorder(shared_folder / "run.nxs")
+
+
+def test_a_run_whose_folder_loses_its_permissions_stays_whole_in_its_part_file(
+    shared_folder, caplog
+):
+    with as_somebody():
+        recorder = Recorder(shared_folder / "run.nxs")
+        assert recorder.take(scan_start()) == ""
+        assert recorder.take(make_frame(0)) == ""
+    shared_folder.chmod(0o555)
+    with as_somebody():
+        assert [recorder.take(make_frame(index)) for index in range(1, 6)] == [""] * 5
+        assert recorder.flush() == ""
+        recorder.close()
+    assert "the run stays in" in caplog.text
+    assert not recorder.path.exists()
+    with open_run(recorder.part) as run:
+        assert [bytes(f.data) for f in run.frames("s1")] == [make_frame(n).data for n in range(6)]
+        assert run.damaged == {}
 
 
 def test_a_full_disk_is_named_and_what_came_before_stays_whole(tmp_path):

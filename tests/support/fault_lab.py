@@ -33,7 +33,7 @@ from operando.stream.run_file import open_run
 
 GRID = (8, 8)
 FRAMES = 64
-SHAPE = (64, 96)
+SHAPE = (128, 192)  # large enough to be shared
 PATIENCE_S = 90.0
 
 

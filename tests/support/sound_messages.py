@@ -32,8 +32,11 @@ from operando.stream.wire_ops import (
     AckFrame,
     Beat,
     Bye,
+    Free,
     Hello,
     Put,
+    Share,
+    Shared,
     pack_op,
 )  # fmt: skip
 
@@ -111,7 +114,8 @@ OPS = [
     pack_op(op)
     for op in (
         Put(1, 1, ""), Hello("record", "all", "hostile", 4), Ack((1, 2), ""), AckFrame("s", 1, ""),
-        Beat(b"x"), Bye(),
+        Beat(b"x"), Bye(), Put(1, 1, "", (1, 128, 64, 1)), Share(1, 1, 3, 1 << 20),
+        Shared(1, "no"), Free((1, 2)), Hello("record", "all", "maps", 4, 1),
     )
 ]  # fmt: skip
 V2 = [
