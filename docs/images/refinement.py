@@ -44,7 +44,9 @@ def draw_voxel(axes: plt.Axes) -> None:
     clean += 30 * (1 + np.exp(-Q / 1.2))
     measured = clean + 6.0 * random.standard_normal(Q.size)
     refinement = Refinement(Templates(Q, np.full(Q.size, 36.0), phases(), PROFILE))
-    found = refinement.refine(measured[None].astype(np.float32), np.full((1, Q.size), 36.0, np.float32))
+    found = refinement.refine(
+        measured[None].astype(np.float32), np.full((1, Q.size), 36.0, np.float32)
+    )
     curve, made = refinement.curve(found, measured)
     axes.plot(Q, measured, ".", color=LIGHT, markersize=3, label="a voxel, simulated")
     axes.plot(Q, curve, color=DARK, linewidth=1, label="refined")
