@@ -151,10 +151,10 @@ def _noise_products(
         column = columns[size + axis]
         column[:] = 0.0
         for n in range(4):
-            weight = np.float32(SLOPE_WEIGHTS[n] * scale)
+            part = np.float32(SLOPE_WEIGHTS[n] * scale)
             other = nodes[node + SLOPE_NODES[n] * stride]
             for i in range(column.size):
-                column[i] += weight * other[i]
+                column[i] += part * other[i]
     for i in range(size + cells):
         for k in range(noise.size):
             weighted[k] = noise[k] * weight[k] * columns[i, k]
