@@ -119,6 +119,7 @@ class Refinement:
         self.templates = templates
         t = templates
         self._phases = len(t.fixed)
+        self._weight = (t.root_weight**2).astype(np.float32)
         searched = t.nodes[t.searched]
         self._columns = np.ascontiguousarray(
             np.concatenate([t.background.T.astype(np.float32), t.fixed, searched]).T
@@ -150,8 +151,7 @@ class Refinement:
 
     def levels(self, variances: F32) -> F64:
         """Factors of patterns' variances, (n, channels), to those of the templates, (n,)."""
-        weight = (self.templates.root_weight**2).astype(np.float32)
-        levels: F64 = (variances @ weight).astype(np.float64)
+        levels: F64 = (variances @ self._weight).astype(np.float64)
         return levels / self.templates.channels
 
     def curve(self, refined: Refined, pattern: F64) -> tuple[F64, F64]:
@@ -195,23 +195,21 @@ class Refinement:
         made, free_points = self.products(patterns), self.free_points
         out = np.empty((n, kernel.OUTPUTS))
         scales, fractions = np.empty((n, 2, phases + 1)), np.empty((n, 2, phases + 1))
-        noise, level = np.empty((0, t.q.size), np.float32), np.ones(n)
-        if variances is not None:
-            noise = variances * (t.root_weight**2).astype(np.float32)
-            level = self.levels(variances)
+        known = variances is not None
+        noise = variances if variances is not None else np.empty((0, t.q.size), np.float32)
         refine_patterns(
-            made.weighted, t.fixed, t.nodes, noise, t.table, t.gram, t.densities, made.fixed,
-            made.rest, self._starts(made.fixed, made.searched), t.limits(), tolerance, MOST_STEPS,
-            free_points, out, scales, fractions,
+            made.weighted, t.fixed, t.nodes, noise, self._weight, t.table, t.gram, t.densities,
+            made.fixed, made.rest, self._starts(made.fixed, made.searched), t.limits(), tolerance,
+            MOST_STEPS, free_points, out, scales, fractions,
         )  # fmt: skip
         chi2 = out[:, kernel.CHI2] / free_points
-        spread = np.sqrt(chi2) if variances is None else np.ones(n)
+        spread = np.ones(n) if known else np.sqrt(chi2)
         step_a = t.a_axis[1] - t.a_axis[0]
         two = t.shape[1] > 1
         step_c = t.c_axis[1] - t.c_axis[0] if two else np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
             rwp = 100 * np.sqrt(out[:, kernel.CHI2] / made.square)
-            chi2 = chi2 / level
+            chi2 = chi2 / self.levels(noise) if known else chi2
         return Refined(
             a=t.a_axis[0] + step_a * out[:, kernel.A],
             a_sigma=step_a * np.sqrt(out[:, kernel.VAR_A]) * spread,

@@ -9,6 +9,7 @@ to whatever phase has lines beside those of the working phase.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,7 +109,20 @@ def refine_region(region: Region, refinement: Refinement) -> tuple[Refined, floa
         refinement = Refinement(templates)
     pattern = region.pattern.astype(np.float32)[None]
     variance = None if region.variance is None else region.variance.astype(np.float32)[None]
-    return refinement.refine(pattern, variance, tolerance=1e-4), spread
+    found = refinement.refine(pattern, variance, tolerance=1e-4)
+    return (found if variance is None else _widened(found)), spread
+
+
+def _widened(found: Refined) -> Refined:
+    """With uncertainties as much larger as the residual is than counting says, nowhere smaller."""
+    factor = np.sqrt(np.maximum(np.nan_to_num(found.chi2, nan=1.0), 1.0))
+    return dataclasses.replace(
+        found,
+        a_sigma=found.a_sigma * factor,
+        c_sigma=found.c_sigma * factor,
+        scale_sigma=found.scale_sigma * factor[:, None],
+        fraction_sigma=found.fraction_sigma * factor[:, None],
+    )
 
 
 def _edges(offsets: F64, refinement: Refinement) -> F64:

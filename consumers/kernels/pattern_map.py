@@ -39,6 +39,7 @@ def refine_patterns(
     columns: F32,
     nodes: F32,
     noise: F32,
+    weight: F32,
     table: F64,
     gram: F64,
     densities: F64,
@@ -58,8 +59,8 @@ def refine_patterns(
     patterns: (n, channels) weighted
     columns: (phases, channels) templates of fixed cell
     nodes: (a * c, channels) the working phase's templates
-    noise: (n, channels) variances of the patterns times weights, or (0, channels) where the weights
-        are one over them
+    noise: (n, channels) variances of the patterns, or (0, channels) where the weights are one over
+        them; weight: (channels,)
     table: (a, c, columns) products among templates, see the columns above
     gram: (phases, phases) products among the phases of fixed cell; densities: (phases,) [g/cm3]
     products: (n, phases) of the patterns with them; rest: (n,) the patterns' squares beyond the
@@ -174,6 +175,6 @@ def refine_patterns(
             mine = noise[n] if n < noise.shape[0] else nothing
             report(
                 at, base, limits, table, stencil, near, local, gram, densities, curvature, normal,
-                factor, right, chosen, s, scratch, slopes, both, columns, nodes, mine, room,
+                factor, right, chosen, s, scratch, slopes, both, columns, nodes, mine, weight, room,
                 out[n], scales[n], fractions[n],
             )  # fmt: skip

@@ -133,11 +133,12 @@ def _misfit(
 
 @kernel
 def _noise_products(
-    noise: F32, fixed: F32, nodes: F32, at: F64, count_c: int, cells: int, scale: float, out: F64
-) -> None:
+    noise: F32, weight: F32, fixed: F32, nodes: F32, at: F64, count_c: int, cells: int,
+    scale: float, out: F64,
+) -> None:  # fmt: skip
     """J^T W V W J of one pattern, at the node nearest to its cell.
 
-    noise: (channels,) variances times weights
+    noise: (channels,) variances; weight: (channels,)
     """
     size = fixed.shape[0] + 1
     columns = np.empty((size + cells, noise.size), np.float32)
@@ -150,32 +151,38 @@ def _noise_products(
         column = columns[size + axis]
         column[:] = 0.0
         for n in range(4):
-            weight = np.float32(SLOPE_WEIGHTS[n] * scale)
+            part = np.float32(SLOPE_WEIGHTS[n] * scale)
             other = nodes[node + SLOPE_NODES[n] * stride]
             for i in range(column.size):
-                column[i] += weight * other[i]
+                column[i] += part * other[i]
     for i in range(size + cells):
         for k in range(noise.size):
-            weighted[k] = noise[k] * columns[i, k]
+            weighted[k] = noise[k] * weight[k] * columns[i, k]
         for j in range(i + 1):
             out[i, j] = out[j, i] = product(weighted, columns[j])
 
 
 @kernel
-def _responses(
-    factor: F64, slopes: F64, scale: float, curvature: F64, cells: int, room: Room, out: F64
-) -> bool:
-    """H^-1, (columns + cells)^2; False where chi2 has no minimum. curvature: (aa, ac, cc)."""
-    size = slopes.shape[1]
-    right, moved, inverse = room[4][1], room[3], room[8]
+def _inverse(curvature: F64, cells: int, inverse: F64) -> bool:
+    """That of a curvature (aa, ac, cc); False where chi2 has no minimum."""
     det = curvature[0]
     if cells > 1:
         det = curvature[0] * curvature[2] - curvature[1] * curvature[1]
     if not (det > 0.0 and curvature[0] > 0.0):
         return False
     inverse[0, 0] = (curvature[2] if cells > 1 else 1.0) / det
-    inverse[1, 1] = curvature[0] / det
+    inverse[1, 1] = curvature[0] / det if cells > 1 else 0.0
     inverse[0, 1] = inverse[1, 0] = -curvature[1] / det if cells > 1 else 0.0
+    return True
+
+
+@kernel
+def _responses(
+    factor: F64, slopes: F64, scale: float, inverse: F64, cells: int, room: Room, out: F64
+) -> None:
+    """H^-1, (columns + cells)^2, from the inverse curvature of the cell."""
+    size = slopes.shape[1]
+    right, moved = room[4][1], room[3]
     for axis in range(cells):
         for k in range(size):
             right[k] = slopes[axis, k] * scale
@@ -196,7 +203,6 @@ def _responses(
         for k in range(size):
             for axis in range(cells):
                 out[i, k] -= moved[axis, i] * out[size + axis, k]
-    return True
 
 
 @kernel
@@ -221,14 +227,15 @@ def report(
     at: F64, base: I64, limits: F64, table: F64, stencil: F64, near: F64, local: F64, gram: F64,
     densities: F64, curvature: F64, normal: F64, factor: F64, right: F64,
     chosen: NDArray[np.bool_], s: F64, scratch: F64, slopes: F64, both: F64, fixed: F32,
-    nodes: F32, noise: F32, room: Room, out: F64, scales: F64, fractions: F64,
+    nodes: F32, noise: F32, weight: F32, room: Room, out: F64, scales: F64, fractions: F64,
 ) -> None:  # fmt: skip
     """Write one voxel's values and variances; the cell only where it did not stop at a limit.
 
     at, base, near, local: of the minimum; right: with the products of the fixed phases
     fixed: (phases, channels) templates
-    noise: (channels,) variances times weights; (0,) where the weights are one over the variance, up
-        to a factor that the residual tells: H^-1 then, as if the model held
+    noise: (channels,) variances; (0,) where the weights are one over them, up to a factor that the
+        residual tells: H^-1 then, as if the model held
+    weight: (channels,) of the fit
     """
     last = s.size - 1
     cells = 2 if limits[3] > limits[2] else 1
@@ -245,32 +252,33 @@ def report(
         return
     size = last + 1 + cells
     products, responses, half, covariance, small = room[0], room[1], room[2], room[9], room[8]
-    more, gradient = small[2], small[3]
+    inverse, more, gradient = small[:2], small[2], small[3]
     slopes_of(local, near, s, slopes, gradient)
     curvatures(local, s, factor, slopes, both, scratch, curvature)
     more[:] = 0.0
     if noise.size:
         _misfit(table, at, base, stencil, cells, normal, right, chosen, curvature, room, more)
         columns_at(local, near, normal, right)
-        _noise_products(noise, fixed, nodes, at, table.shape[1], cells, s[last], products)
+        _noise_products(noise, weight, fixed, nodes, at, table.shape[1], cells, s[last], products)
     # --- the cell
     curvature += more
-    if not _responses(factor, slopes, s[last], curvature, cells, room, responses):
+    if not _inverse(curvature, cells, inverse):
         return
+    out[A], out[C], out[VAR_A], out[VAR_C] = at[0], at[1], inverse[0, 0], inverse[1, 1]
     if noise.size:
+        _responses(factor, slopes, s[last], inverse, cells, room, responses)
         _sandwich(responses, products, last + 1, size, half, covariance)
-    else:
-        covariance[:] = responses
-    out[A], out[C], out[VAR_A], out[VAR_C] = at[0], at[1], covariance[last + 1, last + 1], 0.0
-    if cells > 1:
-        out[VAR_C] = covariance[last + 2, last + 2]
+        out[VAR_A] = covariance[last + 1, last + 1]
+        if cells > 1:
+            out[VAR_C] = covariance[last + 2, last + 2]
     # --- the scales
     chosen[:] = True
     factorise(normal, chosen, factor)
     curvatures(local, s, factor, slopes, both, scratch, curvature)
     curvature += more
-    if not _responses(factor, slopes, s[last], curvature, cells, room, responses):
+    if not _inverse(curvature, cells, inverse):
         return
+    _responses(factor, slopes, s[last], inverse, cells, room, responses)
     if noise.size:
         _sandwich(responses, products, 0, last + 1, half, covariance)
     else:

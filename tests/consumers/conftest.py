@@ -106,14 +106,21 @@ class Discs:
 
     def ray(self, q: np.ndarray, rotation_deg: float, translation_um: float) -> np.ndarray:
         """Pattern of one ray: chord times lines, and an even background."""
-        theta = math.radians(rotation_deg)
         total = np.full_like(q, 20.0) - q
-        for x, y, radius, a in self.discs:
-            away = translation_um - x * math.cos(theta) - y * math.sin(theta)
-            chord = 2 * math.sqrt(max(radius**2 - away**2, 0.0))
+        for chord, (*_, a) in zip(
+            self.chords(rotation_deg, translation_um), self.discs, strict=True
+        ):
             if chord > 0:
                 total += chord * self.line_pattern(q, a)
         return total
+
+    def chords(self, rotation_deg: float, translation_um: float) -> list[float]:
+        """Path of one ray in each disc [um]."""
+        theta, found = math.radians(rotation_deg), []
+        for x, y, radius, _ in self.discs:
+            away = translation_um - x * math.cos(theta) - y * math.sin(theta)
+            found.append(2 * math.sqrt(max(radius**2 - away**2, 0.0)))
+        return found
 
     def truth(self, points: int, margin: float) -> np.ndarray:
         """Lattice parameter of voxels at least margin inside a disc, else nan; (points, points)."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from operando.consumers.kernels.profile import area, pseudo_voigt
+from operando.consumers.kernels.profile import area, pseudo_voigt, second_slopes, value_and_slopes
 from operando.consumers.lattice import FINAL_TOLERANCE, LatticeSearch, roots_of
 from operando.consumers.xrdct_config import XrdctConfig
 from scipy.optimize import least_squares
@@ -47,6 +47,29 @@ def test_uncertainties_are_what_the_lattice_parameters_scatter_by(spinels) -> No
         assert np.std(pull) == pytest.approx(1.0, abs=0.12)
         assert abs(np.mean(pull)) < 0.2
         assert np.std((fits.width - 0.015) / fits.width_sigma) == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize("what", ["a spot", "lines of two widths"])
+def test_misfit_does_not_make_the_uncertainty_wrong(spinels, what: str) -> None:
+    """What a follows the data by, channel by channel, is what its variance is made of."""
+    clean = spinels([8.1])[0]
+    if what == "a spot":  # beside a strong line, where the model has nothing
+        clean = clean + 30 * pseudo_voigt(Q, roots_of([(3, 1, 1)])[0] / 8.1 + 0.014, 0.012, 0.0)
+    else:
+        for root in roots_of([(5, 1, 1), (4, 4, 0), (5, 3, 1)]):
+            clean = clean + 12 * pseudo_voigt(Q, root / 8.1, 0.028, 0.0)
+    search, noise = searcher(mixing=0.0, aluminium=False), 0.5
+    near, variances = np.full(Q.size, 8.1), np.full((Q.size, Q.size), noise**2, np.float32)
+    steps = 0.3 * noise * np.eye(Q.size)
+    above, below = (
+        search.fit((clean + s).astype(np.float32), near, None, 1e-7, variances)
+        for s in (steps, -steps)
+    )
+    for name in ("a", "width"):
+        follows = (getattr(above, name) - getattr(below, name)) / (0.6 * noise)
+        stated = getattr(above, f"{name}_sigma").mean()
+        assert stated == pytest.approx(noise * np.linalg.norm(follows), rel=0.02)
+    assert above.chi2.mean() > 3  # the model does not hold
 
 
 def test_the_answer_is_scipys_for_the_same_model(spinels) -> None:
@@ -148,6 +171,20 @@ def test_one_pattern_comes_with_its_curve(spinels) -> None:
     drawn = np.isfinite(curve)
     assert 0.1 < drawn.mean() < 0.5
     np.testing.assert_allclose(curve[drawn], pattern[drawn], rtol=5e-3)
+
+
+def test_second_slopes_are_those_of_the_slopes() -> None:
+    for distance in (-0.02, -0.004, 0.0, 0.003, 0.011):
+        for mixing in (0.0, 0.4, 1.0):
+            h, w = 1e-6, 0.013
+            slopes = [
+                (np.array(value_and_slopes(distance - c, w + b, mixing)[1:3])
+                 - value_and_slopes(distance + c, w - b, mixing)[1:3]) / (2 * h)
+                for c, b in ((h, 0.0), (0.0, h))
+            ]  # fmt: skip
+            found = second_slopes(distance, w, mixing)
+            wanted = slopes[0][0], slopes[0][1], slopes[1][1]
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1.0)
 
 
 def test_areas_of_profiles_are_their_integrals() -> None:

@@ -139,7 +139,7 @@ def test_depth_shells_hold_what_the_twin_put_there_and_names_last(specimen, star
                     pulls.append(error / sigmas[shell])
     assert len(errors) > 60
     assert np.sqrt(np.mean(np.square(errors))) < 0.006
-    assert np.sqrt(np.mean(np.square(pulls))) < 1.8
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.7
     assert not np.isin(scan.column("classification"), (RULE, OUTLIER, BOTH)).any()
 
     segments = scan.found["segments"].values
