@@ -1,12 +1,15 @@
 """A recorded run analysed in one go, in this process: what no fault can have touched.
 
-The same consumers take the same frames; each scan's final results are made after those of the
+The same consumers take the same frames with one thread, as the parts of a run have: sums over
+several threads are rounded otherwise. Each scan's final results are made after those of the
 scans before it, whose findings it is given, as the absorber does it (consumers/absorber.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+
+from threadpoolctl import threadpool_limits
 
 from ..consumers.contract import Consumer
 from ..consumers.earlier_scans import EarlierScans
@@ -28,14 +31,16 @@ class Reference:
     ) -> None:
         self._configs = check_consumers(experiment, "experiment")
         self.starts = [start for start in run.scans() if start.scan in left_out]
-        self._consumers = [self._taken(run, s, set(left_out[s.scan])) for s in self.starts]
+        with threadpool_limits(1):
+            self._consumers = [self._taken(run, s, set(left_out[s.scan])) for s in self.starts]
         self._made: list[list[Result]] = []
         self._earlier = EarlierScans()
 
     def results(self, place: int) -> list[Result]:
         """Final results of a scan."""
-        while len(self._made) <= place:
-            self._make(len(self._made))
+        with threadpool_limits(1):
+            while len(self._made) <= place:
+                self._make(len(self._made))
         return self._made[place]
 
     def _taken(self, run: RunFile, start: ScanStart, left_out: set[int]) -> dict[str, Consumer]:
