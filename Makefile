@@ -24,10 +24,11 @@ check: .venv/ready
 	@mkdir -p .build && ln -sfn "$(CURDIR)" .build/operando
 	MYPYPATH=.build .venv/bin/mypy -p operando.stream -p operando.consumers -p operando.sim
 
-# whole runs, in which parts are killed, have the machine to themselves; all else goes two at a time
+# whole runs, in which parts are killed, have the machine to themselves; all else goes three at a time:
+# tests mostly wait for something
 WHOLE = tests/end_to_end tests/faults
 test: check
-	.venv/bin/python -m pytest -n 2 --dist loadfile $(WHOLE:%=--ignore=%)
+	.venv/bin/python -m pytest -n 3 --dist loadfile $(WHOLE:%=--ignore=%)
 	.venv/bin/python -m pytest $(WHOLE)
 
 bench: .venv/ready

@@ -218,7 +218,8 @@ def test_two_reducers_share_the_frames_and_the_absorber_gets_each_reduction_once
 
 
 REDUCER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
 from operando.stream.members import Member
 from operando.stream.messages import Frame, Reduction
 import numpy as np
