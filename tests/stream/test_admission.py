@@ -41,13 +41,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context]:
-    context = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def guarded(folder: Path, context: zmq.Context) -> Iterator[Hub]:
     config = HubConfig(
         "tcp://127.0.0.1:*", "tcp://127.0.0.1:*",

@@ -94,13 +94,6 @@ def is_closed(message):
 
 
 @pytest.fixture
-def context():
-    context = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def open_hub(context, tmp_path):
     """A function that starts a hub with these settings; stopped afterwards."""
     with contextlib.ExitStack() as stack:

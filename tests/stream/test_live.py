@@ -3,7 +3,6 @@ import time
 
 import numpy as np
 import pytest
-import zmq
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.live import LiveSubscriber
 from operando.stream.live_cache import KEPT_SAMPLES, LiveCache
@@ -21,13 +20,6 @@ from operando.stream.messages import (
 from operando.stream.packing import unpack
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def context():
-    context = zmq.Context()
-    yield context
-    context.destroy(linger=0)
 
 
 @pytest.fixture

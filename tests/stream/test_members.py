@@ -22,13 +22,6 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def context():
-    context = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def hub(tmp_path, context):
     config = HubConfig(f"ipc://{tmp_path}/i", f"ipc://{tmp_path}/l", dead_after_s=1.0)
     with Hub(config, context) as hub:

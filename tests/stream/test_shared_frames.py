@@ -20,13 +20,6 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def context():
-    context = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def config(tmp_path):
     return HubConfig(
         f"ipc://{tmp_path}/i", f"ipc://{tmp_path}/l", ("process",), window_bytes=64 * SIZE
