@@ -185,7 +185,7 @@ class MappedArenas:
             self._known.popitem(last=False)
 
     def of(self, place: Place) -> MappedArena:
-        """The arena of a place. Raises NotShared where it is not known, or overwritten already."""
+        """The arena of a place. Raises NotShared where it is not known."""
         arena = self._known.get(place[0]) if len(place) == 4 else None
         if arena is None:
             raise NotShared(f"place {place}: of no arena that is known here")
