@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import numpy as np
 from .against_truth import lattice_errors
 from .folder import RunFolder
 from .observer import Observer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,9 @@ def write_summary(
         say("drawing the report")
         try:
             pictures += [str(p) for p in report_of_file(folder.file, folder.report)]
-        except (OSError, ValueError, RuntimeError) as error:
-            outcome.trouble.append(f"the report could not be drawn: {error}")
+        except Exception as error:  # whatever it is: the run itself must be summed up
+            log.exception("the report could not be drawn")
+            outcome.trouble.append(f"the report could not be drawn: {error!r}")
     totals = observer.totals()
     errors = lattice_errors(folder.truth, list(observer.finals.values()))
     summary = {

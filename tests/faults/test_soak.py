@@ -37,6 +37,7 @@ def soaked(tmp_path_factory) -> Soaked:
         folder, "soak", EXPERIMENT, "--minutes", "0.8", "--every", "1.5", "--seed", SEED,
         timeout_s=540.0,
     )  # fmt: skip
+    assert (folder / "soak.json").is_file(), f"exit {done.code}: {done.said[-4000:]}"
     return Soaked(folder, done.code, done.said, json.loads((folder / "soak.json").read_text()))
 
 
