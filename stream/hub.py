@@ -341,7 +341,7 @@ class Hub:
             if silent_s > self._config.dead_after_s or not self._send(identity, Beat(identity), ()):
                 log.warning("hub: %s/%s is gone, silent for %.1f s", name, peer.name, silent_s)
                 self._leave(identity, died=True)
-        self._shared.tidy()
+        self._shared.tidy(self._groups_of)
         self._router.publish_accounts()
         if self._spool is not None:
             self._spool.tidy()

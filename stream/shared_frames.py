@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Container
 
 from .deliveries import Send
 from .held import Payload
@@ -115,8 +116,12 @@ class SharedFrames:
             if self._send(identity, Free(tuple(self._free[identity])), ()):
                 del self._free[identity]
 
-    def tidy(self) -> None:
-        """Let go of the arenas of processes that are gone; what was borrowed stays."""
+    def tidy(self, members: Container[bytes]) -> None:
+        """Forget who is a member no more, and arenas of processes that are gone.
+
+        What was borrowed stays.
+        """
+        self._told = {who: known for who, known in self._told.items() if who in members}
         for identity, arena in list(self._arenas.items()):
             if not arena.owner_lives():
                 self.forget(identity)

@@ -1,7 +1,6 @@
 import dataclasses
 import gc
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -41,15 +40,6 @@ def frame(index, scan="s"):
     return Frame(scan, index, (1, SIZE), "uint8", "raw", payload(index), 0)
 
 
-def until(true: Callable[[], bool], *workers: Producer) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        for worker in workers:
-            worker._link._take_in()
-        time.sleep(0.005)
-
-
 def take(member: Member, count: int) -> dict[int, bytes]:
     """Frames by index, each acknowledged when it was read."""
     found: dict[int, bytes] = {}
@@ -66,19 +56,24 @@ def take(member: Member, count: int) -> dict[int, bytes]:
 
 
 def lending(producer: Producer):
-    found = producer._link._lending
-    assert found is not None
-    return found
+    """The producer's half of shared memory, after it has heard what the hub said."""
+    producer._link._take_in()
+    return producer._link._lending
 
 
-def begin(producer: Producer, scan="s") -> None:
-    """Start a scan and wait until the hub has the producer's memory."""
-    producer.put(start(scan))
-    producer.put(frame(0, scan))
-    until(lambda: lending(producer)._accepted, producer)
+@pytest.fixture
+def begin(until):
+    """Starts a scan and waits until the hub has the producer's memory."""
+
+    def begin(producer: Producer) -> None:
+        producer.put(start())
+        producer.put(frame(0))
+        until(lambda: lending(producer)._accepted)
+
+    return begin
 
 
-def test_frames_lie_in_shared_memory_and_each_place_comes_back(config, context):
+def test_frames_lie_in_shared_memory_and_each_place_comes_back(config, context, begin, until):
     with (
         Hub(config, context) as hub,
         Producer(hub.items_address, "source", context) as producer,
@@ -92,8 +87,7 @@ def test_frames_lie_in_shared_memory_and_each_place_comes_back(config, context):
         producer.put(ScanStop("s", FRAMES, "complete"))
         assert take(member, FRAMES) == {n: payload(n) for n in range(FRAMES)}
         assert max(sent) < 1000, "no payload went through the socket"
-        arena = lending(producer)._arena
-        until(lambda: arena.lent == 0, producer)
+        until(lambda: lending(producer)._arena.lent == 0)
 
 
 class _Listening:
@@ -111,7 +105,7 @@ class _Listening:
         return getattr(self._socket, name)
 
 
-def test_what_finds_no_room_in_the_arena_is_sent(config, context, monkeypatch):
+def test_what_finds_no_room_in_the_arena_is_sent(config, context, monkeypatch, begin):
     monkeypatch.setattr("operando.stream.lending.Arena", lambda: Arena(3 * SIZE))
     with (
         Hub(config, context) as hub,
@@ -125,7 +119,7 @@ def test_what_finds_no_room_in_the_arena_is_sent(config, context, monkeypatch):
             assert take(member, FRAMES) == {n: payload(n) for n in range(FRAMES)}
 
 
-def test_a_member_that_maps_nothing_gets_everything_sent(config, context, monkeypatch):
+def test_a_member_that_maps_nothing_gets_everything_sent(config, context, monkeypatch, begin):
     with Hub(config, context) as hub, Producer(hub.items_address, "source", context) as producer:
         begin(producer)
         for index in range(1, 8):
@@ -141,7 +135,7 @@ def test_a_member_that_maps_nothing_gets_everything_sent(config, context, monkey
             assert take(member, 8) == {n: payload(n) for n in range(8)}
 
 
-def test_a_hub_that_cannot_map_gets_everything_sent(config, context, monkeypatch):
+def test_a_hub_that_cannot_map_gets_everything_sent(config, context, monkeypatch, until):
     def blind(share):
         from operando.stream.shared_memory import NotShared
 
@@ -157,11 +151,11 @@ def test_a_hub_that_cannot_map_gets_everything_sent(config, context, monkeypatch
         for index in range(8):
             producer.put(frame(index))
         assert take(member, 8) == {n: payload(n) for n in range(8)}
-        until(lambda: lending(producer)._arena is None, producer)
+        until(lambda: lending(producer)._arena is None)
 
 
 def test_a_hub_killed_and_started_again_has_what_was_lent_to_the_one_before(
-    config, context, tmp_path
+    config, context, tmp_path, begin
 ):
     spooled = dataclasses.replace(config, spool=SpoolConfig(tmp_path / "spool"))
     with Producer(config.items, "source", context, window=64) as producer:
@@ -201,7 +195,9 @@ def test_memory_of_a_producer_that_died_is_let_go_when_its_frames_are_done(confi
     parts = shared.borrow(b"source", place, [b"header"])
     arena.close()
     shared._arenas[b"source"]._owner = 2**22 + 7  # no process has this number
-    shared.tidy()
+    shared.welcome(b"member", maps=True)
+    shared.tidy(())
+    assert not shared._told
     assert not shared._arenas
     assert bytes(parts[-1].buffer) == b"payload" * 20_000
     del parts
@@ -245,7 +241,7 @@ def test_a_place_that_cannot_be_is_refused_and_a_forgotten_arena_is_not_an_answe
     arena.close()
 
 
-def test_what_lies_where_another_frame_lay_is_not_taken_for_it(config, context):
+def test_what_lies_where_another_frame_lay_is_not_taken_for_it(config, context, begin, until):
     with (
         Hub(config, context) as hub,
         Producer(hub.items_address, "source", context) as producer,
@@ -263,8 +259,7 @@ def test_what_lies_where_another_frame_lay_is_not_taken_for_it(config, context):
         ) as other:
             frozen._link.send_op(Bye())  # the hub gives it up, and its frames to the other
             assert set(take(other, 2)) == {0, 1}
-            arena = lending(producer)._arena
-            until(lambda: arena.lent == 0, producer)
+            until(lambda: lending(producer)._arena.lent == 0)
         assert not held.intact()
         producer.put(frame(2))
         assert held.message.data == payload(2), "the lowest place is used again"
