@@ -58,3 +58,18 @@ def sinogram_grid(trajectory: Trajectory, rotation: str, translation: str) -> Si
         twice = int(np.setdiff1d(np.arange(row.size), first)[0])
         raise ScanNotForThis(f"frame {twice} is planned where another one already is")
     return SinogramGrid(rotations, translations, slots)
+
+
+def on_either_side(
+    places_um: NDArray[np.float64], wanted_um: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each wanted place the places below and above it, and how far it is between, 0 to 1.
+
+    places_um: at least two, in any order; beyond them it is the outermost one
+    """
+    order = np.argsort(places_um, kind="stable")
+    places = places_um[order]
+    right = np.clip(np.searchsorted(places, wanted_um), 1, places.size - 1)
+    gap = np.maximum(places[right] - places[right - 1], 1e-9)
+    part = np.clip((wanted_um - places[right - 1]) / gap, 0.0, 1.0).astype(np.float32)
+    return order[right - 1], order[right], part

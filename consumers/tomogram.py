@@ -31,7 +31,7 @@ from ..stream.messages import Positions
 from .contract import ScanNotForThis
 from .kernels import fbp
 from .rotation_centre import centre_of_rotation
-from .sinogram_grid import SinogramGrid
+from .sinogram_grid import SinogramGrid, on_either_side
 from .surroundings import Outside
 from .volume_noise import VolumeNoise, interpolated
 
@@ -358,6 +358,7 @@ class Tomogram:
         return self._interpolated(row, self.mass[row][:, None])[:, 0]
 
     def as_planned(self, row: int) -> bool:
+        """Whether every frame of a projection was taken where it was to be."""
         return bool(self.measured[row].all()) and not self._moved[row]
 
     def _interpolated(self, row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -370,14 +371,8 @@ class Tomogram:
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
         """For every translation the frames on either side, and how far it is between, (n, 1)."""
         frames = np.flatnonzero(self.measured[row])
-        places = self._place_um[row][frames]
-        order = np.argsort(places, kind="stable")
-        places, frames = places[order], frames[order]
-        wanted = self.grid.translations_um
-        right = np.clip(np.searchsorted(places, wanted), 1, places.size - 1)
-        gap = np.maximum(places[right] - places[right - 1], 1e-9)
-        part = np.clip((wanted - places[right - 1]) / gap, 0.0, 1.0).astype(np.float32)[:, None]
-        return frames[right - 1], frames[right], part
+        left, right, part = on_either_side(self._place_um[row][frames], self.grid.translations_um)
+        return frames[left], frames[right], part[:, None]
 
     def _energy(self, level: int) -> NDArray[np.float64]:
         """R0, R1, R2 of a level's filter, see volume_noise.py."""
