@@ -24,9 +24,9 @@ check: .venv/ready
 	@mkdir -p .build && ln -sfn "$(CURDIR)" .build/operando
 	MYPYPATH=.build .venv/bin/mypy -p operando.stream -p operando.consumers -p operando.sim
 
-# whole runs, in which parts are killed, have the machine to themselves; all else goes three at a time:
-# tests mostly wait for something
-WHOLE = tests/end_to_end tests/faults
+# whole runs have the machine to themselves; all else goes three at a time: tests mostly wait for
+# something
+WHOLE = tests/end_to_end tests/faults/test_endings.py tests/faults/test_soak.py
 test: check
 	.venv/bin/python -m pytest -n 3 --dist loadfile $(WHOLE:%=--ignore=%)
 	.venv/bin/python -m pytest $(WHOLE)

@@ -95,6 +95,7 @@ class Lab:
         self.live = LiveSubscriber(self.live_address)
         self.accounts: dict[str, Account] = {}
         self.outstanding = -1
+        self.hub_time = 0.0
         self.members = ""
         self.held = ""
         self.free = 1 << 62
@@ -138,6 +139,7 @@ class Lab:
                 self.accounts[message.scan] = message
             elif isinstance(message, Status) and message.component == "hub":
                 self.outstanding = int(message.values["outstanding"])
+                self.hub_time = message.time
                 self.members = str(message.values["members"])
                 self.held = str(message.values.get("held", ""))
                 self.free = int(message.values["disk_free_bytes"])
@@ -155,10 +157,13 @@ class Lab:
         self.until(lambda: len(self.members.split(", ")) == 4)
 
     def until_settled(self, scans: list[str]) -> None:
+        """Accounts closed and nothing outstanding: as the hub sees it from now on, not before."""
+        called = time.time()
         self.until(
             lambda: (
                 all(s in self.accounts and self.accounts[s].closed for s in scans)
                 and self.outstanding == 0
+                and self.hub_time > called
             )
         )
 
