@@ -7,9 +7,10 @@ hardware or its plan. After each run every promise is looked at (soak_verdict.py
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from .soak_schedule import KILL_PLAN, KILL_SIM, Deck, Fault, faults
 from .soak_verdict import Verdict, left_behind, memory_problems, verdict_of
 from .summary import Outcome
 
+log = logging.getLogger(__name__)
+
 MISBEHAVIOUR = {
     "duplicate": 0.01, "reorder": 0.01, "zero_prefix": 0.01, "drop": 0.001, "truncate": 0.001,
     "wrong_size": 0.001, "end_early": 0.05,
@@ -31,6 +34,7 @@ MISBEHAVIOUR = {
 PICTURE_EVERY_S = 5.0
 MOST_RUNS = 1000
 LEAST_S = 10.0  # counts for a run that was none
+GAVE_UP = ("FramesMissing",)
 UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
 
 Say = Callable[[str], None]
@@ -70,6 +74,11 @@ class Soak:
             self._judge(quiet, quiet)
             if not quiet.verdict.problems:  # else there is nothing to compare with
                 self._disturb(quiet, clock)
+        except Exception as error:
+            if not self.records:
+                raise
+            log.exception("soak: run %d", len(self.records))
+            self.records[-1].verdict.problems.append(surprise("the laboratory", error))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -118,7 +127,11 @@ class Soak:
             record.judged = False
             return
         allowance_mb = float(self.experiment.network.window_MB)
-        record.verdict = judged(record)
+        try:
+            record.verdict = judged(record)
+        except Exception as error:  # nights of runs are not given up for one
+            log.exception("soak: %s", record.folder.path)
+            record.verdict.problems.append(surprise("the judge", error))
         record.verdict.problems += memory_problems(
             record.measure.peaks_mb(), quiet.measure.peaks_mb(), allowance_mb
         )
@@ -128,6 +141,11 @@ class Soak:
             record.folder.file.unlink(missing_ok=True)
             shutil.rmtree(record.folder.spool, ignore_errors=True)
             record.folder.path.joinpath("run.recovered.nxs").unlink(missing_ok=True)
+
+
+def surprise(who: str, error: Exception) -> str:
+    """What somebody has met that he was not made for, as a promise that was not kept."""
+    return f"{who} failed: {type(error).__name__}: {error}"
 
 
 def prepared(experiment: Experiment, misbehaviour: dict[str, float]) -> Experiment:
@@ -168,12 +186,28 @@ def judged(record: RunRecord) -> Verdict:
     verdict = verdict_of(
         record.folder, record.experiment, record.cell, may_lose, record.not_recorded
     )
-    verdict.problems += outcome_problems(record.outcome, record.struck)
+    verdict.problems += outcome_problems(
+        record.outcome, record.struck, given_up(verdict.lost_shares)
+    )
     verdict.problems += left_behind(record.folder.path)
     return verdict
 
 
-def outcome_problems(outcome: Outcome, struck: list[Struck]) -> list[str]:
+def given_up(lost_shares: Sequence[float]) -> bool:
+    """Whether a plan may give up: every attempt at its last tomogram lost too many frames.
+
+    lost_shares: of each scan's frames, in order
+    """
+    from ..detectors.dectris import TOO_MANY_LOST
+    from ..plans.operando_tomography import ATTEMPTS
+
+    last = lost_shares[-ATTEMPTS:]
+    return len(last) == ATTEMPTS and min(last) > TOO_MANY_LOST
+
+
+def outcome_problems(
+    outcome: Outcome, struck: list[Struck], may_give_up: bool = False
+) -> list[str]:
     """Trouble that no fault explains; and an end that should have been trouble and was none."""
     ended = next((s.fault for s in struck if s.fault.ends), None)
     if ended is not None:
@@ -181,8 +215,9 @@ def outcome_problems(outcome: Outcome, struck: list[Struck]) -> list[str]:
             return []
         return [f"{ended} was not named: {outcome.trouble}"]
     full = any(s.fault.kind == "fill the disk of" for s in struck)
+    explained = (*(UNWRITTEN if full else ()), *(GAVE_UP if may_give_up else ()))
     return [
         f"the run failed: {line}"
         for line in outcome.trouble
-        if not (full and any(words in line for words in UNWRITTEN))
+        if not any(words in line for words in explained)
     ]

@@ -28,7 +28,7 @@ OPEN_STATES = ("IDLE", "HOLD_OCV", "FINISHED", "LIMIT", "FAULT", "DISCONNECTED")
 class Verdict:
     """What is left of a run, and every promise that it did not keep, in words.
 
-    lost: reason -> frames
+    lost: reason -> frames; lost_shares: of each scan's announced frames, in order
     same: final results that are the same bytes as the undisturbed ones, of results
     """
 
@@ -37,6 +37,7 @@ class Verdict:
     in_results: int = 0
     failed: int = 0
     lost: dict[str, int] = field(default_factory=dict)
+    lost_shares: list[float] = field(default_factory=list)
     same: int = 0
     results: int = 0
     cell: str = ""
@@ -82,7 +83,7 @@ def _judge(
     may_lose: bool,
 ) -> None:
     accounts = {account.scan: account for account in run.accounts()}
-    for start in run.scans():
+    for start in sorted(run.scans(), key=lambda s: s.number):  # a clock may have jumped
         account = accounts.get(start.scan)
         if account is None:
             found.problems.append(f"scan {start.number}: no account")
@@ -92,6 +93,7 @@ def _judge(
         found.recorded += kept
         found.in_results += account.group("process").done
         found.failed += len(account.group("process").failed)
+        found.lost_shares.append(len(account.lost) / account.announced)
         for reason in account.lost.values():
             found.lost[reason] = found.lost.get(reason, 0) + 1
         found.problems += account_problems(account, kept, may_lose)

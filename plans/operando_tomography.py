@@ -32,6 +32,7 @@ from .wide_scans import WideScan, in_order
 
 Plan = Generator[Msg, Any, Any]
 
+ATTEMPTS = 3  # at a tomogram
 _POLL_S = 0.5
 SILENCE_S = 15.0  # wall time after which a potentiostat whose clock stands still is given up
 _LATCHED = ("LIMIT", "FAULT", "DISCONNECTED")
@@ -69,7 +70,7 @@ def operando_tomography(
     energy_ev: float = 0.0,
     poni: str = "",
     technique: str = "xrdct",
-    attempts: int = 3,
+    attempts: int = ATTEMPTS,
     notes: Mapping[str, Scalar] | None = None,
     md: Mapping[str, Any] | None = None,
     report: Report | None = None,

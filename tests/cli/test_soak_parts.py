@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from operando.cli import soak
+from operando.cli.experiment_file import load
 from operando.cli.observer import Observer
-from operando.cli.soak import outcome_problems
+from operando.cli.soak import given_up, outcome_problems
 from operando.cli.soak_clock import WallClock
 from operando.cli.soak_faults import limit_files
 from operando.cli.soak_laboratory import Struck, fitting
 from operando.cli.soak_measure import Life, slope
+from operando.cli.soak_report import RunRecord
 from operando.cli.soak_schedule import KILL_SIM, Deck, Fault, faults
 from operando.cli.soak_verdict import (
+    Verdict,
     account_problems,
     cell_problems,
     memory_problems,
@@ -200,3 +206,43 @@ def test_trouble_is_a_problem_unless_it_was_asked_for():
     killed = [Struck(0.0, KILL_SIM, "scanning")]
     assert outcome_problems(ended("sim went down: "), killed) == []
     assert "not named" in outcome_problems(ended(), killed)[0]
+
+
+def test_a_plan_may_give_up_where_every_attempt_at_its_last_scan_lost_too_many():
+    said = Outcome(False, ["plan ended with exit 1: FramesMissing: detector: 700 of ..."], [], 1.0)
+    assert outcome_problems(said, [], given_up([0.003, 0.4, 1.0, 0.43])) == []
+    for shares in ([0.4, 1.0, 0.003], [0.4, 0.43], [0.4, 0.003, 0.4]):
+        assert "FramesMissing" in outcome_problems(said, [], given_up(shares))[0]
+
+
+def test_a_soak_that_meets_what_it_was_not_made_for_still_tells_what_it_knows(
+    tmp_path, monkeypatch
+):
+    def quiet_run(experiment, folder, laboratory, say):
+        outcome = Outcome(False, [], [], 1.0)
+        return RunRecord(folder, experiment, outcome, [], laboratory.measure, "", 1.0, 0, 1.0)
+
+    def surprised(*_):
+        raise ArithmeticError("nobody thought of that")
+
+    experiment = load(Path(soak.__file__).with_name("quick.yaml"))
+    monkeypatch.setattr(soak, "one_run", quiet_run)
+    monkeypatch.setattr(soak, "judged", surprised)
+    said: list[str] = []
+    folder = tmp_path / "judge"
+    assert soak.Soak(experiment, folder, soak.SoakChoices(), said.append).execute() == 1
+    words = "the judge failed: ArithmeticError: nobody thought of that"
+    assert json.loads((folder / "soak.json").read_text())["runs"][0]["problems"] == [words]
+    assert f"BROKEN      undisturbed: {words}" in said
+
+    def second_fails(experiment, folder, laboratory, say):
+        if laboratory.deck is None:
+            return quiet_run(experiment, folder, laboratory, say)
+        raise OSError("no more ports")
+
+    monkeypatch.setattr(soak, "one_run", second_fails)
+    monkeypatch.setattr(soak, "judged", lambda record: Verdict())
+    folder = tmp_path / "laboratory"
+    assert soak.Soak(experiment, folder, soak.SoakChoices(), said.append).execute() == 1
+    words = ["the laboratory failed: OSError: no more ports"]
+    assert json.loads((folder / "soak.json").read_text())["runs"][0]["problems"] == words
