@@ -28,7 +28,7 @@ check: .venv/ready
 # something
 WHOLE = tests/end_to_end tests/faults/test_endings.py tests/faults/test_soak.py
 test: check
-	.venv/bin/python -m pytest -n 3 --dist loadfile $(WHOLE:%=--ignore=%)
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%)
 	.venv/bin/python -m pytest $(WHOLE)
 
 bench: .venv/ready

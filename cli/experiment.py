@@ -223,6 +223,11 @@ class Analysis(Section):
 
     reducers: int = Field(2, ge=1, le=256, description="reducer processes on this machine")
     interval_s: float = Field(0.4, gt=0, description="shortest time between two live results [s]")
+    memory_MB: int = Field(
+        4096,
+        ge=256,
+        description="memory of the absorber above which it lets go of earlier scans' details [MB]",
+    )
     consumers: dict[str, dict[str, Any]] = Field(
         default_factory=lambda: {"xrdct": {}, "intensity": {}},
         description="consumer name -> its settings; `check --explain` lists them",

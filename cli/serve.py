@@ -240,7 +240,9 @@ def serve_absorber(experiment: Experiment, findings: Path | None = None) -> None
     warm_up(configs.items())
     member = member_of(experiment, "process", "absorb", "absorber", credit=64)
     try:
-        Absorber(configs, experiment.analysis.interval_s, findings).run(member, stop)
+        settings = experiment.analysis
+        memory_bytes = settings.memory_MB << 20
+        Absorber(configs, settings.interval_s, findings, memory_bytes).run(member, stop)
     finally:
         member.close()
 

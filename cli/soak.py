@@ -84,10 +84,21 @@ class Soak:
                 signal.signal(number, handler)
         good = say_table(self.records, self.choices.seed, self.say)
         write_json(self.records, self.choices.seed, good, self.folder / "soak.json")
+        self._draw()
         self.say(f"everything is in {self.folder}")
         if self._stopped:
             return 130
         return 0 if good else 1
+
+    def _draw(self) -> None:
+        """memory.png; a figure that cannot be drawn costs nothing else."""
+        from .soak_figure import draw_memory
+
+        quiet, *disturbed = (record.measure for record in self.records)
+        try:
+            draw_memory(quiet, disturbed, self.folder)
+        except (OSError, ValueError) as error:
+            self.say(f"no figure of the memory: {error}")
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopped += 1

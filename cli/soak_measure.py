@@ -22,7 +22,10 @@ MB = 1e6
 
 @dataclass(slots=True)
 class Life:
-    """Memory of one process of a part: seconds since it was first seen, bytes."""
+    """Memory of one process of a part.
+
+    began: when it was first seen [s, monotonic]; times: since then [s]; sizes: [B]
+    """
 
     began: float
     times: list[float] = field(default_factory=list)
@@ -30,11 +33,14 @@ class Life:
 
 
 class Measure:
-    """Looks at parts and hub about once a second."""
+    """Looks at parts and hub about once a second.
+
+    lives: part -> process id -> its life
+    """
 
     def __init__(self) -> None:
         self.lags_s: list[float] = []
-        self._lives: dict[str, dict[int, Life]] = {}
+        self.lives: dict[str, dict[int, Life]] = {}
         self._next = 0.0
         self._report: Status | None = None
 
@@ -53,17 +59,23 @@ class Measure:
         for name, pid in pids.items():
             size = memory_bytes(pid)
             if size:
-                life = self._lives.setdefault(name, {}).setdefault(pid, Life(now))
+                life = self.lives.setdefault(name, {}).setdefault(pid, Life(now))
                 life.times.append(now - life.began)
                 life.sizes.append(size)
 
     def peaks_mb(self) -> dict[str, float]:
         """Part -> the largest memory of any of its processes [MB]."""
-        return {n: max(max(x.sizes) for x in of.values()) / MB for n, of in self._lives.items()}
+        return {n: max(max(x.sizes) for x in of.values()) / MB for n, of in self.lives.items()}
 
     def slopes_mb_min(self) -> dict[str, float]:
         """Part -> growth while a process lives [MB/min]; nan where none lived long enough."""
-        return {n: slope(list(of.values())) / MB * 60 for n, of in self._lives.items()}
+        return {n: slope(list(of.values())) / MB * 60 for n, of in self.lives.items()}
+
+    def span(self) -> tuple[float, float]:
+        """When the first process was seen, and one for the last time [s, monotonic]."""
+        lives = [life for of in self.lives.values() for life in of.values()]
+        first = min((life.began for life in lives), default=0.0)
+        return first, max((life.began + life.times[-1] for life in lives), default=first)
 
     def lag_s(self) -> tuple[float, float]:
         """Median and largest lag while a scan was open [s]; nan where there was none."""
@@ -73,11 +85,14 @@ class Measure:
 
 
 def slope(lives: list[Life]) -> float:
-    """Least squares over all lives, each with a constant of its own [B/s]; nan: all too short."""
+    """Growth in the second half of a life, when buffers and kept scans have filled [B/s].
+
+    Least squares over all lives, each with a constant of its own; nan: all are too short.
+    """
     above = below = 0.0
     for life in lives:
         times, sizes = np.array(life.times), np.array(life.sizes)
-        warm = times > WARM_UP_S
+        warm = times > max(WARM_UP_S, times[-1] / 2)
         times, sizes = times[warm], sizes[warm]
         if len(times) < 3 or times[-1] - times[0] < LONG_S:
             continue

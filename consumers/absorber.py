@@ -20,6 +20,7 @@ the middle of a run knows no findings of what was finished before; it says so an
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 import time
 from collections import OrderedDict
@@ -45,7 +46,8 @@ from .findings import Findings
 from .pace import Pace
 from .reducer import consumers_of
 
-SCANS_KEPT = 12  # whose details can still be asked for
+SCANS_KEPT = 12  # whose details can still be asked for, where there is memory
+MEMORY_BYTES = 4 << 30
 STATUS_INTERVAL_S = 1.0
 GATHER_S = 0.5  # positions that come line by line after the stop are placed together
 
@@ -83,6 +85,7 @@ class Absorber:
 
     interval_s: shortest time between two live results of a scan
     findings: folder for what scans hand down, for this process started again; None: memory only
+    memory_bytes: of this process, above which it lets go of finished scans but the last one
     """
 
     def __init__(
@@ -90,11 +93,13 @@ class Absorber:
         configs: Mapping[str, object],
         interval_s: float = 0.4,
         findings: Path | None = None,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._configs = dict(configs)
         self._interval_s = interval_s
         self._pace = Pace(interval_s)
         self._scans: OrderedDict[str, OpenScan] = OrderedDict()
+        self._memory_bytes = memory_bytes
         self._focus: Focus | None = None
         self._newest = ""
         self._absorb_s = 0.0
@@ -152,6 +157,7 @@ class Absorber:
     def _open(self, start: ScanStart) -> None:
         if start.scan in self._scans:
             return
+        self._make_room()
         scan = self._scans[start.scan] = OpenScan(start, consumers_of(start, self._configs))
         if self._earlier.unknown(start) and not self._before(scan):
             log.warning(
@@ -161,7 +167,19 @@ class Absorber:
             )
         self._follow(scan)
         self._newest = start.scan
-        while len(self._scans) > SCANS_KEPT:
+
+    def _make_room(self) -> None:
+        """Before another scan: let go of the oldest, finished ones first."""
+        finished = [
+            name
+            for name, scan in self._scans.items()
+            if scan.stopped and not scan.owed and scan.final is None
+        ]
+        for name in finished[:-1]:
+            if len(self._scans) < SCANS_KEPT and resident_bytes() <= self._memory_bytes:
+                return
+            del self._scans[name]
+        while len(self._scans) >= SCANS_KEPT:
             self._scans.popitem(last=False)
 
     def _before(self, scan: OpenScan) -> list[OpenScan]:
@@ -283,3 +301,12 @@ class Absorber:
         values |= {"scan": scan.start.number, "frames_done": len(scan.seen)}
         values["frames"] = scan.start.frames
         return Status("absorber", "absorbing", time.time(), values)
+
+
+def resident_bytes() -> int:
+    """Memory of this process [B]; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * resource.getpagesize()

@@ -7,7 +7,8 @@ what stood at the end of a scan is promised: there the file is synced to the dis
 
 HDF5 writes its own bookkeeping from a cache whenever it likes; a kill between two such writes
 could leave a file that does not open. So the cache may not evict, and bookkeeping reaches the
-disk in flush() only.
+disk in flush() only. Right after a flush everything in the cache is on the disk, too: there a cache
+that has grown is emptied, or it would hold the bookkeeping of the whole run.
 
 Where the disk is nearly full nothing is taken until there is room: what comes waits in the spool,
 and the plan holds. What cannot be written for another reason, or because it makes no sense, is
@@ -65,6 +66,8 @@ FLUSH_AFTER_S = 0.1  # the longest that something written waits for its acknowle
 FLUSH_AFTER = 16  # frames: half of the credit that a recorder is given
 FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
 DRAIN_S = 2.0
+LEAST_CACHE_BYTES = 1 << 10  # the smallest that HDF5 takes
+BOOKKEEPING_BYTES = 2 << 20  # kept in memory
 ROOM_S = 0.2  # how often a full disk is looked at
 # what h5py, HDF5, NumPy and our own checks raise for one message that cannot be written
 UNWRITABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError)
@@ -330,6 +333,8 @@ class Recorder:
             append_documents(self._entry, self._new_documents)
             self._new_documents.clear()
         self._file.flush()
+        if self._file.id.get_mdc_size()[2] > BOOKKEEPING_BYTES:
+            _forget_bookkeeping(self._file)
         if self._unsynced:
             self._unsynced = False
             self._sync()
@@ -354,6 +359,22 @@ def _keep_bookkeeping_in_memory(file: h5py.File) -> None:
     config.evictions_enabled = False
     config.incr_mode = config.decr_mode = config.flash_incr_mode = 0  # HDF5 asks for that
     file.id.set_mdc_config(config)
+
+
+def _forget_bookkeeping(file: h5py.File) -> None:
+    """Empty the cache of a file that has just been flushed: nothing is written by that.
+
+    HDF5 evicts at the first access after it was told of a smaller cache.
+    """
+    config = file.id.get_mdc_config()
+    size = config.initial_size
+    config.evictions_enabled = config.set_initial_size = True
+    config.initial_size = config.min_size = LEAST_CACHE_BYTES
+    file.id.set_mdc_config(config)
+    file.attrs.get("default")
+    config.initial_size = size
+    file.id.set_mdc_config(config)
+    _keep_bookkeeping_in_memory(file)
 
 
 def _sync_path(path: Path) -> None:

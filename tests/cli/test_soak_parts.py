@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from operando.cli import soak
@@ -17,8 +18,9 @@ from operando.cli.observer import Observer
 from operando.cli.soak import given_up, outcome_problems
 from operando.cli.soak_clock import WallClock
 from operando.cli.soak_faults import limit_files
+from operando.cli.soak_figure import draw_memory
 from operando.cli.soak_laboratory import Struck, fitting
-from operando.cli.soak_measure import Life, slope
+from operando.cli.soak_measure import Life, Measure, slope
 from operando.cli.soak_report import RunRecord
 from operando.cli.soak_schedule import KILL_SIM, Deck, Fault, faults
 from operando.cli.soak_verdict import (
@@ -129,7 +131,27 @@ def test_growth_is_told_within_lives_and_not_between_them():
     higher = Life(0.0, list(times), list(9e8 + 1000.0 * times))
     short = Life(0.0, [0.0, 1.0], [0.0, 9e9])
     assert slope([grows, higher, short]) == pytest.approx(1000.0)
+    fills = Life(0.0, list(times), list(1e8 + 1e6 * np.minimum(times, 29.0)))
+    assert slope([fills]) == pytest.approx(0.0, abs=1e-6)
     assert np.isnan(slope([short]))
+
+
+def test_the_memory_of_every_part_is_a_row_of_a_figure(tmp_path):
+    def measured(*names: str, lives: int) -> Measure:
+        made = Measure()
+        times = list(np.arange(0.0, 30.0))
+        for name in names:
+            made.lives[name] = {n: Life(100.0 + 40 * n, times, [1e8] * 30) for n in range(lives)}
+        return made
+
+    assert measured("hub", lives=2).span() == (100.0, 169.0)
+    quiet = measured("hub", "recorder", lives=1)
+    paths = draw_memory(quiet, [measured("hub", lives=3), quiet], tmp_path / "both")
+    assert sorted(path.name for path in paths) == ["memory.pdf", "memory.png"]
+    two = plt.imread(paths[1])
+    (one,) = {plt.imread(p).shape for p in draw_memory(measured("hub", lives=1), [], tmp_path)[1:]}
+    assert two.shape[0] > one[0]
+    assert draw_memory(Measure(), [], tmp_path / "none") == []
 
 
 def account(**changes) -> Account:

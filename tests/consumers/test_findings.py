@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pytest
 from operando.consumers import absorber as absorber_module
-from operando.consumers.absorber import Absorber
+from operando.consumers.absorber import SCANS_KEPT, Absorber, resident_bytes
 from operando.consumers.findings import Findings, role_of
 from operando.stream.members import Delivery
 from operando.stream.messages import (
@@ -63,6 +63,7 @@ class Diary:
         return ()
 
     def details(self, focus: Focus) -> Iterable[Result]:
+        self._events.append(f"{self._start.number} details")
         return ()
 
     def follow(self, earlier: Sequence[Findings]) -> None:
@@ -104,13 +105,14 @@ class Wire:
 def serve(monkeypatch):
     """Let a new absorber take batches of messages; what its consumers wrote down."""
 
-    def run(*batches: Sequence[Message]) -> list[str]:
+    def run(*batches: Sequence[Message], memory_bytes: int = 1 << 40) -> list[str]:
         events: list[str] = []
         monkeypatch.setattr(
             absorber_module, "consumers_of", lambda start, _: {"diary": Diary(start, events)}
         )
         wire = Wire(batches)
-        Absorber({}, interval_s=0.01).run(wire, wire.end)
+        absorber = Absorber({}, interval_s=0.01, memory_bytes=memory_bytes)
+        absorber.run(wire, wire.end)
         return events
 
     return run
@@ -155,3 +157,26 @@ def test_a_process_that_is_new_says_once_that_it_knows_no_earlier_scan(serve, sc
     warnings = [r.getMessage() for r in caplog.records if "earlier scans" in r.getMessage()]
     assert len(warnings) == 1
     assert warnings[0].startswith("scan 2 (run-2): nothing is known here")
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "kept"), [(1 << 40, range(16 - SCANS_KEPT, 16)), (0, [14, 15])]
+)
+def test_details_of_earlier_scans_are_let_go_by_number_and_by_memory(
+    serve, scan, memory_bytes, kept, monkeypatch
+) -> None:
+    """But those of the last finished one never, whatever the memory; findings of all stay."""
+    monkeypatch.setattr(absorber_module, "GATHER_S", 0.01)
+    starts = [scan(number) for number in range(1, 16)]
+    asked = [[Focus(start.scan, 0, 0)] for start in starts]
+    *taken, last = starts
+    events = serve(*(scans(s) for s in taken), [last], *asked, memory_bytes=memory_bytes)
+    details = dict.fromkeys(event for event in events if "details" in event)
+    assert list(details) == [f"{number} details" for number in kept]
+    assert f"14 final {list(range(1, 14))}" in events
+
+
+def test_memory_of_this_process_is_known() -> None:
+    before = resident_bytes()
+    held = np.ones(1 << 24)
+    assert 0.9 * held.nbytes < resident_bytes() - before < 1.5 * held.nbytes

@@ -86,6 +86,7 @@ def test_it_states_memory_lag_and_rate(soaked):
         memory
     )
     assert all(part["peak_MB"] > 10 for part in memory.values())
+    assert (soaked.folder / "memory.png").stat().st_size > 10_000
 
 
 def test_nothing_is_left_running(soaked):
