@@ -213,6 +213,8 @@ def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
 
     def measure() -> dict[str, Scalar]:
         values = disk.status()
+        if recorder.trouble:
+            values["held"] = recorder.trouble
         slow = "recording, the disk is slow" if "warning" in values else "recording"
         report.state = "waiting for room" if "held" in values else slow
         return values

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from pathlib import Path
@@ -52,11 +51,11 @@ from .nexus import (
     read_start,
     scan_group,
     stop_text,
-    write_result,
     write_start,
 )
 from .redo_file import RedoFile
 from .requests import Request, append_request, read_requests
+from .result_groups import put_result
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,15 @@ FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
 DRAIN_S = 2.0
 ROOM_S = 0.2  # how often a full disk is looked at
 # what h5py, HDF5, NumPy and our own checks raise for one message that cannot be written
-UNWRITABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError)
+UNWRITABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    ArithmeticError,
+    SystemError,
+)
 
 
 class RecorderError(RuntimeError):
@@ -97,24 +104,20 @@ class Recorder:
         self._tables: dict[str, FrameTable] = {}
         self._frames: dict[str, int] = {}  # announced
         self._closed: set[str] = set()  # scans that have their account
+        self.trouble = ""  # why what was taken is not in the file yet; it is tried again
         self._unsynced = False
         self._full = False
-        self._redo, self._file = self._open(experiment_text)
-        self._entry = self._file["entry"]
         self._documents: set[tuple[str, str, int]] = set()
         self._new_documents: list[Document] = []
-        if "documents" in self._entry:
-            for document in read_documents(self._entry["documents"]):
-                known = (document.run, document.name, checksum(document.text.encode()))
-                self._documents.add(known)
-        self._requests: set[Request] = set(read_requests(self._entry))
-        for group in self._entry.values():
-            if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
-                try:
-                    self._adopt(read_start(group), group)
-                except UNWRITABLE as error:
-                    log.error("recorder: %s in %s is left alone: %s", group.name, self.part, error)
-        self._flush()
+        self._requests: set[Request] = set()
+        self._redo, self._file = self._open(experiment_text)
+        self._entry = self._file["entry"]
+        try:
+            self._take_over()
+            self._flush()
+        except UNWRITABLE as error:
+            _abandon(self._redo, self._file)
+            raise RecorderError(f"{self.part} cannot be written: {error}") from None
 
     @property
     def frames(self) -> int:
@@ -132,6 +135,10 @@ class Recorder:
         while time.monotonic() < end:
             if stop.is_set() and end == float("inf"):
                 end = time.monotonic() + DRAIN_S
+            if self.trouble:  # nothing more is taken before what was taken is in the file
+                time.sleep(ROOM_S)
+                waiting = self._settle(waiting)
+                continue
             if not waiting and not stop.is_set() and self._waits_for_room(stop):
                 continue
             delivery = self._member.receive(0.0 if len(waiting) >= FLUSH_IDLE else 0.05)
@@ -150,13 +157,13 @@ class Recorder:
                 break
             late = bool(waiting) and time.monotonic() - oldest > FLUSH_AFTER_S
             idle = delivery is None and len(waiting) >= FLUSH_IDLE
-            if late or idle or frames >= FLUSH_AFTER:
+            if late or idle or frames >= FLUSH_AFTER or self._redo.refused:
                 began = time.monotonic()
-                self._settle(waiting)
+                waiting = self._settle(waiting)
                 if octets:  # without frames it is bookkeeping, which says nothing of a rate
                     self.disk.wrote(octets, took_s + time.monotonic() - began)
-                waiting, octets, frames, took_s = [], 0, 0, 0.0
-        self._settle(waiting)
+                octets, frames, took_s = 0, 0, 0.0
+        self._settle(waiting, last=True)
 
     def take(self, message: Message) -> str:
         """Write one message; "" or why it could not be written. It is safe after flush()."""
@@ -173,8 +180,10 @@ class Recorder:
         try:
             self._flush()
         except UNWRITABLE as error:
-            log.error("recorder: %s could not be flushed: %s", self.part, error)
-            return f"not flushed: {error}"
+            reason = f"not flushed: {error}"
+            if reason != self.trouble:
+                log.error("recorder: %s could not be flushed: %s", self.part, error)
+            return reason
         return ""
 
     def close(self) -> None:
@@ -188,10 +197,8 @@ class Recorder:
             self._flush()
             if self.path.exists():
                 raise OSError(f"{self.path} has appeared meanwhile")
-            self._redo.finish()
+            self._redo.finish(self.path)
             # it is whole; HDF5 has been seen to crash in closing after a full disk
-            os.replace(self.part, self.path)
-            _sync_folder(self.path.parent)
             self._file.close()
         except UNWRITABLE as error:
             log.error("recorder: the run stays in %s: %s", self.part, error)
@@ -206,11 +213,11 @@ class Recorder:
         self.close()
 
     def _open(self, experiment_text: str) -> tuple[RedoFile, h5py.File]:
-        redo = None
+        redo = file = None
         try:
             if self.path.exists():
                 raise RecorderError(f"{self.path} exists; a run is never written over another")
-            redo = RedoFile(self.part, "r+" if self.part.exists() else "x")
+            redo = RedoFile(self.part, "w")
             new = redo.empty
             file = h5py.File(redo, "x" if new else "r+")
             keep_bookkeeping(file)
@@ -219,10 +226,23 @@ class Recorder:
             if "entry" not in file:
                 _begin(file, self.path.stem, experiment_text)
         except UNWRITABLE as error:
-            if redo is not None:
-                redo.abandon()
+            _abandon(redo, file)
             raise RecorderError(f"{self.part} cannot be written: {error}") from None
         return redo, file
+
+    def _take_over(self) -> None:
+        """What a former recorder has left in the file."""
+        if "documents" in self._entry:
+            for document in read_documents(self._entry["documents"]):
+                known = (document.run, document.name, checksum(document.text.encode()))
+                self._documents.add(known)
+        self._requests.update(read_requests(self._entry))
+        for group in self._entry.values():
+            if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
+                try:
+                    self._adopt(read_start(group), group)
+                except UNWRITABLE as error:
+                    log.error("recorder: %s in %s is left alone: %s", group.name, self.part, error)
 
     def _adopt(self, start: ScanStart, group: h5py.Group) -> None:
         self._scans[start.scan] = group
@@ -316,18 +336,7 @@ class Recorder:
             self._documents.add(known)
 
     def _result(self, result: Result) -> None:
-        scan = self._scan(result.scan)
-        if not _free_for(scan, result.consumer, "NXprocess"):
-            raise ValueError(f"a consumer cannot be called {result.consumer!r} in the file")
-        if result.consumer not in scan:
-            process = new_group(scan, result.consumer, "NXprocess")
-            put_dataset(process, "program", "operando")
-        process = scan[result.consumer]
-        if not _free_for(process, result.name, "NXdata"):
-            raise ValueError(f"a result cannot be called {result.name!r} in the file")
-        if result.name in process:
-            del process[result.name]
-        write_result(process, result.name, result)
+        put_result(self._scan(result.scan), result)
         stack_map(self._entry, result)
 
     def _waits_for_room(self, stop: threading.Event) -> bool:
@@ -338,15 +347,27 @@ class Recorder:
             self._full = bool(full)
         return self._full and not stop.wait(ROOM_S)
 
-    def _settle(self, waiting: list[tuple[Delivery, str]]) -> None:
+    def _settle(
+        self, waiting: list[tuple[Delivery, str]], last: bool = False
+    ) -> list[tuple[Delivery, str]]:
+        """Flush and acknowledge; what is left to be tried again where that failed.
+
+        last: it is not tried again, and what is not in the file is said to be that
+        """
         if not waiting or self._member is None:
-            return
+            return []
         trouble = self.flush()
-        good = [d for d, reason in waiting if not (reason or trouble)]
-        self._member.acknowledge(good)
+        if trouble and not last:
+            self.trouble = trouble
+            return waiting
+        if self.trouble and not trouble:
+            log.warning("recorder: %s takes everything again", self.part)
+        self.trouble = ""
+        self._member.acknowledge([d for d, reason in waiting if not (reason or trouble)])
         for delivery, reason in waiting:
             if reason or trouble:
                 self._member.acknowledge(delivery, failed=reason or trouble)
+        return []
 
     def _flush(self) -> None:
         for scan, table in self._tables.items():
@@ -362,6 +383,15 @@ class Recorder:
         self._unsynced = False
 
 
+def _abandon(redo: RedoFile | None, file: h5py.File | None) -> None:
+    if redo is not None:
+        redo.leave()
+        with contextlib.suppress(*UNWRITABLE):
+            if file is not None:
+                file.close()
+        redo.abandon()
+
+
 def _begin(file: h5py.File, title: str, experiment_text: str) -> None:
     entry = new_group(file, "entry", "NXentry")
     put_dataset(entry, "title", f"operando run {title}")
@@ -371,19 +401,3 @@ def _begin(file: h5py.File, title: str, experiment_text: str) -> None:
     file.attrs["default"] = "entry"
     file.attrs["creator"] = "operando"
     file.attrs["operando_run"] = FORMAT
-
-
-def _free_for(group: h5py.Group, name: str, nx_class: str) -> bool:
-    """Whether a group of that class may have that name there: nothing else has it."""
-    if not name or "/" in name or "\0" in name or name in (".", ".."):
-        return False
-    found = group.get(name)
-    return found is None or found.attrs.get("NX_class") == nx_class
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,10 +2,10 @@
 
 h5py writes a run's file through one of these. What HDF5 writes falls in two. Beyond the end that
 the last commit knew nothing refers to anything yet: that goes to the file at once (frames). What
-would change bytes that the last commit spoke of (HDF5's bookkeeping, tables) is kept in memory,
-and commit() appends all of it, as one record under a checksum, to a log beside the file. From time
-to time, and when asked, checkpoint() brings the file up to date: the log is forced to the disk, its
-changes are written into the file, that is forced to the disk, and the log begins anew.
+would change bytes that the last commit spoke of (HDF5's bookkeeping, tables) is kept in memory, and
+commit() appends all of it, as one record under a checksum, to a log beside the file (redo_log.py).
+At times, and when asked, a checkpoint brings the file up to date: the log is forced to the disk,
+its changes are written into the file, that is forced to the disk, and the log begins anew.
 
 So the file itself is at every moment that of its last checkpoint, and file and log together are
 that of the last commit. Any HDF5 program may open the file while it grows; one that reads it
@@ -15,81 +15,75 @@ so). A record that a kill has cut off was not committed, and is left out.
 What the log has since the last checkpoint is believed until the machine is started again: after a
 power failure nobody knows which of it, and of the frames it speaks of, had reached the disk.
 
-The log, NAME.redo: magic, number of checkpoints, whether one is under way, the start of the machine
-(its boot id), size of the file at the checkpoint; then records of a head (magic, number of
-checkpoints, size of the file, bytes that follow, xxh3_64 of these) and writes, each with its offset
-and length. An empty log: nothing was committed, the file holds nothing.
+HDF5 does not get over a write that fails. So one that the disk refuses is kept in memory like the
+others, and it is commit() that fails, as often as it is tried, until there is room.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import functools
 import logging
 import os
-import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-import xxhash
+from .redo_log import (
+    BEGIN_BYTES,
+    Begin,
+    Mode,
+    begin_bytes,
+    begin_of,
+    log_of,
+    open_log,
+    read_all,
+    record,
+    records,
+    session,
+    sync_folder,
+    write_all,
+)
 
 PAGE = 4096
 LOG_BYTES = 16 << 20  # a log that has grown beyond is worked off
-SUFFIX = ".redo"
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_BEGIN = struct.Struct("<8sQQ16sQ")
-_HEAD = struct.Struct("<4sQQQQ")
-_WRITE = struct.Struct("<QQ")
-_MAGIC, _RECORD = b"operedo1", b"oRec"
-
-Mode = Literal["r", "r+", "x"]
+WAITING_BYTES = 256 << 20  # refused by the disk and kept in memory, at most
 
 log = logging.getLogger(__name__)
-
-
-class _Begin(NamedTuple):
-    """The beginning of a log: checkpoints, whether one is under way, session, size of the file."""
-
-    rounds: int
-    busy: int
-    session: bytes
-    size: int
-
-
-def log_of(path: Path) -> Path:
-    """Where the log of a file is."""
-    return path.with_name(path.name + SUFFIX)
 
 
 class RedoFile:
     """An open file as h5py wants one: seek, read, write, truncate, flush.
 
-    mode: "r" changes nothing on the disk; "r+" goes on from the last commit; "x" begins a new file
-    Raises OSError: no such file, exists already ("x"), or another process writes it.
+    mode: "r" changes nothing on the disk; "w" goes on from the last commit, or begins a new file
+    Raises OSError: no such file, one that is not ours, or another process writes it.
     """
 
     def __init__(self, path: Path, mode: Mode) -> None:
         self.path = path
-        self._writes = mode != "r"
+        self._writes = mode == "w"
         self._place = 0
         self._pages: dict[int, bytearray] = {}  # that differ from the file
         self._pending: list[tuple[int, bytes]] = []  # since the last commit
-        self._begin = _Begin(0, 0, b"", 0)
+        self._waiting = 0  # bytes of these that the disk refused
+        self._begin = Begin(0, 0, b"", 0, 0)
         self._log_end = 0
         # sizes: with all that was written; at the last commit; of which log or file speak
         self._size = self._committed = self._known = 0
-        flags = {"r": os.O_RDONLY, "r+": os.O_RDWR, "x": os.O_RDWR | os.O_CREAT | os.O_EXCL}[mode]
-        self._file = os.open(path, flags | os.O_CLOEXEC, 0o666)
-        self._log = -1
+        self._file = self._log = -1
         try:
-            self._log, self._log_is_new = _open_log(path, mode)
-            self._size = self._committed = self._known = os.fstat(self._file).st_size
-            self._load()
+            self._log = open_log(path, mode)
+            new = self._writes and not path.exists()
+            flags = os.O_RDWR | os.O_CREAT if self._writes else os.O_RDONLY
+            self._file = os.open(path, flags | os.O_CLOEXEC, 0o666)
+            self._load(new)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def refused(self) -> bool:
+        """Whether something waits in memory that the disk has refused."""
+        return self._waiting > 0
 
     @property
     def empty(self) -> bool:
@@ -127,7 +121,7 @@ class RedoFile:
             count += got
         for at, start, stop, page in self._overlaid(self._place, len(view)):
             view[at : at + stop - start] = page[start:stop]
-        if not self._writes and self._log >= 0 and _begin_of(self._log) != self._begin:
+        if not self._writes and self._log >= 0 and begin_of(self._log) != self._begin:
             raise OSError(errno.ESTALE, f"{self.path} was brought up to date: open it again")
         self._place += len(view)
         return len(view)
@@ -141,10 +135,7 @@ class RedoFile:
             self._lay_over(at, view[:known])
             self._pending.append((at, bytes(view[:known])))
         if known < size:
-            _write_all(self._file, view[known:], at + known)
-            # a page at the old end is in memory, too
-            for place, start, stop, page in self._overlaid(at + known, min(size - known, PAGE)):
-                page[start:stop] = view[known + place : known + place + stop - start]
+            self._put(at + known, view[known:])
         self._place += size
         self._size = max(self._size, self._place)
         return size
@@ -164,32 +155,42 @@ class RedoFile:
 
         It survives kill -9 from here on. to_disk: and a power failure, and any reader sees it.
         """
-        if not self._begin.rounds and not self._pending:  # the first one: nothing to go back to
-            self._set_committed()
-            self._checkpoint()
-        elif self._pending or self._size != self._committed:
-            if not self._begin.rounds:  # a file that had no log
-                self._set_begin(1, 0)
-            self._append()
+        if self._pending or self._size != self._committed:
+            if self._begin.rounds:
+                self._append()
+            else:  # the first one: there is nothing to go back to
+                self._set_committed()
+                self._checkpoint()
+                self._pending = []
         if to_disk:
             self._checkpoint()
-        elif self._log_end > LOG_BYTES:
+        elif self._log_end > LOG_BYTES or self._waiting:
             try:
                 self._checkpoint()
             except OSError as error:  # file and log still make a whole; the next commit tries again
                 log.warning("%s is not brought up to date: %s", self.path, error)
 
-    def finish(self) -> None:
-        """After the last write: the file as it shall stay, without a log. Raises OSError."""
+    def finish(self, name: Path) -> None:
+        """After the last write: the file as it shall stay, under its name, without a log.
+
+        Raises OSError.
+        """
         self.commit(to_disk=True)
         os.ftruncate(self._file, self._committed)
         os.fsync(self._file)
-        self._known = 0  # what HDF5 still writes when it closes goes straight to the file
+        os.replace(self.path, name)
+        self.leave()
+        sync_folder(name.parent)
         log_of(self.path).unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """Whatever is still written, by HDF5 when it closes, reaches no disk."""
+        self._known = sys.maxsize
+
     def abandon(self) -> None:
-        """Close, and leave nothing behind that was not there before."""
-        if self._log_is_new and not self._begin.rounds:
+        """Close; of a file that was begun and never committed nothing stays."""
+        if self._writes and not self._begin.rounds:
+            self.path.unlink(missing_ok=True)
             log_of(self.path).unlink(missing_ok=True)
         self.close()
 
@@ -202,36 +203,64 @@ class RedoFile:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _load(self) -> None:
-        """What the log says; a file that was never committed begins anew."""
-        if self._log < 0 or (self._log_is_new and self._size):  # finished, or not one of ours yet
+    def _load(self, new: bool) -> None:
+        """What the log says, if it is this file's; a file that was never committed begins anew."""
+        if new:  # whatever its name's log may say
+            os.ftruncate(self._log, 0)
+        found = os.fstat(self._file)
+        if self._log < 0:  # finished
+            self._size = self._committed = self._known = found.st_size
             return
-        text = _read_all(self._log)
-        if len(text) < _BEGIN.size:
-            self._size = self._committed = self._known = 0
-            if self._writes:
-                os.ftruncate(self._file, 0)
+        text = read_all(self._log)
+        if self._writes and len(text) < BEGIN_BYTES:
+            if found.st_size:
+                log_of(self.path).unlink(missing_ok=True)
+                raise OSError(errno.EEXIST, f"{self.path} is no unfinished run: it has no log")
+            self._set_begin(0, 0)
+            sync_folder(self.path.parent)
             return
-        self._begin = _begin_of(self._log)
-        self._log_end = _BEGIN.size
+        self._begin = begin_of(self._log)
+        if self._writes and self._begin.inode != found.st_ino:
+            raise OSError(errno.EEXIST, f"the log beside {self.path} is another file's")
+        self._log_end = BEGIN_BYTES
         self._size = self._committed = self._known = self._begin.size
-        if self._begin.busy or self._begin.session == _session():
-            for size, writes, end in _records(text, self._begin.rounds):
-                for at, data in writes:
-                    self._lay_over(at, data)
-                self._size = size
-                self._set_committed()
-                self._log_end = end
+        if self._begin.session != session():
+            text = text[: self._begin.forced]
+        for size, writes, end in records(text, self._begin.rounds):
+            for at, data in writes:
+                self._lay_over(at, data)
+            self._size = size
+            self._set_committed()
+            self._log_end = end
         if self._writes:
-            self._checkpoint()
+            os.ftruncate(self._log, self._log_end)  # what is not believed now never will be
+            if self._begin.rounds:
+                self._checkpoint()
+            else:
+                os.ftruncate(self._file, 0)
+
+    def _put(self, at: int, data: memoryview) -> None:
+        """Write into the file, or, where the disk refuses, into memory. OSError: it is too much."""
+        try:
+            if self._waiting:  # what comes later must not be laid under what waits
+                raise OSError(errno.ENOSPC, "earlier writes wait for room")
+            write_all(self._file, data, at)
+        except OSError:
+            self._waiting += len(data)
+            if self._waiting > WAITING_BYTES:
+                raise
+            self._lay_over(at, data)
+            self._pending.append((at, bytes(data)))
+            return
+        # the page at the old end may be in memory, too
+        for place, start, stop, page in self._overlaid(at, min(len(data), PAGE)):
+            page[start:stop] = data[place : place + stop - start]
 
     def _append(self) -> None:
         """One record with all that is pending."""
-        payload = b"".join(_WRITE.pack(at, len(data)) + data for at, data in self._pending)
-        check = xxhash.xxh3_64_intdigest(payload)
-        head = _HEAD.pack(_RECORD, self._begin.rounds, self._size, len(payload), check)
-        _write_all(self._log, memoryview(head + payload), self._log_end)
-        self._log_end += len(head) + len(payload)
+        data = record(self._begin.rounds, self._size, self._pending)
+        write_all(self._log, memoryview(data), self._log_end)
+        self._log_end += len(data)
         self._pending = []
         self._set_committed()
 
@@ -241,28 +270,30 @@ class RedoFile:
         os.fsync(self._file)
         if rounds:
             os.fsync(self._log)  # first the records, then the word that they can be believed
-            self._set_begin(rounds, 1)
+            self._set_begin(rounds, self._log_end)
             os.fsync(self._log)
         for number, page in self._pages.items():
             start = number * PAGE
-            _write_all(self._file, memoryview(page)[: max(self._committed - start, 0)], start)
+            write_all(self._file, memoryview(page)[: max(self._committed - start, 0)], start)
         if os.fstat(self._file).st_size < self._committed:
             os.ftruncate(self._file, self._committed)
         os.fsync(self._file)
+        self._set_begin(rounds + 1, 0)
         self._pages = {}
         self._known = self._committed
-        self._set_begin(rounds + 1, 0)
-        os.ftruncate(self._log, _BEGIN.size)
-        self._log_end = _BEGIN.size
+        self._waiting = 0
+        self._log_end = BEGIN_BYTES
+        os.ftruncate(self._log, BEGIN_BYTES)
         os.fsync(self._log)
 
     def _set_committed(self) -> None:
         self._committed = self._size
         self._known = max(self._known, self._size)  # of a longer file the log may speak of more
 
-    def _set_begin(self, rounds: int, busy: int) -> None:
-        begin = _Begin(rounds, busy, _session(), self._committed)
-        _write_all(self._log, memoryview(_BEGIN.pack(_MAGIC, *begin)), 0)
+    def _set_begin(self, rounds: int, forced: int) -> None:
+        inode = os.fstat(self._file).st_ino
+        begin = Begin(rounds, forced, session(), self._committed, inode)
+        write_all(self._log, memoryview(begin_bytes(begin)), 0)
         self._begin = begin
 
     def _lay_over(self, at: int, data: bytes | memoryview) -> None:
@@ -283,74 +314,3 @@ class RedoFile:
             if page is not None:
                 start, stop = max(at - number * PAGE, 0), min(at + size - number * PAGE, PAGE)
                 yield number * PAGE + start - at, start, stop, page
-
-
-def _open_log(path: Path, mode: Mode) -> tuple[int, bool]:
-    """The log beside a file, and whether it was not there; -1 where a reader finds none."""
-    where = log_of(path)
-    if mode == "r":
-        try:
-            return os.open(where, os.O_RDONLY | os.O_CLOEXEC), False
-        except FileNotFoundError:
-            return -1, False
-    new = not where.exists()
-    found = os.open(where, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if mode == "x":
-            os.ftruncate(found, 0)
-    except OSError:
-        os.close(found)
-        raise OSError(errno.EAGAIN, f"{path} is being written by another process") from None
-    return found, new
-
-
-@functools.cache
-def _session() -> bytes:
-    """What is another one after every start of the machine; nothing where the system has none."""
-    try:
-        return bytes.fromhex(BOOT_ID.read_text().strip().replace("-", ""))
-    except (OSError, ValueError):
-        return bytes(16)
-
-
-def _begin_of(log_file: int) -> _Begin:
-    """Raises OSError where the log is none of ours."""
-    text = os.pread(log_file, _BEGIN.size, 0)
-    if len(text) < _BEGIN.size or not text.startswith(_MAGIC):
-        raise OSError(errno.EINVAL, "the log beside the file is none of operando's")
-    return _Begin(*_BEGIN.unpack(text)[1:])
-
-
-def _records(text: bytes, rounds: int) -> Iterator[tuple[int, list[tuple[int, memoryview]], int]]:
-    """Whole records after the beginning: size of the file, writes, end of the record."""
-    at = _BEGIN.size
-    while at + _HEAD.size <= len(text):
-        magic, of, size, length, check = _HEAD.unpack_from(text, at)
-        payload = memoryview(text)[at + _HEAD.size : at + _HEAD.size + length]
-        if magic != _RECORD or of != rounds or len(payload) != length:
-            return
-        if xxhash.xxh3_64_intdigest(payload) != check:
-            return
-        at += _HEAD.size + length
-        yield size, list(_writes(payload)), at
-
-
-def _writes(payload: memoryview) -> Iterator[tuple[int, memoryview]]:
-    place = 0
-    while place < len(payload):
-        at, length = _WRITE.unpack_from(payload, place)
-        place += _WRITE.size
-        yield at, payload[place : place + length]
-        place += length
-
-
-def _read_all(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    return b"".join(iter(lambda: os.read(descriptor, max(size, PAGE)), b""))
-
-
-def _write_all(descriptor: int, data: memoryview, at: int) -> None:
-    while data:
-        count = os.pwrite(descriptor, data, at)
-        data, at = data[count:], at + count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -12,12 +13,13 @@ import h5py
 import hdf5plugin  # noqa: F401  registers the filters of compressed chunks
 import numpy as np
 
-from .compression import checksum
+from .compression import check, checksum
 from .frame_table import read_frame
 from .history import history_groups, read_documents, read_samples
 from .messages import Account, Document, Frame, Positions, Result, Samples, ScanStart, ScanStop
 from .nexus import FORMAT, account_of, read_result, read_start, stop_of, text_of
-from .redo_file import RedoFile, log_of
+from .redo_file import RedoFile
+from .redo_log import log_of
 from .requests import Request, read_requests
 
 log = logging.getLogger(__name__)
@@ -102,7 +104,8 @@ class RunFile:
     def frames(self, scan: str) -> Iterator[Frame]:
         """The frames of a scan in order of index, byte for byte as they were received.
 
-        A frame whose bytes do not match its checksum is left out and entered in `damaged`.
+        A frame whose bytes do not match its checksum, or that is no image of the shape and type
+        which the file gives, is left out and entered in `damaged`.
         """
         start = self._start(scan)
         for index in self.frame_indices(scan):
@@ -111,7 +114,12 @@ class RunFile:
                 frame = read_frame(group, scan, start.detector, index)
                 if checksum(frame.data) != frame.checksum:
                     raise ValueError("its bytes do not match the checksum taken at its receipt")
+                check(
+                    frame.data, frame.shape, frame.dtype, frame.encoding
+                )  # what the file says of it
             except DAMAGE as error:
+                if getattr(error, "errno", None) == errno.ESTALE:  # the file is sound
+                    raise RunFileError(str(error)) from None
                 self.damaged[scan, index] = f"damaged in the file: {error}"
                 log.error("%s: frame %d of scan %s: %s", self.path, index, scan, error)
                 continue

@@ -153,3 +153,9 @@ def test_no_text_does_more_than_raise_an_experiment_error(text):
 def test_the_reference_page_is_the_one_that_the_program_writes():
     page = (ROOT / "docs/reference/experiment-file.md").read_text()
     assert page == experiment_reference() + "\n", "write it anew: operando check --explain"
+
+
+@pytest.mark.parametrize("text", ["? [a]\n: 1", "{{a: 1}: 2}", "cell: {[1, 2]: 3}"])
+def test_a_key_that_is_no_word_is_a_line(text):
+    with pytest.raises(ExperimentError, match="line 1: a key has to be a word"):
+        parse(text, "f")

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 import zmq
+from operando.stream import redo_log
 from operando.stream.compression import checksum, decode, encode
 from operando.stream.disk_watch import DiskWatch
 from operando.stream.hub import Hub, HubConfig
@@ -36,6 +38,7 @@ from operando.stream.messages import (
     Trajectory,
 )
 from operando.stream.recorder import Recorder, RecorderError
+from operando.stream.redo_log import log_of
 from operando.stream.run_file import open_run
 
 SHAPE = (64, 80)
@@ -258,30 +261,29 @@ def test_a_run_whose_folder_loses_its_permissions_stays_whole_in_its_part_file(
         assert run.damaged == {}
 
 
-def test_a_full_disk_is_named_and_what_came_before_stays_whole(tmp_path):
+def test_a_full_disk_is_named_and_with_room_again_nothing_is_missing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     recorder = Recorder(tmp_path / "run.nxs")
     recorder.take(scan_start(frames=40))
     recorder.flush()
-    reasons = {}
     try:
-        limit = (tmp_path / "run.nxs.part").stat().st_size + 40_000
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
         for index in range(20):
-            reasons[index] = recorder.take(make_frame(index, encoding="raw"))
+            assert recorder.take(make_frame(index, encoding="raw")) == ""
+        for _ in range(3):
+            assert "File too large" in recorder.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    refused = [i for i, reason in reasons.items() if reason]
-    assert refused
-    assert all("OSError" in reasons[i] for i in refused)
+    with open_run(recorder.part) as run:
+        assert list(run.frames("s1")) == []
     assert recorder.take(make_frame(30)) == ""  # there is room again
     assert recorder.flush() == ""
     recorder.close()
     with open_run(tmp_path / "run.nxs") as run:
         came = {f.index: f for f in run.frames("s1")}
         assert run.damaged == {}
-    assert set(came) == (set(range(20)) - set(refused)) | {30}
-    assert all(came[i].data == make_frame(i, encoding="raw").data for i in came if i < 20)
+    assert set(came) == {*range(20), 30}
+    assert all(came[i].data == make_frame(i, encoding="raw").data for i in range(20))
 
 
 WRITER = """
@@ -393,6 +395,45 @@ def test_with_a_full_disk_nothing_is_taken_and_with_room_again_nothing_is_missin
     assert account.group("record").failed == {}
     with open_run(tmp_path / "run.nxs") as run:
         assert run.frame_indices("s1") == list(range(6))
+
+
+def test_what_the_disk_refuses_is_tried_again_and_acknowledged_when_it_is_there(
+    tmp_path, monkeypatch, caplog
+):
+    """Quota, I/O error: meanwhile nothing more is taken, and the log says why."""
+    refuses = threading.Event()
+
+    def pwrite(*arguments):
+        if refuses.is_set():
+            raise OSError(122, "Disk quota exceeded")
+        return os.pwrite(*arguments)
+
+    shim = types.SimpleNamespace(**{**vars(os), "pwrite": pwrite})
+    monkeypatch.setattr(redo_log, "os", shim)
+
+    def mend(live):
+        held = wait_for(live, lambda m: isinstance(m, Account) and m.received == 6)
+        deadline = time.monotonic() + PATIENCE_S
+        while "could not be flushed" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert held.group("record").done == 0
+        refuses.clear()
+        return wait_for(live, lambda m: isinstance(m, Account) and m.closed)
+
+    def messages():
+        yield scan_start()
+        deadline = time.monotonic() + PATIENCE_S
+        while not log_of(tmp_path / "run.nxs.part").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        refuses.set()
+        yield from (make_frame(i) for i in range(6))
+        yield ScanStop("s1", 6, "complete")
+
+    account = recorded_by_a_hub(tmp_path, messages(), mend)
+    assert account.group("record").done == account.received == 6
+    assert account.group("record").failed == {}
+    with open_run(tmp_path / "run.nxs") as run:
+        assert [f.data for f in run.frames("s1")] == [make_frame(n).data for n in range(6)]
 
 
 def wait_for(live, wanted):

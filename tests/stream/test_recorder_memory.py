@@ -24,7 +24,7 @@ from operando.stream.messages import (
     Trajectory,
 )
 from operando.stream.recorder import Recorder
-from operando.stream.redo_file import log_of
+from operando.stream.redo_log import log_of
 from operando.stream.run_file import open_run
 
 FRAMES = 200

@@ -238,6 +238,14 @@ def test_a_frame_whose_bytes_rotted_is_left_out_and_named(recorded):
         assert "checksum" in run.damaged["s1", 1]
 
 
+def test_a_frame_that_is_no_image_as_the_file_describes_it_is_left_out_and_named(recorded):
+    with h5py.File(recorded, "r+") as file:
+        file["entry/scan_0001/instrument/detector"].attrs["rows"] = 1 << 50
+    with open_run(recorded) as run:
+        assert list(run.frames("s1")) == []
+        assert "is no image" in run.damaged["s1", 0]
+
+
 def test_a_scan_that_is_not_there_is_named_with_those_that_are(recorded):
     with open_run(recorded) as run, pytest.raises(RunFileError, match=r"no scan s9.*s1.*s2"):
         list(run.frames("s9"))
