@@ -25,7 +25,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -250,6 +250,8 @@ class Absorber:
     def _conclude(self, member: Member, scan: OpenScan) -> None:
         """Send final results that are being made, waiting for them; nothing if there are none."""
         if scan.final is not None:
+            while not wait((scan.final,), STATUS_INTERVAL_S).done:
+                member.working()  # others make them, however long they take: this thread is well
             results, scan.final = scan.final.result(), None
             for other in self._scans.values():
                 if other.start.run == scan.start.run and not other.stopped:
