@@ -281,6 +281,7 @@ def serve_processing(experiment: Experiment) -> int:
     """
     from .folder import RunFolder, write_resolved
     from .parts import Parts
+    from .silence import Silence
 
     stop = stop_when_asked()
     folder = RunFolder(Path("processing").absolute())
@@ -293,9 +294,12 @@ def serve_processing(experiment: Experiment) -> int:
         name = f"reducer-{number}"
         parts.start(name, "reduce", str(folder.experiment), "--name", name, restart=True)
     print(f"serving {experiment.network.items}, logs in {folder.logs}; Ctrl-C ends it", flush=True)
+    silence, hub = Silence(), None
+    live = subscriber_of(experiment, ("status/hub",))
     try:
         while not stop.wait(0.5):
-            for line in parts.look_after():
+            hub = next((m for m in reversed(live.poll()) if isinstance(m, Status)), hub)
+            for line in silence.end_silent(parts, hub) + parts.look_after():
                 print(line, flush=True)
             down = [part for part in parts.parts if part.process is None]
             if down:
@@ -303,6 +307,7 @@ def serve_processing(experiment: Experiment) -> int:
                 return 1
     finally:
         parts.stop_all()
+        live.close()
     return 0
 
 
