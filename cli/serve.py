@@ -16,7 +16,7 @@ from ..stream.live import LiveSubscriber
 from ..stream.members import Member, Producer
 from ..stream.messages import Message, Scalar, ScanStart, Status
 from .experiment import Experiment, Network
-from .experiment_file import check_consumers, check_faults, check_twin
+from .experiment_file import check_consumers, check_faults, check_twin, settings_checksum
 from .folder import epics_environment
 from .parts import on_supervisor_gone, stop_when_asked
 
@@ -251,8 +251,11 @@ def serve_absorber(experiment: Experiment, findings: Path | None = None) -> None
     member = member_of(experiment, "process", "absorb", "absorber", 64, ABSORBER_HANGS_S)
     try:
         settings = experiment.analysis
-        memory_bytes = settings.memory_MB << 20
-        Absorber(configs, settings.interval_s, findings, memory_bytes).run(member, stop)
+        absorber = Absorber(
+            configs, settings.interval_s, findings, settings.memory_MB << 20,
+            settings_checksum(experiment),
+        )  # fmt: skip
+        absorber.run(member, stop)
     finally:
         member.close()
 
@@ -269,7 +272,7 @@ def serve_reducer(experiment: Experiment, name: str) -> None:
     member = member_of(experiment, "process", "reduce", name, 4, REDUCER_HANGS_S)
     try:
         with heartbeat(experiment, name, Report("reducing")):
-            Reducer(configs).run(member, stop)
+            Reducer(configs, settings_checksum(experiment)).run(member, stop)
     finally:
         member.close()
 
