@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import zmq
 
-from .admission import is_local
+from .admission import is_here
 from .curve_keys import ClientKeys
 from .heart import Heart
 from .link import HubFull, HubUnreachable, Link
@@ -72,6 +72,7 @@ class Producer(_Linked):
     name: for the logs, e.g. "receiver"
     window: messages that may wait for the hub's answer at the same time
     keys: where the hub asks for them
+    share: frames lie in memory shared with a hub on this machine; False: they are sent
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class Producer(_Linked):
         context: zmq.Context[Any] | None = None,
         window: int = 8,
         keys: ClientKeys | None = None,
+        share: bool = True,
     ) -> None:
-        self._link = Link(address, name, context, window, keys=keys)
+        self._link = Link(address, name, context, window, keys=keys, share=share)
 
     @property
     def refused(self) -> int:
@@ -125,6 +127,7 @@ class Member(_Linked):
     hung_after_s: away from its methods for longer, its user hangs: the hub gives to others what it
         holds, until the next call. One in the role "all" may be away for as long as it likes while
         it has acknowledged everything that it received [s]
+    share: read frames in memory shared on this machine; False: they are sent
     """
 
     def __init__(
@@ -137,13 +140,14 @@ class Member(_Linked):
         context: zmq.Context[Any] | None = None,
         keys: ClientKeys | None = None,
         hung_after_s: float = HUNG_AFTER_S,
+        share: bool = True,
     ) -> None:
         if role not in ROLES:
             raise ValueError(f"member {name}: role {role!r}, needs one of {ROLES}")
         if credit < 1:
             raise ValueError(f"member {name}: credit {credit}, at least 1 is needed")
         self.name = name
-        self._hello = Hello(group, role, name, credit, int(is_local(address)))
+        self._hello = Hello(group, role, name, credit, int(share and is_here(address)))
         self._arenas = MappedArenas()
         context = context or zmq.Context.instance()
         self._link = Link(
