@@ -2,7 +2,7 @@
 
 The hub gives up a member that hangs and gives its work to others; what is left is a process that
 holds memory and does nothing. It is killed, and its supervisor starts it again. Only those who
-analyse are: a recorder that is silent waits for its disk, and would lose its place in the file.
+analyse are: a recorder that is silent waits for its disk, and another one would wait as well.
 """
 
 from __future__ import annotations
