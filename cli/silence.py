@@ -49,7 +49,7 @@ class Silence:
 
     def _end(self, parts: Parts, name: str, now: float) -> str:
         part, since = parts.part(name), self._away[name]
-        if part is None or not part.restart or part.started[-1] > since:
+        if part is None or not part.restart or any(began > since for began in part.started):
             self._joined.discard(name)  # until it joins again: it is new, and begins to work
             return ""
         if now - since <= self._limit_s or not part.alive():
