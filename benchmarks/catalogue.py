@@ -41,7 +41,7 @@ ENTRIES = (
     Entry("fbp-one-channel", "bench_fbp.one_channel"),
     Entry("peak-fit", "bench_fit.peak_fit"),
     Entry("pattern-fit", "bench_pattern.pattern_fit"),
-    Entry("channel", "bench_channel.channel"),
+    Entry("channel", "bench_channel.channel", 900.0),
     Entry("libertem", "bench_libertem.libertem"),
     Entry("chain", "chain.chain", 1500.0),
 )

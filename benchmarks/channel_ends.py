@@ -1,7 +1,8 @@
 """The channels of bench_channel: both ends in processes of their own, commanded by pipes.
 
 Each end answers "ready", then for every number of frames it is told moves as many; the receiving
-end answers with how many arrived whole, by their checksums.
+end answers with how many arrived whole, by their checksums. Who binds writes his address into the
+channel's folder before that, and who connects reads it there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +19,25 @@ from typing import Any
 import numpy as np
 
 WAIT_S = 60.0
+SPOOL_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How frames go from one end to the other.
+
+    transport: "ipc", or "tcp" over loopback
+    shared: pixels lie in shared memory where both ends can have it; only ours asks
+    disk: folder on a disk, for the hub's spool; None: it has none
+    """
+
+    transport: str = "ipc"
+    shared: bool = True
+    disk: Path | None = None
+
+    def anywhere(self, folder: str, name: str) -> str:
+        """An address to bind to."""
+        return "tcp://127.0.0.1:*" if self.transport == "tcp" else f"ipc://{folder}/{name}"
 
 
 def payload(size: int) -> bytes:
@@ -27,14 +48,16 @@ def payload(size: int) -> bytes:
 class Channel:
     """Processes that carry frames of a size from one to the other; a context manager."""
 
-    def __init__(self, size: int, ends: dict[str, Callable[..., None]]) -> None:
+    def __init__(self, size: int, way: Way, ends: dict[str, Callable[..., None]]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="operando-channel-")
         self._pipes: dict[str, Connection] = {}
         self._processes = []
         spawn = multiprocessing.get_context("spawn")
         for name, end in ends.items():
             here, there = spawn.Pipe()
-            process = spawn.Process(target=end, args=(there, self._folder.name, size), daemon=True)
+            process = spawn.Process(
+                target=end, args=(there, self._folder.name, size, way), daemon=True
+            )
             process.start()
             there.close()
             self._pipes[name], self._processes = here, [*self._processes, process]
@@ -66,43 +89,62 @@ class Channel:
         return self._pipes[name].recv()
 
 
-def plain(size: int) -> Channel:
-    """ZeroMQ's PUSH and PULL over ipc: the sender's work is done when it has sent."""
-    return Channel(size, {"receiver": _pull, "sender": _push})
+def plain(size: int, way: Way) -> Channel:
+    """ZeroMQ's PUSH and PULL: the sender's work is done when it has sent."""
+    return Channel(size, way, {"receiver": _pull, "sender": _push})
 
 
-def forwarded(size: int) -> Channel:
+def forwarded(size: int, way: Way) -> Channel:
     """The same through a third process that only forwards, as ours does: nothing is answered."""
-    return Channel(size, {"receiver": _pull, "forwarder": _forward, "sender": _push_further})
+    return Channel(size, way, {"receiver": _pull, "forwarder": _forward, "sender": _push_further})
 
 
-def hub(size: int) -> Channel:
+def hub(size: int, way: Way) -> Channel:
     """Producer, hub and member: every frame is acknowledged by the member."""
-    return Channel(size, {"hub": _hub, "receiver": _member, "sender": _producer})
+    return Channel(size, way, {"hub": _hub, "receiver": _member, "sender": _producer})
 
 
-def _forward(pipe: Connection, folder: str, size: int) -> None:
+def _say(folder: str, name: str, address: str) -> None:
+    (Path(folder) / f"{name}.address").write_text(address, encoding="utf-8")
+
+
+def _address(folder: str, name: str) -> str:
+    return (Path(folder) / f"{name}.address").read_text(encoding="utf-8")
+
+
+def _bound(folder: str, name: str, way: Way) -> Any:
     import zmq
 
-    taken, given = (zmq.Context.instance().socket(kind) for kind in (zmq.PULL, zmq.PUSH))
-    taken.setsockopt(zmq.RCVHWM, 8)
-    given.setsockopt(zmq.SNDHWM, 8)
-    taken.bind(f"ipc://{folder}/further")
-    given.connect(f"ipc://{folder}/plain")
-    pipe.send("ready")
-    zmq.proxy(taken, given)
+    socket = zmq.Context.instance().socket(zmq.PULL)
+    socket.setsockopt(zmq.RCVHWM, 8)
+    socket.bind(way.anywhere(folder, name))
+    _say(folder, name, socket.getsockopt_string(zmq.LAST_ENDPOINT))
+    return socket
 
 
-def _push_further(pipe: Connection, folder: str, size: int) -> None:
-    _push(pipe, folder, size, "further")
-
-
-def _push(pipe: Connection, folder: str, size: int, to: str = "plain") -> None:
+def _connected(folder: str, name: str) -> Any:
     import zmq
 
     socket = zmq.Context.instance().socket(zmq.PUSH)
     socket.setsockopt(zmq.SNDHWM, 8)
-    socket.connect(f"ipc://{folder}/{to}")
+    socket.connect(_address(folder, name))
+    return socket
+
+
+def _forward(pipe: Connection, folder: str, size: int, way: Way) -> None:
+    import zmq
+
+    taken, given = _bound(folder, "further", way), _connected(folder, "plain")
+    pipe.send("ready")
+    zmq.proxy(taken, given)
+
+
+def _push_further(pipe: Connection, folder: str, size: int, way: Way) -> None:
+    _push(pipe, folder, size, way, "further")
+
+
+def _push(pipe: Connection, folder: str, size: int, way: Way, to: str = "plain") -> None:
+    socket = _connected(folder, to)
     data = payload(size)
     pipe.send("ready")
     while True:
@@ -110,13 +152,10 @@ def _push(pipe: Connection, folder: str, size: int, to: str = "plain") -> None:
             socket.send(data, copy=False)
 
 
-def _pull(pipe: Connection, folder: str, size: int) -> None:
-    import zmq
+def _pull(pipe: Connection, folder: str, size: int, way: Way) -> None:
     from operando.stream.compression import checksum
 
-    socket = zmq.Context.instance().socket(zmq.PULL)
-    socket.setsockopt(zmq.RCVHWM, 8)
-    socket.bind(f"ipc://{folder}/plain")
+    socket = _bound(folder, "plain", way)
     wanted = checksum(payload(size))
     pipe.send("ready")
     while True:
@@ -124,22 +163,26 @@ def _pull(pipe: Connection, folder: str, size: int) -> None:
         pipe.send(sum(checksum(socket.recv(copy=False).buffer) == wanted for _ in range(frames)))
 
 
-def _hub(pipe: Connection, folder: str, size: int) -> None:
+def _hub(pipe: Connection, folder: str, size: int, way: Way) -> None:
     from operando.stream.hub import Hub, HubConfig
+    from operando.stream.spool import SpoolConfig
 
-    with Hub(HubConfig(*_addresses(folder), groups=("process",))):
+    spool = SpoolConfig(way.disk / "spool", SPOOL_BYTES) if way.disk is not None else None
+    addresses = (way.anywhere(folder, "items"), way.anywhere(folder, "live"))
+    with Hub(HubConfig(*addresses, groups=("process",), spool=spool)) as hub:
+        _say(folder, "items", hub.items_address)
         pipe.send("ready")
         pipe.recv()
 
 
-def _producer(pipe: Connection, folder: str, size: int) -> None:
+def _producer(pipe: Connection, folder: str, size: int, way: Way) -> None:
     from operando.stream.compression import checksum
     from operando.stream.members import Producer
     from operando.stream.messages import Frame
 
     data = payload(size)
     crc = checksum(data)
-    with Producer(_addresses(folder)[0], "source", window=16) as producer:
+    with Producer(_address(folder, "items"), "source", window=16, share=way.shared) as producer:
         pipe.send("ready")
         scans = 0
         while True:
@@ -151,12 +194,14 @@ def _producer(pipe: Connection, folder: str, size: int) -> None:
             producer.put(_stop(scan, frames))
 
 
-def _member(pipe: Connection, folder: str, size: int) -> None:
+def _member(pipe: Connection, folder: str, size: int, way: Way) -> None:
     from operando.stream.compression import checksum
     from operando.stream.members import Member
     from operando.stream.messages import Frame
 
-    with Member(_addresses(folder)[0], "process", "all", "taker", credit=8) as member:
+    with Member(
+        _address(folder, "items"), "process", "all", "taker", credit=8, share=way.shared
+    ) as member:
         pipe.send("ready")
         while True:
             left, whole = pipe.recv(), 0
@@ -169,10 +214,6 @@ def _member(pipe: Connection, folder: str, size: int) -> None:
                     left -= 1
                 member.acknowledge(delivery)
             pipe.send(whole)
-
-
-def _addresses(folder: str) -> tuple[str, str]:
-    return f"ipc://{Path(folder) / 'items'}", f"ipc://{Path(folder) / 'live'}"
 
 
 def _start(scan: str, frames: int, size: int) -> Any:

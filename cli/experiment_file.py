@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..stream.compression import checksum
 from ..stream.dectris_faults import Misbehaviour
 from .experiment import Experiment
 
@@ -133,6 +135,16 @@ def check_consumers(experiment: Experiment, name: str) -> dict[str, Any]:
             raise ExperimentError(f"{name}: {key}: no such consumer{_nearest(consumer, known)}")
         found[consumer] = _settings(known[consumer], settings, f"{name}: {key}")
     return found
+
+
+def settings_checksum(experiment: Experiment) -> int:
+    """Of the analysis settings as the file gives them, whatever their order; never 0.
+
+    By it parts that were started at different times know that they do the same.
+    """
+    given = experiment.model_dump(mode="json")["analysis"]["consumers"]
+    text = json.dumps(given, sort_keys=True, separators=(",", ":"))
+    return checksum(text.encode()) or 1
 
 
 def check_twin(experiment: Experiment, name: str) -> Any:

@@ -132,6 +132,11 @@ class Parts:
                 part.process = None
         return said
 
+    def kill(self, part: Part) -> None:
+        """End a part that does not listen; look_after() starts it again."""
+        if part.process is not None:
+            _sweep(part.process.pid)
+
     def stop(self, part: Part, timeout_s: float = 15.0, number: int = signal.SIGTERM) -> str:
         """Ask a part to end and wait; kill it after timeout_s. A sentence where that was needed."""
         process = part.process
@@ -172,7 +177,7 @@ class Parts:
 
 
 def _sweep(group: int) -> None:
-    """End what a part may have left behind in its own process group."""
+    """End a part and what it may have left behind in its own process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
 

@@ -31,6 +31,7 @@ from .observer import Observer
 from .parts import Part, Parts
 from .progress import Progress
 from .serve import subscriber_of
+from .silence import Silence
 from .summary import Outcome, write_summary
 
 WISHED_S = 20.0  # for parts without which a run goes on
@@ -97,6 +98,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     interrupted: int = 0
     disturbance: Disturbance | None = None
+    silence: Silence = field(default_factory=Silence)
     views: dict[str, Path] = field(default_factory=dict)
 
     def execute(self) -> Outcome:
@@ -277,7 +279,8 @@ class Run:
         return False
 
     def _look_after(self, parts: Parts) -> None:
-        for line in parts.look_after():
+        silent = self.silence.end_silent(parts, self.observer.statuses.get("hub"))
+        for line in silent + parts.look_after():
             self.say(line)
             self.notes.append(line)
 

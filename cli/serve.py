@@ -16,11 +16,16 @@ from ..stream.live import LiveSubscriber
 from ..stream.members import Member, Producer
 from ..stream.messages import Message, Scalar, ScanStart, Status
 from .experiment import Experiment, Network
-from .experiment_file import check_consumers, check_faults, check_twin
+from .experiment_file import check_consumers, check_faults, check_twin, settings_checksum
 from .folder import epics_environment
 from .parts import on_supervisor_gone, stop_when_asked
 
 HEARTBEAT_S = 1.0
+# away from the hub for longer, a part hangs: frames take milliseconds to reduce, and the largest
+# detector's geometry some seconds; a network disk that stalls for minutes is only slow
+REDUCER_HANGS_S = 20.0
+ABSORBER_HANGS_S = 60.0
+RECORDER_HANGS_S = 300.0
 
 
 def configure_logging() -> None:
@@ -51,10 +56,15 @@ def producer_of(experiment: Experiment, name: str, window: int = 8) -> Producer:
     return Producer(network.items, name, window=window, keys=client_keys(network))
 
 
-def member_of(experiment: Experiment, group: str, role: str, name: str, credit: int) -> Member:
+def member_of(
+    experiment: Experiment, group: str, role: str, name: str, credit: int, hung_after_s: float
+) -> Member:
     """A member of a group of the hub of experiment."""
     network = experiment.network
-    return Member(network.items, group, role, name, credit, keys=client_keys(network))
+    return Member(
+        network.items, group, role, name, credit,
+        keys=client_keys(network), hung_after_s=hung_after_s,
+    )  # fmt: skip
 
 
 def subscriber_of(experiment: Experiment, topics: tuple[str, ...] = ("",)) -> LiveSubscriber:
@@ -206,7 +216,7 @@ def serve_recorder(experiment: Experiment, file: Path, to: Path) -> None:
 
     configure_logging()
     stop = stop_when_asked()
-    member = member_of(experiment, "record", "all", "recorder", credit=32)
+    member = member_of(experiment, "record", "all", "recorder", 32, RECORDER_HANGS_S)
     disk = DiskWatch(to.absolute().parent, experiment.network.record_MB_s)
     recorder = Recorder(to, member, file.read_text(encoding="utf-8"), disk)
     report = Report()
@@ -240,11 +250,14 @@ def serve_absorber(experiment: Experiment, findings: Path | None = None) -> None
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
     warm_up(configs.items())
-    member = member_of(experiment, "process", "absorb", "absorber", credit=64)
+    member = member_of(experiment, "process", "absorb", "absorber", 64, ABSORBER_HANGS_S)
     try:
         settings = experiment.analysis
-        memory_bytes = settings.memory_MB << 20
-        Absorber(configs, settings.interval_s, findings, memory_bytes).run(member, stop)
+        absorber = Absorber(
+            configs, settings.interval_s, findings, settings.memory_MB << 20,
+            settings_checksum(experiment),
+        )  # fmt: skip
+        absorber.run(member, stop)
     finally:
         member.close()
 
@@ -258,10 +271,10 @@ def serve_reducer(experiment: Experiment, name: str) -> None:
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
     warm_up(configs.items())
-    member = member_of(experiment, "process", "reduce", name, credit=4)
+    member = member_of(experiment, "process", "reduce", name, 4, REDUCER_HANGS_S)
     try:
         with heartbeat(experiment, name, Report("reducing")):
-            Reducer(configs).run(member, stop)
+            Reducer(configs, settings_checksum(experiment)).run(member, stop)
     finally:
         member.close()
 
@@ -273,6 +286,7 @@ def serve_processing(experiment: Experiment) -> int:
     """
     from .folder import RunFolder, write_resolved
     from .parts import Parts
+    from .silence import Silence
 
     stop = stop_when_asked()
     folder = RunFolder(Path("processing").absolute())
@@ -285,9 +299,12 @@ def serve_processing(experiment: Experiment) -> int:
         name = f"reducer-{number}"
         parts.start(name, "reduce", str(folder.experiment), "--name", name, restart=True)
     print(f"serving {experiment.network.items}, logs in {folder.logs}; Ctrl-C ends it", flush=True)
+    silence, hub = Silence(), None
+    live = subscriber_of(experiment, ("status/hub",))
     try:
         while not stop.wait(0.5):
-            for line in parts.look_after():
+            hub = next((m for m in reversed(live.poll()) if isinstance(m, Status)), hub)
+            for line in silence.end_silent(parts, hub) + parts.look_after():
                 print(line, flush=True)
             down = [part for part in parts.parts if part.process is None]
             if down:
@@ -295,6 +312,7 @@ def serve_processing(experiment: Experiment) -> int:
                 return 1
     finally:
         parts.stop_all()
+        live.close()
     return 0
 
 

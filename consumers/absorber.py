@@ -25,7 +25,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,8 @@ class Absorber:
     interval_s: shortest time between two live results of a scan
     findings: folder for what scans hand down, for this process started again; None: memory only
     memory_bytes: of this process, above which it lets go of finished scans but the last one
+    settings: checksum of the settings that configs were made from. What was reduced with others is
+        failed by name: of the same shape, it would make a wrong map without a word. 0: any will do
     """
 
     def __init__(
@@ -94,8 +96,11 @@ class Absorber:
         interval_s: float = 0.4,
         findings: Path | None = None,
         memory_bytes: int = MEMORY_BYTES,
+        settings: int = 0,
     ) -> None:
         self._configs = dict(configs)
+        self._settings = settings
+        self._refused = 0
         self._interval_s = interval_s
         self._pace = Pace(interval_s)
         self._scans: OrderedDict[str, OpenScan] = OrderedDict()
@@ -208,12 +213,13 @@ class Absorber:
             return
         self._conclude(member, scan)
         began = time.perf_counter()
-        failed = dict(reduction.failed)
-        for name, array in reduction.arrays.items():
+        other = self._other_settings(reduction)
+        failed = {"": other} if other else dict(reduction.failed)
+        for name, array in reduction.arrays.items() if not other else ():
             try:
                 if name in scan.consumers:
                     scan.consumers[name].absorb(reduction.index, array)
-            except ValueError as error:  # a reducer of another version or configuration
+            except ValueError as error:  # a reducer of another version
                 failed[name] = str(error)
         self._absorb_s += time.perf_counter() - began
         scan.seen.add(reduction.index)
@@ -223,6 +229,16 @@ class Absorber:
         for reason in reasons:
             log.warning("%s", reason)
         member.acknowledge_frame(reduction.scan, reduction.index, "; ".join(reasons))
+
+    def _other_settings(self, reduction: Reduction) -> str:
+        """Why a reduction is of no use here; "" where it is."""
+        if 0 in (self._settings, reduction.settings) or self._settings == reduction.settings:
+            return ""
+        self._refused += 1
+        return (
+            f"reduced with other settings ({reduction.settings:016x} instead of "
+            f"{self._settings:016x}) by an old reducer: restart it"
+        )
 
     def _look(self, member: Member, focus: Focus) -> None:
         self._focus = focus
@@ -250,6 +266,8 @@ class Absorber:
     def _conclude(self, member: Member, scan: OpenScan) -> None:
         """Send final results that are being made, waiting for them; nothing if there are none."""
         if scan.final is not None:
+            while not wait((scan.final,), STATUS_INTERVAL_S).done:
+                member.working()  # others make them, however long they take: this thread is well
             results, scan.final = scan.final.result(), None
             for other in self._scans.values():
                 if other.start.run == scan.start.run and not other.stopped:
@@ -294,6 +312,7 @@ class Absorber:
         values: dict[str, Scalar] = {
             "absorb_s": round(self._absorb_s, 3),
             "results_s": round(self._results_s, 3),
+            "other_settings": self._refused,
         }
         scan = self._scans.get(self._newest)
         if scan is None:

@@ -28,10 +28,12 @@ class Reducer:
     """Reduces the frames of every open scan with every consumer that can use them.
 
     configs: consumer name -> its configuration object
+    settings: checksum of the settings that these were made from; 0 where nobody compares
     """
 
-    def __init__(self, configs: Mapping[str, object]) -> None:
+    def __init__(self, configs: Mapping[str, object], settings: int = 0) -> None:
         self._configs = dict(configs)
+        self._settings = settings
         self._scans: OrderedDict[str, dict[str, Consumer]] = OrderedDict()
         self._decode = FrameDecoder()
 
@@ -64,11 +66,11 @@ class Reducer:
         consumers = self._scans.get(frame.scan)
         if consumers is None:
             reason = f"frame {frame.index} of scan {frame.scan}: the scan was never announced here"
-            return Reduction(frame.scan, frame.index, {}, dict.fromkeys(self._configs, reason))
+            return self._answer(frame, {}, dict.fromkeys(self._configs, reason))
         try:
             pixels = self._decode(frame, verify=True)
         except DecodeError as error:
-            return Reduction(frame.scan, frame.index, {}, dict.fromkeys(consumers, str(error)))
+            return self._answer(frame, {}, dict.fromkeys(consumers, str(error)))
         arrays: dict[str, Array] = {}
         failed: dict[str, str] = {}
         for name, consumer in consumers.items():
@@ -76,7 +78,10 @@ class Reducer:
                 arrays[name] = consumer.reduce(frame.index, pixels)
             except FrameError as error:
                 failed[name] = str(error)
-        return Reduction(frame.scan, frame.index, arrays, failed)
+        return self._answer(frame, arrays, failed)
+
+    def _answer(self, frame: Frame, arrays: dict[str, Array], failed: dict[str, str]) -> Reduction:
+        return Reduction(frame.scan, frame.index, arrays, failed, self._settings)
 
 
 def consumers_of(start: ScanStart, configs: Mapping[str, object]) -> dict[str, Consumer]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import socket
 import threading
 from typing import Any
 
@@ -41,20 +42,42 @@ def is_local(address: str) -> bool:
         return False
 
 
-def guard(socket: zmq.Socket[Any], keys: ServerKeys) -> None:
+def is_here(address: str) -> bool:
+    """Whether a ZeroMQ address to connect to is one of this machine, by whatever network.
+
+    A name other than localhost is not looked up, which may take long, and counts as elsewhere.
+    """
+    if is_local(address):
+        return True
+    scheme, _, rest = address.partition("://")
+    host = rest.rpartition(":")[0].strip("[]")
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return False
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))  # the system lets nobody have an address that is another's
+        except OSError:
+            return False
+    return scheme == "tcp"
+
+
+def guard(bound: zmq.Socket[Any], keys: ServerKeys) -> None:
     """Let a socket that is not yet bound take only peers that the Doorkeeper lets in."""
-    socket.setsockopt(zmq.ZAP_DOMAIN, _DOMAIN)
-    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody to ask: nobody gets in
-    socket.setsockopt(zmq.CURVE_SERVER, 1)
-    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+    bound.setsockopt(zmq.ZAP_DOMAIN, _DOMAIN)
+    bound.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody to ask: nobody gets in
+    bound.setsockopt(zmq.CURVE_SERVER, 1)
+    bound.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
 
 
-def introduce(socket: zmq.Socket[Any], keys: ClientKeys | None) -> None:
+def introduce(connected: zmq.Socket[Any], keys: ClientKeys | None) -> None:
     """Let a socket that is not yet connected speak CURVE with these keys; None: in clear."""
     if keys is not None:
-        socket.setsockopt(zmq.CURVE_SERVERKEY, keys.server)
-        socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
-        socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+        connected.setsockopt(zmq.CURVE_SERVERKEY, keys.server)
+        connected.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
+        connected.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
 
 
 def key_role(part: zmq.Frame) -> str:

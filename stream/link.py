@@ -18,7 +18,7 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from .admission import introduce, is_local
+from .admission import introduce, is_here
 from .curve_keys import ClientKeys
 from .lending import Lending
 from .messages import Frame, Message
@@ -48,6 +48,7 @@ class Link:
     group: the group in whose name messages are put; "" for none
     rejoined: called after each reconnection, before what is unanswered is put again
     keys: where the hub asks for them
+    share: lend the hub memory where it is on this machine; False: send everything
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Link:
         group: str = "",
         rejoined: Callable[[], None] | None = None,
         keys: ClientKeys | None = None,
+        share: bool = True,
     ) -> None:
         if window < 1:
             raise ValueError(f"{name}: window {window}, at least 1 is needed")
@@ -71,7 +73,7 @@ class Link:
         self._rejoined = rejoined
         self._seq = 0
         self._unanswered: dict[int, tuple[Sequence[Any], Place]] = {}
-        self._lending = Lending() if is_local(address) else None
+        self._lending = Lending() if share and is_here(address) else None
         self._inbox: deque[tuple[Op, list[zmq.Frame]]] = deque()
         self._handshakes = 0
         self._connected = address.startswith("inproc:")  # which has no events

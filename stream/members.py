@@ -1,8 +1,7 @@
 """Those who put messages into the hub and those who take them out: Producer and Member.
 
-Each object is used by one thread. A Member beats from a thread and a socket of its own, so that
-it stays alive for the hub while its user is busy for long in a kernel; the hub therefore notices
-a process that died or a host that fell silent, not a program that hangs.
+Each object is used by one thread. A Member's heart beats from another, see heart.py: the hub
+notices a process that died, a host that fell silent, and a user that has hung for long.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,19 +17,20 @@ from typing import Any, Self
 
 import zmq
 
-from .admission import is_local
+from .admission import is_here
 from .curve_keys import ClientKeys
-from .link import HubFull, HubUnreachable, Link, open_dealer
+from .heart import Heart
+from .link import HubFull, HubUnreachable, Link
 from .messages import Message
 from .packing import PackingError, unpack
 from .shared_memory import MappedArenas, NotShared
-from .wire_ops import Ack, AckFrame, Beat, Bye, Hello, Item, Refused, Share, Who, pack_op
+from .wire_ops import Ack, AckFrame, Bye, Hello, Item, Refused, Share, Who
 
 __all__ = ["Delivery", "HubFull", "HubUnreachable", "Member", "MemberRefused", "Producer"]
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 0.5
+HUNG_AFTER_S = 60.0
 ROLES = ("reduce", "absorb", "all")
 
 
@@ -73,6 +72,7 @@ class Producer(_Linked):
     name: for the logs, e.g. "receiver"
     window: messages that may wait for the hub's answer at the same time
     keys: where the hub asks for them
+    share: frames lie in memory shared with a hub on this machine; False: they are sent
     """
 
     def __init__(
@@ -82,8 +82,9 @@ class Producer(_Linked):
         context: zmq.Context[Any] | None = None,
         window: int = 8,
         keys: ClientKeys | None = None,
+        share: bool = True,
     ) -> None:
-        self._link = Link(address, name, context, window, keys=keys)
+        self._link = Link(address, name, context, window, keys=keys, share=share)
 
     @property
     def refused(self) -> int:
@@ -123,6 +124,10 @@ class Member(_Linked):
     name: unique in its group; a newcomer of the same name takes the old one's place
     credit: frames that may be here at the same time
     keys: where the hub asks for them
+    hung_after_s: away from its methods for longer, its user hangs: the hub gives to others what it
+        holds, until the next call. One in the role "all" may be away for as long as it likes while
+        it has acknowledged everything that it received [s]
+    share: read frames in memory shared on this machine; False: they are sent
     """
 
     def __init__(
@@ -134,30 +139,39 @@ class Member(_Linked):
         credit: int = 4,
         context: zmq.Context[Any] | None = None,
         keys: ClientKeys | None = None,
+        hung_after_s: float = HUNG_AFTER_S,
+        share: bool = True,
     ) -> None:
         if role not in ROLES:
             raise ValueError(f"member {name}: role {role!r}, needs one of {ROLES}")
         if credit < 1:
             raise ValueError(f"member {name}: credit {credit}, at least 1 is needed")
         self.name = name
-        self._hello = Hello(group, role, name, credit, int(is_local(address)))
+        self._hello = Hello(group, role, name, credit, int(share and is_here(address)))
         self._arenas = MappedArenas()
         context = context or zmq.Context.instance()
         self._link = Link(
             address, name, context, window=64, group=group, rejoined=self._join, keys=keys
         )
         self._join()
-        self._closing = threading.Event()
-        self._heart = threading.Thread(
-            target=_beat,
-            args=(context, address, self._link.identity, self._closing, keys),
-            name=f"{name}-heart",
-            daemon=True,
-        )
-        self._heart.start()
+        self._heart = Heart(context, address, name, self._link.identity, hung_after_s, keys)
+        self._held: set[int] = set()  # tags of one in the role "all", which it has to acknowledge
 
     def receive(self, timeout_s: float) -> Delivery | None:
         """The next message, or None when none comes in time. Raises MemberRefused."""
+        with self._heart.attended():
+            delivery = self._receive(timeout_s)
+            if delivery is not None and delivery.tag and self._hello.role == "all":
+                self._held.add(delivery.tag)
+            self._know_idle()
+            return delivery
+
+    def working(self) -> None:
+        """Say that the user is away on purpose, where it has to wait for another thread."""
+        with self._heart.attended():
+            pass
+
+    def _receive(self, timeout_s: float) -> Delivery | None:
         deadline = time.monotonic() + timeout_s
         while True:
             found = self._link.receive(max(0.0, deadline - time.monotonic()))
@@ -186,20 +200,24 @@ class Member(_Linked):
         several = [deliveries] if isinstance(deliveries, Delivery) else deliveries
         tags = tuple(d.tag for d in several if d.tag)
         if tags:
-            self._link.send_op(Ack(tags, failed))
+            with self._heart.attended():
+                self._link.send_op(Ack(tags, failed))
+                self._held.difference_update(tags)
+                self._know_idle()
 
     def acknowledge_frame(self, scan: str, index: int, failed: str = "") -> None:
         """The absorber's word that a frame is in the results, or why it never will be."""
-        self._link.send_op(AckFrame(scan, index, failed))
+        with self._heart.attended():
+            self._link.send_op(AckFrame(scan, index, failed))
 
     def send(self, message: Message, timeout_s: float = 30.0) -> None:
         """Put message in the name of this member's group; as Producer.put."""
-        self._link.put(message, timeout_s)
+        with self._heart.attended():
+            self._link.put(message, timeout_s)
 
     def close(self) -> None:
         """Leave; what was not acknowledged goes to others."""
-        self._closing.set()
-        self._heart.join(5)
+        self._heart.stop()
         super().close()
 
     def _delivery(self, item: Item, parts: list[zmq.Frame]) -> Delivery:
@@ -219,28 +237,8 @@ class Member(_Linked):
             self._hello = dataclasses.replace(self._hello, maps=0)
             self._join()
 
+    def _know_idle(self) -> None:
+        self._heart.idle = self._hello.role == "all" and not self._held
+
     def _join(self) -> None:
         self._link.send_op(self._hello)
-
-
-def _beat(
-    context: zmq.Context[Any],
-    address: str,
-    identity: bytes,
-    closing: threading.Event,
-    keys: ClientKeys | None,
-) -> None:
-    socket = open_dealer(context, identity + b"/heart", keys)
-    socket.setsockopt(zmq.SNDHWM, 4)  # beats that could not leave in time say nothing
-    try:
-        socket.connect(address)
-        beat = pack_op(Beat(identity))
-        while not closing.wait(BEAT_S):
-            try:
-                socket.send(beat, zmq.NOBLOCK)
-            except zmq.Again:
-                continue
-    except zmq.ContextTerminated:
-        return
-    finally:
-        socket.close(linger=0)

@@ -218,12 +218,14 @@ class Reduction:
 
     arrays: consumer name -> its reduced array
     failed: consumer name -> why it could not reduce this frame
+    settings: checksum of the analysis settings that the reducer was given; 0 where it was not told
     """
 
     scan: str
     index: int
     arrays: dict[str, Array]
     failed: dict[str, str] = field(default_factory=dict)
+    settings: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from operando.cli.experiment import duration_s
-from operando.cli.experiment_file import ExperimentError, dump, load, parse
+from operando.cli.experiment_file import ExperimentError, dump, load, parse, settings_checksum
 from operando.cli.reference import experiment_reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,20 @@ def faults(text: str) -> list[str]:
 def test_every_example_is_valid_and_survives_a_round_trip(path):
     experiment = load(path)
     assert parse(dump(experiment), "dumped") == experiment
+
+
+def test_the_settings_checksum_tells_analyses_apart_and_nothing_else():
+    one = "analysis: {consumers: {intensity: {}, powder: {trim: 0.1, bins: 50}}}\n"
+    reordered = "analysis: {consumers: {powder: {bins: 50, trim: 0.1}, intensity: {}}}\n"
+    number = settings_checksum(parse(MINIMAL + one, "file.yaml"))
+    assert 0 < number < 1 << 64
+    same = (reordered, "network: {window_MB: 99}\n" + reordered.replace("}}}", "}}, reducers: 7}"))
+    for text in same:
+        experiment = parse(MINIMAL + text, "file.yaml")
+        assert settings_checksum(experiment) == number
+        assert settings_checksum(parse(dump(experiment), "dumped")) == number
+    for text in ("", one.replace("0.1", "0.11"), one.replace("intensity: {}, ", "")):
+        assert settings_checksum(parse(MINIMAL + text, "file.yaml")) != number
 
 
 def test_few_keys_are_enough_for_a_dry_run():

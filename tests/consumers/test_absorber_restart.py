@@ -90,6 +90,8 @@ class Seat:
         self._act("frame", scan, index)
         self._group.acknowledge_frame(b"absorber", (scan, index), failed)
 
+    def working(self) -> None: ...
+
     def send(self, message: Message) -> None:
         if isinstance(message, Result) and message.final:
             self._act("final", message.scan, message.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zmq
-from operando.stream.admission import Doorkeeper, guard, introduce, is_local
+from operando.stream.admission import Doorkeeper, guard, introduce, is_here, is_local
 from operando.stream.curve_keys import (
     ClientKeys,
     KeysError,
@@ -164,6 +164,21 @@ def test_a_hub_is_not_bound_off_this_machine_without_keys(address):
     assert not is_local(address)
     with pytest.raises(KeysError, match="keys are needed"):
         Hub(HubConfig(address, "inproc://live"))
+
+
+@pytest.mark.parametrize("address", ["ipc:///tmp/x", "tcp://127.8.8.8:1", "tcp://[::1]:7"])
+def test_what_is_local_is_here(address):
+    assert is_here(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://198.51.100.7:7", "tcp://[2001:db8::7]:7", "tcp://eth0:7",
+     "tcp://nowhere.example:7", "udp://127.0.0.1:7", "tcp://*:7", "", "tcp://"],
+)  # fmt: skip
+def test_addresses_of_others_are_not_here(address):
+    """None of them is looked up; the numbers are kept for documentation."""
+    assert not is_here(address)
 
 
 def test_a_live_side_cannot_ask_for_keys_that_are_not_there():

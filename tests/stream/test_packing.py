@@ -247,6 +247,13 @@ def test_arrays_that_came_from_a_wire_cannot_be_written_to():
         back.values[0] = 1.0
 
 
+@pytest.mark.parametrize("told", [0, 1, (1 << 63) + 1, (1 << 64) - 1])
+def test_every_checksum_of_settings_travels_with_its_reduction(told):
+    back = unpack(sent(Reduction("s", 1, {"a": np.zeros(2)}, {}, told)))
+    assert isinstance(back, Reduction)
+    assert back.settings == told
+
+
 def test_object_and_text_arrays_do_not_travel():
     with pytest.raises(PackingError, match="object"):
         pack(Reduction("s", 0, {"a": np.array([None])}))

@@ -1,10 +1,12 @@
 import dataclasses
 import gc
+import socket
 import time
 
 import numpy as np
 import pytest
 import zmq
+from operando.stream.curve_keys import load_client_keys, load_server_keys, make_keys
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.members import Member, Producer
 from operando.stream.messages import Detector, Frame, ScanStart, ScanStop, Trajectory
@@ -88,6 +90,58 @@ def test_frames_lie_in_shared_memory_and_each_place_comes_back(config, context, 
         assert take(member, FRAMES) == {n: payload(n) for n in range(FRAMES)}
         assert max(sent) < 1000, "no payload went through the socket"
         until(lambda: lending(producer)._arena.lent == 0)
+
+
+@pytest.fixture
+def own_address() -> str:
+    """An address of this machine that is no loopback; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))
+        except OSError as error:
+            pytest.skip(f"this machine is in no network: {error}")
+        host = probe.getsockname()[0]
+    if host.startswith("127."):
+        pytest.skip("this machine is in no network")
+    return host
+
+
+def test_parts_beside_a_hub_that_is_bound_to_a_network_share_with_it(
+    config, context, own_address, tmp_path, until
+):
+    make_keys(tmp_path / "keys")
+    server, client = load_server_keys(tmp_path / "keys"), load_client_keys(tmp_path / "keys")
+    bound = dataclasses.replace(config, items=f"tcp://{own_address}:*", keys=server)
+    with (
+        Hub(bound, context) as hub,
+        Producer(hub.items_address, "source", context, keys=client) as producer,
+        Member(hub.items_address, "process", "all", "m", 8, context, client) as member,
+    ):
+        producer.put(start())
+        producer.put(frame(0))
+        until(lambda: lending(producer)._accepted)
+        producer.put(frame(1))
+        assert lending(producer)._arena.lent >= 1
+        assert take(member, 2) == {n: payload(n) for n in range(2)}
+        assert len(member._arenas._known) == 1
+
+
+def test_who_shall_not_share_gets_and_sends_everything(config, context, begin):
+    with (
+        Hub(config, context) as hub,
+        Producer(hub.items_address, "lends", context) as lends,
+        Producer(hub.items_address, "sends", context, share=False) as sends,
+        Member(
+            hub.items_address, "process", "all", "m", credit=8, context=context, share=False
+        ) as member,
+    ):
+        begin(lends)
+        lends.put(frame(1))
+        sends.put(frame(2))
+        assert lending(lends)._arena.lent >= 1
+        assert lending(sends) is None
+        assert take(member, 3) == {n: payload(n) for n in range(3)}
+        assert not member._arenas._known
 
 
 class _Listening:
