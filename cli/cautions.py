@@ -10,6 +10,8 @@ from .cell_section import USUAL_LEASE_S
 from .experiment import Experiment
 from .folder import epics_environment
 
+_WHERE_NAMES_ARE_SOUGHT = ("EPICS_CA_ADDR_LIST", "EPICS_CA_NAME_SERVERS")
+
 
 def cautions_of(experiment: Experiment, environment: Mapping[str, str] = os.environ) -> list[str]:
     """A line for each thing that is allowed and that somebody should have meant.
@@ -36,7 +38,7 @@ def cautions_of(experiment: Experiment, environment: Mapping[str, str] = os.envi
 def _beyond_this_machine(experiment: Experiment, environment: Mapping[str, str]) -> str:
     """Where names are searched for beyond this machine; "" where they are not."""
     epics = {**environment, **epics_environment(experiment)}
-    named = epics.get("EPICS_CA_ADDR_LIST", "").split()
+    named = [n for k in _WHERE_NAMES_ARE_SOUGHT for n in epics.get(k, "").split()]
     found = [address for address in named if not is_local(_as_tcp(address))]
     if epics.get("EPICS_CA_AUTO_ADDR_LIST", "YES").upper() != "NO":
         found.append("every network of this machine (EPICS_CA_AUTO_ADDR_LIST)")

@@ -39,6 +39,7 @@ def test_a_lease_of_five_seconds_is_usual_and_a_longer_one_is_warned_of():
         ({"epics_addresses": "10.0.0.9"}, LOOPBACK, "10.0.0.9"),
         ({"epics_addresses": "127.0.0.1 10.0.0.9:5064"}, LOOPBACK, "10.0.0.9:5064"),
         ({"epics_addresses": "gateway.beamline"}, LOOPBACK, "gateway.beamline"),
+        ({}, {**LOOPBACK, "EPICS_CA_NAME_SERVERS": "gateway:5064"}, "gateway:5064"),
         ({}, {"EPICS_CA_ADDR_LIST": "127.0.0.1"}, "every network of this machine"),
         ({}, {}, "every network of this machine"),
     ],
