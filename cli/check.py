@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from .cautions import cautions_of
 from .experiment import Experiment, duration_s
 from .experiment_file import ExperimentError, check_twin
 from .folder import epics_environment
@@ -107,7 +108,13 @@ def check_experiment(
     """Say what the experiment will do and need; False where it cannot work."""
     faults = faults_of(experiment)
     say(f"ok    {experiment.title}: every key is known and in range")
-    say(f"ok    limits lie inside the cell's window {_span(experiment.cell.window_V)} V")
+    cell = experiment.cell
+    say(
+        f"ok    limits lie inside what the cell tolerates: {_span(cell.window_V)} V, "
+        f"±{cell.window_A:g} A, ±{cell.window_Ah:g} A h, {_span(cell.window_C)} deg C"
+    )
+    for caution in cautions_of(experiment):
+        say(f"WARN  {caution}")
     if experiment.simulation is None and reach:
         faults += _reach(experiment, say)
     elif experiment.simulation is not None:

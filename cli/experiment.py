@@ -13,59 +13,8 @@ from pydantic import Field, model_validator
 
 from ..stream.admission import is_local
 from .adaptive_section import Adaptive, Beam
+from .cell_section import Cell, Potentiostat
 from .section import Section
-
-
-class Limits(Section):
-    """Limits that the potentiostat itself enforces."""
-
-    voltage_V: tuple[float, float] = Field(
-        (2.9, 4.4), description="lowest and highest cell voltage [V]"
-    )
-    current_A: float = Field(1e-4, gt=0, description="largest current, either direction [A]")
-    charge_Ah: float = Field(
-        1e-4, gt=0, description="largest charge since the run's start, either direction [A h]"
-    )
-    temperature_C: float = Field(60.0, description="highest cell temperature [deg C]")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Limits:
-        low, high = self.voltage_V
-        if not low < high:
-            raise ValueError(f"voltage_V is [{low}, {high}]: the lower limit comes first")
-        return self
-
-
-class Cell(Section):
-    """The electrochemical experiment."""
-
-    name: str = Field("LiMn2O4 against lithium", description="what a person calls the cell")
-    current_A: float = Field(-8e-6, description="discharge current [A], negative (IUPAC)")
-    cutoff_V: float = Field(3.0, description="the discharge ends here [V]")
-    window_V: tuple[float, float] = Field(
-        (2.8, 4.5), description="what the cell's chemistry tolerates [V]; limits must lie inside"
-    )
-    limits: Limits = Field(default_factory=lambda: Limits())
-
-    @model_validator(mode="after")
-    def _sane(self) -> Cell:
-        if self.current_A >= 0:
-            raise ValueError(f"current_A is {self.current_A}: a discharge current is negative")
-        low, high = self.limits.voltage_V
-        if not self.window_V[0] <= low < high <= self.window_V[1]:
-            raise ValueError(
-                f"limits.voltage_V [{low}, {high}] leaves the cell's window_V "
-                f"[{self.window_V[0]}, {self.window_V[1]}]: narrow the limits"
-            )
-        if not low < self.cutoff_V < high:
-            raise ValueError(
-                f"cutoff_V {self.cutoff_V} lies outside limits.voltage_V [{low}, {high}]"
-            )
-        if abs(self.current_A) > self.limits.current_A:
-            raise ValueError(
-                f"current_A {self.current_A} is beyond limits.current_A {self.limits.current_A}"
-            )
-        return self
 
 
 class Mark(Section):
@@ -163,29 +112,6 @@ class Scan(Section):
     def frames_before(self) -> int:
         """Frames in all wide scans."""
         return sum(wide.frames() for wide in self.before)
-
-
-class Potentiostat(Section):
-    """The EPICS names of the potentiostat."""
-
-    prefix: str = "SIM:POT:"
-    lease_s: float = Field(
-        5.0, ge=0, description="a client silent this long leads to the safe state [s]; 0 = off"
-    )
-    safe_state: Literal["open_circuit", "hold_potential"] = Field(
-        "open_circuit",
-        description="how the cell is left, at the end and when its client is lost; a passed limit "
-        "or a fault always opens it",
-    )
-    safe_voltage_V: float | None = Field(None, description="of hold_potential [V]")
-
-    @model_validator(mode="after")
-    def _held(self) -> Potentiostat:
-        if (self.safe_state == "hold_potential") != (self.safe_voltage_V is not None):
-            raise ValueError(
-                "safe_state hold_potential and safe_voltage_V belong together: give both, or none"
-            )
-        return self
 
 
 class Stage(Section):

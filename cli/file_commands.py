@@ -87,7 +87,10 @@ def export(
 def account(
     file: Annotated[Path, typer.Argument(help="A recorded run, run.nxs.", show_default=False)],
 ) -> None:
-    """Where every announced frame of a run went; the exit code is 1 where an account is open."""
+    """Where every announced frame of a run went; exit code 1 where that is not all told.
+
+    An account that is open, and a file that holds other frames than its account says, are not.
+    """
     from ..stream.run_file import RunFileError
     from .account import say_accounts
 

@@ -1,4 +1,8 @@
-"""Progress of a run in the terminal: a moving bar where there is a screen, lines where not."""
+"""Progress of a run in the terminal: a moving bar where there is a screen, lines where not.
+
+What a part waits for or is warned of (its disk is full, or slow) gets a line when it begins and one
+when it is over, however the progress is shown.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from rich.progress import Progress as RichProgress
 from .observer import Observer
 
 LINE_EVERY_S = 5.0
+WARNINGS = ("held", "warning")  # values of a Status, in words for people
 
 
 class Progress:
@@ -28,6 +33,7 @@ class Progress:
         self._began = time.monotonic()
         self._next_line = 0.0
         self._last_line = ""
+        self._warned: dict[tuple[str, str], str] = {}
         self._bar: RichProgress | None = None
         if sys.stderr.isatty():
             self._bar = RichProgress(
@@ -51,6 +57,7 @@ class Progress:
 
     def show(self, observer: Observer) -> None:
         """Bring the display up to date; cheap enough to be called ten times a second."""
+        self._warn(observer)
         line = in_one_line(observer)
         now = time.monotonic()
         if self._bar is not None:
@@ -58,6 +65,18 @@ class Progress:
         elif now >= self._next_line and line != self._last_line:
             self._say(f"{now - self._began:5.0f} s  {line}")
             self._next_line, self._last_line = now + LINE_EVERY_S, line
+
+    def _warn(self, observer: Observer) -> None:
+        """Say what has begun, and what is over, of all that parts are held or warned by."""
+        for name, status in observer.statuses.items():
+            for key in WARNINGS:
+                words, before = str(status.values.get(key, "")), self._warned.get((name, key), "")
+                if words and not before:
+                    self._warned[name, key] = words  # the numbers in it move: it is said once
+                    self._say(f"{name}: {words}")
+                elif before and not words:
+                    del self._warned[name, key]
+                    self._say(f"{name}: no longer: {before}")
 
 
 def in_one_line(observer: Observer) -> str:

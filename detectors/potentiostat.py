@@ -28,7 +28,15 @@ from ophyd import Device, EpicsSignal, EpicsSignalRO, Kind
 from ophyd.status import DeviceStatus
 
 from .epics_put import PutError, fresh, put_and_wait
-from .techniques import Galvanostatic, Limits, Mark, OpenCircuit, Potentiostatic, Technique
+from .techniques import (
+    LEASE_RENEWED_S,
+    Galvanostatic,
+    Limits,
+    Mark,
+    OpenCircuit,
+    Potentiostatic,
+    Technique,
+)
 
 _RUNNING, _REACHED, _CUTOFF, _STOPPED, _LIMIT, _LEASE, _FAULT = range(1, 8)
 _OUTCOMES = ("NONE", "RUNNING", "REACHED", "CUTOFF", "STOPPED", "LIMIT", "LEASE", "FAULT")
@@ -359,7 +367,7 @@ def _renew(
 ) -> None:
     """Say that the client lives, while it wants current: in a thread, once a second or oftener."""
     beat = 0
-    while not closed.wait(min(1.0, lease_s / 4)):
+    while not closed.wait(min(LEASE_RENEWED_S, lease_s / 4)):
         potentiostat = device()
         if potentiostat is None:
             return

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+LEASE_RENEWED_S = 1.0  # while current flows on its word a client shows itself this often
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

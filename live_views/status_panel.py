@@ -57,15 +57,23 @@ class StatusPanel(QtWidgets.QFrame):
         self.trouble = QtWidgets.QLabel("")
         self.trouble.setObjectName("value")
         self.who = ElidedLabel("")
-        self.who.setObjectName("note")
-        for label in (self.who, self.trouble):
+        self.sums = (ElidedLabel(""), ElidedLabel(""))  # of the newest scan's account
+        for label in (self.who, *self.sums):
+            label.setObjectName("note")
+        for label in (self.who, *self.sums, self.trouble):
             label.setAlignment(
                 QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
             )
         policy = QtWidgets.QSizePolicy.Policy
-        self.who.setSizePolicy(policy.Ignored, policy.Preferred)
-        right.addWidget(self.trouble)
-        right.addWidget(self.who)
+        for label in (self.who, *self.sums):
+            label.setSizePolicy(policy.Ignored, policy.Preferred)
+        health = QtWidgets.QHBoxLayout()
+        health.setSpacing(10)
+        health.addWidget(self.who, 1)
+        health.addWidget(self.trouble)
+        right.addLayout(health)
+        for label in self.sums:
+            right.addWidget(label)
         row.addLayout(right, 1)
         self.setFixedHeight(66)
 
@@ -95,7 +103,10 @@ class StatusPanel(QtWidgets.QFrame):
         )
         lost = words.lost(model)
         self.cells["lost"].say(lost.text, theme.level(lost.level))
-        self.cells["lost"].setToolTip(words.lost_why(model))
+        sums = words.sums(model)
+        for label, text in zip(self.sums, sums, strict=True):
+            label.setText(text)
+        self.cells["lost"].setToolTip("\n".join(s for s in (*sums, words.lost_why(model)) if s))
         free = words.disk_free(model)
         low = math.isfinite(free) and free < 5e9
         self.cells["disk free"].say(words.size(free), theme.fault if low else theme.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..stream.account_words import account_reasons
+from ..stream.account_words import account_reasons, account_sums
 from .model import RunModel, ScanRecord, is_cell_fault
 from .plan_report import is_over as is_over
 from .plan_report import number as number
@@ -144,6 +144,15 @@ def lost_why(model: RunModel) -> str:
         if scan.account is not None
         for line in account_reasons(scan.account)
     )
+
+
+def sums(model: RunModel) -> tuple[str, str]:
+    """Both sums of the newest scan's account: where its frames are; empty before it has one."""
+    scan = model.scan()
+    if scan is None or scan.account is None:
+        return "", ""
+    announced, received = account_sums(scan.account).split("; ")
+    return f"scan {scan.number}: {announced}", received
 
 
 def cell_time(seconds: float) -> str:

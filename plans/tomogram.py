@@ -26,6 +26,7 @@ Plan = Generator[Msg, Any, Any]
 
 _POLL_S = 0.25
 _ABORTED_CLOSING_S = 3.0  # wait for the account of a scan that did not end well
+_FROM_OUTSIDE = "ended from outside before its last frame"  # abort or stop of the RunEngine
 _STALLED_S = 60.0  # wall time without a new frame after which a flight is given up
 
 
@@ -204,7 +205,9 @@ def tomogram(
 
     def failed(error: Exception) -> Plan:
         if isinstance(error, RunEngineControlException):
-            yield from bps.close_run(getattr(error, "exit_status", "abort"))
+            words = yield from write_account(account_of(uid))  # not waited for: the end is urgent
+            said = "; ".join(w for w in (_FROM_OUTSIDE, words) if w)
+            yield from bps.close_run(getattr(error, "exit_status", "abort"), said)
             return
         account = yield from closed_account(uid, account_of, _ABORTED_CLOSING_S)
         words = yield from write_account(account)

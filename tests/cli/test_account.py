@@ -8,16 +8,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from operando.cli.account import account_lines, say_accounts
+from operando.cli.main import app
 from operando.stream.account_words import account_sums, by_reason, ranges
+from operando.stream.compression import checksum
 from operando.stream.messages import (
     Account,
     Axis,
     Detector,
+    Frame,
     GroupAccount,
     ScanStart,
     Trajectory,
 )
 from operando.stream.recorder import Recorder
+from typer.testing import CliRunner
 
 
 def test_ranges_are_short_and_whole():
@@ -72,27 +76,54 @@ def test_both_sums_close_whatever_became_of_the_frames(data):
     assert came == sum(parts) == received
 
 
+def record(path, frames, *messages):
+    """A file of one scan of 3 frames that holds these of them, and whatever else is recorded."""
+    axes = (Axis("frame", "", np.arange(3.0)),)
+    start = ScanStart(
+        "run", "scan", 1, "frames", 3, Detector("d", (4, 4), "uint16", (1e-4, 1e-4), 9),
+        Trajectory((3,), axes), "", 5e4, 0.1, None, 0.0,
+    )  # fmt: skip
+    data = np.arange(16, dtype=np.uint16).tobytes()
+    recorder = Recorder(path)
+    for message in (
+        start,
+        *(Frame("scan", i, (4, 4), "uint16", "raw", data, checksum(data), 0.0) for i in frames),
+        *messages,
+    ):
+        recorder.take(message)
+    recorder.close()
+
+
+def closed_account(lost=()):
+    done = 3 - len(lost)
+    groups = (GroupAccount("record", done, {}), GroupAccount("process", done, {}))
+    return Account("run", "scan", 1, 3, done, 0, dict.fromkeys(lost, "gap"), groups, True)
+
+
 def test_a_scan_without_an_account_is_said_to_be_open(tmp_path):
     path = tmp_path / "run.nxs"
-    recorder = Recorder(path)
-    axes = (Axis("frame", "", np.arange(3.0)),)
-    recorder.take(
-        ScanStart(
-            "run",
-            "scan",
-            1,
-            "frames",
-            3,
-            Detector("d", (4, 4), "uint16", (1e-4, 1e-4), 9),
-            Trajectory((3,), axes),
-            "",
-            5e4,
-            0.1,
-            None,
-            0.0,
-        )
-    )
-    recorder.close()
+    record(path, ())
     said: list[str] = []
     assert not say_accounts(path, said.append)
     assert "3 announced, 0 in the file" in said[0]
+
+
+def test_a_file_that_holds_what_its_account_says_is_in_order(tmp_path):
+    path = tmp_path / "run.nxs"
+    record(path, (0, 2), closed_account(lost=(1,)))
+    result = CliRunner().invoke(app, ["account", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "announced 3 = recorded 2 + lost 1" in result.output
+
+
+def test_a_file_that_holds_fewer_frames_than_its_account_says_is_exit_1_and_a_remedy(tmp_path):
+    path = tmp_path / "run.nxs"
+    record(path, (1,), closed_account())
+    result = CliRunner().invoke(app, ["account", str(path)])
+    assert result.exit_code == 1
+    *_, numbers, remedy = result.output.strip().splitlines()
+    assert numbers == "  the file holds 1 frames, the account says 3"
+    assert remedy == (
+        "  missing are 0, 2: fetch the file again where it is a copy; "
+        f"else `operando recover {tmp_path}` while the run's spool is there"
+    )

@@ -80,6 +80,25 @@ def test_few_keys_are_enough_for_a_dry_run():
         ({"cell": {"cutoff_V": 2.0}}, "cell", "cutoff_V 2.0 lies outside"),
         ({"cell": {"limits": {"voltage_V": [2.0, 4.4]}}}, "cell", "leaves the cell's window_V"),
         ({"cell": {"limits": {"voltage_V": [4.4, 3.0]}}}, "cell.limits", "lower limit comes first"),
+        ({"cell": {"limits": {"current_A": 1e6}}}, "cell", "leaves the cell's window_A 0.01"),
+        ({"cell": {"limits": {"charge_Ah": 1e6}}}, "cell", "leaves the cell's window_Ah 0.01"),
+        ({"cell": {"limits": {"temperature_C": 5000}}}, "cell", "window_C [-20.0, 80.0]: narrow"),
+        ({"cell": {"limits": {"temperature_C": -300}}}, "cell", "window_C [-20.0, 80.0]: narrow"),
+        ({"cell": {"window_A": 5e-5}}, "cell", "limits.current_A 0.0001 leaves"),
+        ({"cell": {"window_Ah": 5e-5}}, "cell", "limits.charge_Ah 0.0001 leaves"),
+        ({"cell": {"window_C": [10, 40]}}, "cell", "limits.temperature_C 60 leaves"),
+        ({"cell": {"window_V": [-1000, 1000]}}, "cell", "within -10 to 10 V"),
+        ({"cell": {"window_V": [4.5, 2.8]}}, "cell", "a lower and a higher value"),
+        ({"cell": {"window_C": [-300, 60]}}, "cell", "within -273.15 to 1000 deg C"),
+        ({"cell": {"window_C": [0, 5000]}}, "cell", "within -273.15 to 1000 deg C"),
+        ({"cell": {"window_A": 1e6}}, "cell", "at most 100 A"),
+        ({"cell": {"window_A": 0}}, "cell", "more than 0"),
+        ({"cell": {"window_Ah": 1e6}}, "cell", "at most 100 A h"),
+        ({"cell": {"window_Ah": -1}}, "cell", "more than 0"),
+        ({"cell": {"current_A": -2e-4}}, "cell", "is beyond limits.current_A 0.0001"),
+        ({"potentiostat": {"lease_s": 0}}, "potentiostat.lease_s", "renewed every 1 s"),
+        ({"potentiostat": {"lease_s": 1}}, "potentiostat.lease_s", "must be longer"),
+        ({"potentiostat": {"lease_s": 3600}}, "potentiostat.lease_s", "at most 60 s"),
         ({"analysis": {"consumers": {"xrdcd": {}}}}, "analysis.consumers.xrdcd", "'xrdct'"),
         ({"analysis": {"consumers": {"xrdct": {"trimm": 1}}}}, "xrdct.trimm", "did you mean"),
         ({"simulation": {"twin": {"sed": 1}}}, "simulation.twin.sed", "did you mean 'seed'"),
@@ -98,6 +117,18 @@ def test_a_fault_names_the_key_and_the_remedy(change, key, remedy):
     lines = faults(text)
     assert any(key in line and remedy in line for line in lines), lines
     assert all(line.startswith("file.yaml: ") for line in lines)
+
+
+def test_a_cell_that_tolerates_more_says_so_and_gets_wider_limits():
+    cell = {
+        "window_A": 0.5, "window_Ah": 2.0, "window_C": [20, 150], "window_V": [-1, 1],
+        "current_A": -0.2, "cutoff_V": -0.4,
+        "limits": {
+            "voltage_V": [-0.5, 0.5], "current_A": 0.3, "charge_Ah": 1.5, "temperature_C": 120
+        },
+    }  # fmt: skip
+    text = yaml.safe_dump({**yaml.safe_load(MINIMAL), "cell": cell})
+    assert parse(text, "file.yaml").cell.limits.temperature_C == 120
 
 
 def test_every_fault_is_said_in_its_own_line():

@@ -102,20 +102,54 @@ def test_a_request_beyond_the_limits_is_refused_before_it_reaches_the_wire(beaml
     assert line.simulation.instrument.number == 0
 
 
-def test_limits_are_in_the_instrument_before_the_start(beamline: Make) -> None:
+LIMITS = {  # of the device, each other than what the instrument has by itself
+    "voltage_low_v": 2.95,
+    "voltage_high_v": 4.38,
+    "current_a": 2e-5,
+    "charge_ah": 3e-5,
+    "temperature_high_c": 41.5,
+}
+
+
+def test_all_five_limits_are_in_the_instrument_before_the_start(
+    beamline: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line = beamline(receive=False)
-    cell = line.potentiostat(voltage_low_v=2.95, current_a=2e-5)
+    instrument, started = line.simulation.instrument, []
+    own = {name: getattr(instrument.limits, name) for name in LIMITS}
+    assert all(own[name] != LIMITS[name] for name in LIMITS)
+    begin = instrument.start
+
+    def start(program: Any, now: float) -> bool:
+        started.append({name: getattr(instrument.limits, name) for name in LIMITS})
+        return bool(begin(program, now))
+
+    monkeypatch.setattr(instrument, "start", start)
+    cell = line.potentiostat(**LIMITS)
     cell.set(Galvanostatic(-8e-6, Mark(capacity_ah=1e-6), 3.0)).wait(10)
-    limits = line.simulation.instrument.limits
-    assert (limits.voltage_low_v, limits.current_a) == (2.95, 2e-5)
+    assert started == [LIMITS]
 
 
-def test_limits_that_do_not_read_back_prevent_the_start(beamline: Make) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "variable"),
+    [
+        ("voltage_low_v", 2.0, "E_LOW"),
+        ("voltage_high_v", 9.0, "E_HIGH"),
+        ("current_a", 1.0, "I"),
+        ("charge_ah", 1.0, "Q"),
+        ("temperature_high_c", 400.0, "T"),
+    ],
+)
+def test_a_limit_that_does_not_read_back_prevents_the_start(
+    beamline: Make, name: str, value: float, variable: str
+) -> None:
+    """The instrument keeps its own limit where it is asked for one beyond it."""
     line = beamline(receive=False)
-    cell = line.potentiostat(voltage_high_v=9.0)
-    with pytest.raises(LimitError, match="reads back"):
+    cell = line.potentiostat(**{name: value})
+    with pytest.raises(LimitError, match=f"LIMIT:{variable} reads back .* after {value} was"):
         cell.set(Galvanostatic(-8e-6, Mark(capacity_ah=1e-6), 3.0))
     assert line.simulation.instrument.mode.name == "OCV"
+    assert line.simulation.instrument.number == 0
 
 
 def test_a_passed_limit_opens_the_circuit_without_the_client_and_latches(

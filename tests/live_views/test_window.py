@@ -119,6 +119,21 @@ def test_red_is_kept_for_losses(open_window, small):
     assert has_colour(window.status, DARK.fault, 5)
 
 
+def test_both_sums_of_the_newest_scan_stand_in_the_status_line(open_window, small):
+    window = open_window()
+    window.take([small.start(1), small.account(1, 1.0, closed=True)])
+    window.take([small.start(2), small.account(2, 0.5, lost=4)])
+    window.redraw()
+    first, second = (label.text() for label in window.status.sums)
+    assert first == "scan 2: announced 180 = recorded 86 + lost 4 + still to come 90"
+    assert second == "recorded = in results 86 + failed 0 + pending 0"
+    tip = window.status.cells["lost"].toolTip()
+    assert tip == f"{first}\n{second}\nscan 2, lost: 0-3: sequence gap"
+    window.take([small.account(2, 1.0, closed=True, lost=4)])
+    window.redraw()
+    assert window.status.sums[0].text() == "scan 2: announced 180 = recorded 176 + lost 4"
+
+
 def test_frames_that_never_arrive_are_red_in_the_status_line(open_window, small):
     now = [0.0]
     window = open_window(model=RunModel(lambda: now[0], lambda: NOW))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,7 @@ from bluesky.utils import RunEngineInterrupted
 from operando.detectors.stage import FlyScan
 from operando.detectors.techniques import Galvanostatic, OpenCircuit, Potentiostatic
 from operando.plans.documents import DocumentPublisher
-from operando.plans.engine import make_engine, run_safely
+from operando.plans.engine import Stopped, make_engine, run_safely
 from operando.plans.hold import HeldTooLong
 from operando.plans.operando_tomography import operando_tomography
 from operando.plans.position_watch import PositionWatch
@@ -463,6 +465,43 @@ def test_the_scans_stop_document_carries_the_closed_account_and_names_what_is_lo
     (counted,) = account_events(setup)
     assert (counted["account_announced"], counted["account_in_results"]) == (64, 62)
     assert orjson.loads(counted["account_reasons"])["lost"] == {"7": why, "9": why}
+
+
+def interrupt_in_scan(setup: Setup, how: str, account_of: Callable[[str], Account]) -> None:
+    """Begin a scan and end it from outside: by Ctrl-C, or by a person at the RunEngine."""
+    plan = setup.plan(MARKS[:1], account_of=account_of)
+    if how == "Ctrl-C":
+        sent = threading.Event()
+
+        def send(phase: str, values: dict[str, Any]) -> None:
+            if in_scan(phase, values) and not sent.is_set():
+                sent.set()
+                os.kill(os.getpid(), signal.SIGINT)
+
+        setup.on_report = send
+        with pytest.raises(Stopped):
+            run_safely(setup.engine, plan, setup.cell)
+        return
+    setup.pause_once(in_scan)
+    with pytest.raises(RunEngineInterrupted):
+        setup.engine(plan)
+    getattr(setup.engine, how)()
+
+
+@pytest.mark.parametrize(("how", "status"), [("Ctrl-C", "abort"), ("stop", "success")])
+def test_the_stop_document_of_a_scan_that_is_ended_from_outside_carries_the_account_as_it_is(
+    slow: Setup, how: str, status: str
+) -> None:
+    interrupt_in_scan(slow, how, accounts([20], {7: "never arrived"}))
+    scan, _ = slow.documents("stop")
+    assert scan["exit_status"] == status
+    assert scan["reason"] == (
+        "ended from outside before its last frame; announced 64 = recorded 63 + lost 1; "
+        "recorded = in results 20 + failed 0 + pending 43; lost: 7: never arrived"
+    )
+    (counted,) = account_events(slow)
+    assert (counted["account_pending"], counted["account_closed"]) == (43, False)
+    assert slow.is_safe()
 
 
 def test_an_account_that_does_not_close_is_written_as_it_stands(
