@@ -196,14 +196,14 @@ class Member(_Linked):
                 raise MemberRefused(f"member {self.name}: {op.why}")
 
     def acknowledge(self, deliveries: Delivery | Sequence[Delivery], failed: str = "") -> None:
-        """Say that these are done for good, or why they will never be."""
+        """Say that these are done for good, or why they will never be; of none: I am at work."""
         several = [deliveries] if isinstance(deliveries, Delivery) else deliveries
         tags = tuple(d.tag for d in several if d.tag)
-        if tags:
-            with self._heart.attended():
+        with self._heart.attended():
+            if tags:
                 self._link.send_op(Ack(tags, failed))
                 self._held.difference_update(tags)
-                self._know_idle()
+            self._know_idle()
 
     def acknowledge_frame(self, scan: str, index: int, failed: str = "") -> None:
         """The absorber's word that a frame is in the results, or why it never will be."""

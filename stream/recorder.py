@@ -359,6 +359,7 @@ class Recorder:
         trouble = self.flush()
         if trouble and not last:
             self.trouble = trouble
+            self._member.acknowledge([])  # it is at work, and not away
             return waiting
         if self.trouble and not trouble:
             log.warning("recorder: %s takes everything again", self.part)
