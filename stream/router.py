@@ -33,6 +33,7 @@ from .shared_frames import copied
 from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
 
 MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
+RECORD = "record"  # the group whose word makes a frame safe elsewhere than in the spool
 KEPT_CLOSED = 1000  # finished scans whose late frames are still known as such
 EARLY_POSITIONS = 2000  # messages, of scans whose start is still on its way
 FRAME_PICTURE_S = 0.25  # the live side gets at most one frame in this time
@@ -44,12 +45,16 @@ class Refusal(ValueError):
 
 @dataclass(slots=True)
 class _Pending:
-    """A frame that the groups named have not settled; size: of it in memory [B]."""
+    """A frame that the groups named have not settled; size: of it in memory [B].
+
+    unrecorded: it is not in the record; the spool then keeps it
+    """
 
     size: int
     groups: set[str]
     stored: Stored | None
     came: float
+    unrecorded: bool = False
 
 
 class Router:
@@ -370,10 +375,11 @@ class Router:
         if pending is None:
             return
         pending.groups.discard(group)
+        pending.unrecorded |= group == RECORD and bool(reason)
         if not pending.groups:
             del self._pending[key]
             self.queued_bytes -= pending.size
-            if pending.stored is not None and self._spool is not None:
+            if pending.stored is not None and self._spool is not None and not pending.unrecorded:
                 self._spool.unwant(pending.stored)
 
 

@@ -14,9 +14,10 @@ journal is kept for the whole run; it grows by some hundred bytes a frame and by
 Policy at the limit. A segment of frames may go when every group is done with all that it holds; the
 record then has it and has been flushed. It does not go at once: as long as more than half of the
 declared size is free and it is not older than keep_s it stays, against a file that a crash has
-torn. Where nothing may go and the declared size (or the disk, but for its reserve) is used up,
-put() raises SpoolFull for frames: their source is held back. All else is taken until the disk has
-no byte left, because it empties the spool.
+torn. A frame that the recorder could not write holds its segment for as long as the run lasts: it
+is nowhere else, and is recovered from here. Where nothing may go and the declared size (or the
+disk, but for its reserve) is used up, put() raises SpoolFull for frames: their source is held back.
+All else is taken until the disk has no byte left, because it empties the spool.
 
 Promised: what put() has returned for survives kill -9 of everything. A power failure may take what
 came in the last SYNC_S and the time of one sync (see status()).
@@ -152,11 +153,11 @@ class Spool:
         return self._stored(name, self._number, size, place)
 
     def want(self, stored: Stored) -> None:
-        """A frame is to be dealt with: its segment stays until settle."""
+        """A frame is to be dealt with: its segment stays until unwant()."""
         self._wanted[stored.place.segment] += 1
 
     def unwant(self, stored: Stored) -> None:
-        """Every group is done with a frame."""
+        """Every group is done with a frame, and it is in the record."""
         self._wanted[stored.place.segment] -= 1
 
     def settled(self, group: str, key: FrameKey, reason: str) -> None:

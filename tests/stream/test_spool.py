@@ -24,8 +24,9 @@ from operando.stream.messages import (
     Status,
     Trajectory,
 )
+from operando.stream.packing import peek, unpack
 from operando.stream.segment_log import segments_of
-from operando.stream.spool import SpoolConfig
+from operando.stream.spool import PutAgain, SpoolConfig, read_spool
 
 PATIENCE_S = 20.0
 
@@ -358,6 +359,61 @@ def test_a_segment_stays_until_every_group_is_done_with_all_of_it(bench, tmp_pat
     absorber = bench.member("process", "all", credit=8)
     take(absorber, Frame, 60)
     bench.until(lambda m: isinstance(m, Status) and m.values.get("spool_bytes", 1e9) < 51_000)
+
+
+def failed_and_then_overtaken(bench):
+    """A scan whose frame 7 could not be recorded, and more than the spool holds after it."""
+    bench.start(groups=("record",), window_bytes=10_000)
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=200))
+    for index in range(150):
+        producer.put(make_frame(index))
+        (delivery,) = take(recorder, Frame, 1, acknowledge=False)
+        recorder.acknowledge(delivery, failed="OSError: no room" if index == 7 else "")
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 149)
+    return recorder, producer
+
+
+def frames_of(folder):
+    return [
+        past.parts
+        for past in read_spool(folder / "spool", damaged=pytest.fail)
+        if isinstance(past, PutAgain) and peek(past.parts[0])[0] == "frame"
+    ]
+
+
+def test_what_could_not_be_recorded_stays_in_the_spool_while_the_run_lasts(bench, tmp_path):
+    bench = bench(limit_bytes=60_000, segment_bytes=10_000, keep_s=1e-3)
+    recorder, producer = failed_and_then_overtaken(bench)
+    assert len(segments_of(tmp_path / "spool" / "frames")) < 8  # others were let go
+    bench.restart(groups=("record",), window_bytes=10_000)
+    for index in range(150, 200):  # the hub after it lets go no more than the one before
+        producer.put(make_frame(index))
+        take(recorder, Frame, 1)
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 199)
+    bench.hub.stop()
+    kept = {frame.index: frame for frame in map(unpack, frames_of(tmp_path))}
+    assert sound(kept[7])
+    assert len(kept) < 80
+
+
+def test_unrecorded_frames_alone_fill_the_spool_up_to_its_size_and_hold_the_plan(bench):
+    bench = bench(limit_bytes=60_000, segment_bytes=10_000)
+    bench.start(groups=("record",), window_bytes=10_000)
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=400))
+    put = 0
+    with contextlib.suppress(HubFull):
+        while put < 400:
+            producer.put(make_frame(put), timeout_s=0.5)
+            put += 1
+            while (delivery := recorder.receive(0.02)) is not None:
+                recorder.acknowledge(delivery, failed="OSError: no room")
+    assert 30 < put < 70
+    full = bench.until(lambda m: isinstance(m, Status) and m.state == "full").values
+    assert (full["fill"], full["lag_frames"]) == (1.0, 0)
 
 
 def test_a_frame_that_rots_in_the_spool_is_failed_by_name_and_the_others_are_not(bench, tmp_path):
