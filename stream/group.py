@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .deliveries import IN_FLIGHT, Deliveries, Send
 from .held import (
-    AbsorbedReductions,
     Entry,
     FrameKey,
     GroupScan,
@@ -32,6 +31,7 @@ from .held import (
     Stored,
     size_of,
 )
+from .kept_reductions import KeptReductions
 from .segment_log import Damaged
 from .wire_ops import Hello, Refused
 
@@ -46,7 +46,7 @@ class Group:
 
     send: (identity, operation, message) -> False where that peer cannot be reached
     enter: (group, frame, reason) a frame is done, or has failed where reason is not ""
-    history_bytes: reductions already absorbed that are kept for a restarted absorber
+    history_bytes: of reductions in memory, kept for a restarted absorber
     journal: where what must outlive the hub is noted; None for nowhere
     """
 
@@ -71,7 +71,7 @@ class Group:
         self._waiting: deque[FrameKey] = deque()
         self._suspects: deque[FrameKey] = deque()
         self._backlog: deque[Entry] = deque()  # for "all" members while there is none
-        self._absorbed = AbsorbedReductions(history_bytes)
+        self._reductions = KeptReductions(history_bytes)
         self._focus: Payload = ()
         self._deliveries = Deliveries(name, send, journal)
 
@@ -96,20 +96,23 @@ class Group:
         self.scans[key[0]].unsettled += 1
         self._waiting.append(key)
 
-    def add_reduction(self, key: FrameKey, parts: Payload) -> bool:
-        """A frame was reduced; False where that is no news."""
+    def add_reduction(
+        self, key: FrameKey, parts: Payload | Stored, stored: Stored | None = None
+    ) -> bool:
+        """A frame was reduced; False where that is no news. stored: where that stands."""
         frame = self._frames.get(key)
         if frame is None and self._restoring and key[0] in self.scans:
-            self.scans[key[0]].reductions[key[1]] = parts  # the frame itself has been let go
+            self._reductions.add(key, parts, stored)  # the frame itself has been let go
         if frame is None or frame.reduced:
             return False
         self._take_from_holder(key, frame)
         frame.reduced = True
-        scan = self.scans[key[0]]
-        scan.reductions[key[1]] = parts
-        scan.unsettled -= 1
+        self._reductions.add(key, parts, stored)
+        self.scans[key[0]].unsettled -= 1
         for peer in self._peers("absorb"):
-            self._deliveries.queue(peer, Entry(parts, key=key, tracked=True))
+            # one that is behind has it read back in its turn
+            told = stored if stored is not None and peer.outbox else parts
+            self._deliveries.queue(peer, Entry(told, key=key, tracked=True))
         self._maybe_stop(key[0])
         return True
 
@@ -214,11 +217,15 @@ class Group:
         self._deliveries.pump(peer)
 
     def serve(self) -> None:
-        """Give frames to members with credit, and clear away members that are gone."""
+        """Give frames to members with credit, and clear away what is gone."""
         self._serve_waiting()
         while self._deliveries.unreachable:
             self.leave(self._deliveries.unreachable.pop(), died=True)
             self._serve_waiting()
+        while self._deliveries.unreadable:
+            key, why = self._deliveries.unreadable.popleft()
+            self._settle(key, f"its reduction cannot be read back from the spool: {why}")
+            self._reductions.drop(key)
 
     def outstanding(self) -> int:
         """Things that members still have to acknowledge; 0 when all is done."""
@@ -237,7 +244,7 @@ class Group:
     def restore_settled(self, key: FrameKey, failed: str) -> bool:
         """A last word; False where nothing is held of that frame."""
         scan = self.scans.get(key[0])
-        if scan is None or (key not in self._frames and key[1] not in scan.reductions):
+        if scan is None or (key not in self._frames and key not in self._reductions):
             return False
         self._settle(key, failed)
         return True
@@ -307,13 +314,12 @@ class Group:
             if peer.role != "absorb":
                 continue
             scan.stop_given = False
-            for index in scan.let_go:
+            for index in self._reductions.gone(name):
                 reason = "the absorber restarted, and its reduction was not kept that long"
                 self._enter(self.name, (name, index), reason)
-            scan.let_go.clear()
             for parts in scan.positions:
                 self._deliveries.queue(peer, Entry(parts))
-            for index, parts in scan.reductions.items():
+            for index, parts in self._reductions.of(name):
                 self._deliveries.queue(peer, Entry(parts, key=(name, index), tracked=True))
         if peer.role == "absorb" and self._focus:
             self._deliveries.queue(peer, Entry(self._focus))
@@ -340,7 +346,7 @@ class Group:
             if self._journal is not None:
                 self._journal.ended(self.name, name)
             self._deliveries.bytes -= sum(size_of(p) for p in scan.positions)
-        self._absorbed.forget(name)
+        self._reductions.forget(name)
 
     def _give_frame(self, peer: Peer, key: FrameKey, queue: deque[FrameKey]) -> None:
         frame = self._frames[key]
@@ -381,16 +387,13 @@ class Group:
         """Enter the last word on a frame; again where a restarted absorber says it again."""
         scan = self.scans.get(key[0])
         frame = self._frames.pop(key, None)
-        if scan is None or (frame is None and key[1] not in scan.reductions):
+        if scan is None or (frame is None and key not in self._reductions):
             return
         if frame is not None:
             self._take_from_holder(key, frame)
             scan.unsettled -= not frame.reduced
-            if key[1] in scan.reductions:
-                for old, index in self._absorbed.add(key, size_of(scan.reductions[key[1]])):
-                    if old in self.scans:
-                        self.scans[old].reductions.pop(index, None)
-                        self.scans[old].let_go.append(index)
+            if key in self._reductions:
+                self._reductions.absorbed(key)
         self._enter(self.name, key, failed)
         if frame is not None:
             self._maybe_stop(key[0])

@@ -64,7 +64,8 @@ class HubConfig:
     groups: each gets every frame once
     window_bytes: frames not yet acknowledged by every group, above which producers wait
     live_cache_bytes: results kept for views that come late
-    history_bytes: absorbed reductions of unfinished scans, kept for a restarted absorber
+    history_bytes: of reductions of unfinished scans in memory, kept for a restarted absorber; with
+        a spool those above are read back from there, without one absorbed ones are let go
     dead_after_s: silence after which a member counts as dead [s]
     spool: where what is taken goes before anybody is told so; None = it is in memory only
     keys: whom to let in; needed where the items side is bound off this machine

@@ -103,7 +103,7 @@ class Router:
         if kind == "frame":
             self._frame(_key(kind, fields), parts, stored)
         elif kind == "reduction":
-            self._reduction(_key(kind, fields), parts, group)
+            self._reduction(_key(kind, fields), parts, group, stored)
         elif kind == "result":
             self._result(fields, parts, number)
         elif kind == "scan_start":
@@ -161,8 +161,9 @@ class Router:
     def _put_again(self, past: PutAgain) -> None:
         try:
             kind, fields = peek(past.parts[0])
-            # views of a mapped file would keep all of it; of a frame nothing is kept
-            parts = past.parts if kind == "frame" else [bytes(p) for p in past.parts]
+            # views of a mapped file would keep all of it; of these nothing is kept
+            by_place = kind in ("frame", "reduction")
+            parts = past.parts if by_place else [bytes(p) for p in past.parts]
             self.route(kind, fields, parts, past.group, past.stored)
         except (PackingError, LedgerError, Refusal):  # as it was then
             return
@@ -261,10 +262,11 @@ class Router:
             self._next_picture = now + FRAME_PICTURE_S
             self._keep("frame", copied(parts))
 
-    def _reduction(self, key: FrameKey, parts: Payload, group: str) -> None:
+    def _reduction(self, key: FrameKey, parts: Payload, group: str, stored: Stored | None) -> None:
         if group not in self.groups:
             raise Refusal(f"reduction of frame {key[1]} from group {group!r}, there is none")
-        self.groups[group].add_reduction(key, parts)
+        kept = stored if self._restoring and stored is not None else parts
+        self.groups[group].add_reduction(key, kept, stored)
 
     def _result(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
         scan, consumer, name = (_text("result", fields, n) for n in ("scan", "consumer", "name"))

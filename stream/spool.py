@@ -120,6 +120,7 @@ class Spool:
         self.config = config
         segment = config.segment_bytes or max(1 << 16, min(64 << 20, config.limit_bytes // 16))
         self._logs = {n: SegmentLog(config.folder / n, segment, SYNC_S) for n in LOGS}
+        self._read = {n: _without_head(one) for n, one in self._logs.items()}
         self._number = 0
         self._wanted: Counter[int] = Counter()  # segment of frames -> frames not yet settled
         self._scans: dict[int, set[str]] = {}  # segment of work -> scans it is of
@@ -312,8 +313,7 @@ class Spool:
             raise SpoolFull(str(full)) from None
 
     def _stored(self, name: str, number: int, size: int, place: Place) -> Stored:
-        one = self._logs[name]
-        return Stored(number, size, place, lambda: one.read(place)[1:])
+        return Stored(number, size, place, self._read[name])
 
     def _stored_of(self, name: str, record: Record) -> Stored:
         size = sum(len(p) for p in record.parts[1:])
@@ -324,10 +324,14 @@ class Spool:
         self.damages.append(what)
 
 
+def _without_head(one: SegmentLog) -> Callable[[Place], Payload]:
+    return lambda place: one.read(place)[1:]
+
+
 def read_spool(folder: Path, damaged: Callable[[str], None]) -> Iterator[Past]:
     """Everything in the spool of a run that is over, in order; damage is told and left out."""
     for name, record in in_order(folder, damaged):
-        stored = Stored(record.number, 0, record.place, tuple)
+        stored = Stored(record.number, 0, record.place, lambda place: ())
         past = read_past(record, stored)
         if past is None:
             damaged(f"{name}: record {record.number} is none of ours")

@@ -24,7 +24,7 @@ from operando.stream.messages import (
     Status,
     Trajectory,
 )
-from operando.stream.packing import peek, unpack
+from operando.stream.packing import pack, peek, unpack
 from operando.stream.segment_log import segments_of
 from operando.stream.spool import PutAgain, SpoolConfig, read_spool
 
@@ -286,6 +286,41 @@ def test_hub_and_absorber_killed_together_leave_a_new_absorber_all_reductions(be
     bench.restart()
     again = bench.member("process", "absorb")
     assert sorted(d.message.index for d in take(again, Reduction, 6, False)) == list(range(6))
+
+
+@pytest.mark.parametrize("hub_too", [False, True])
+def test_an_absorber_killed_in_a_scan_larger_than_memory_misses_nothing(bench, tmp_path, hub_too):
+    frames = 60
+    bench = bench(limit_bytes=40_000, segment_bytes=4_000, keep_s=1e-3)
+    bench.start(groups=("process",), history_bytes=500)
+    reducer = bench.member("process", "reduce", credit=4)
+    absorber = bench.member("process", "absorb")
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=frames))
+    sent = {}
+    for index in range(frames):
+        producer.put(make_frame(index))
+        (delivery,) = take(reducer, Frame, 1, acknowledge=False)
+        reducer.send(reduce_of(delivery.message))
+        (delivery,) = take(absorber, Reduction, 1, acknowledge=False)
+        sent[index] = [bytes(p) for p in pack(delivery.message)]
+        absorber.acknowledge_frame("s", index)
+    bench.until(lambda m: isinstance(m, Account) and m.group("process").done == frames)
+    assert len(segments_of(tmp_path / "spool" / "frames")) < 15  # some were let go
+    assert len(segments_of(tmp_path / "spool" / "work")) > 2  # but not of the open scan
+    absorber.close()
+    if hub_too:
+        bench.restart(groups=("process",), history_bytes=500)
+    again = bench.member("process", "absorb")
+    came = {}
+    for delivery in take(again, Reduction, frames, acknowledge=False):
+        came[delivery.message.index] = [bytes(p) for p in pack(delivery.message)]
+        again.acknowledge_frame("s", delivery.message.index)
+    assert came == sent
+    producer.put(ScanStop("s", frames, "complete"))
+    take(again, ScanStop, 1)
+    account = bench.settled()
+    assert (account.group("process").done, account.group("process").failed) == (frames, {})
 
 
 def test_final_results_wait_in_the_spool_for_the_recorder(bench):
