@@ -319,8 +319,8 @@ class Group:
                 self._enter(self.name, (name, index), reason)
             for parts in scan.positions:
                 self._deliveries.queue(peer, Entry(parts))
-            for index, parts in self._reductions.of(name):
-                self._deliveries.queue(peer, Entry(parts, key=(name, index), tracked=True))
+            for index, kept in self._reductions.of(name):
+                self._deliveries.queue(peer, Entry(kept, key=(name, index), tracked=True))
         if peer.role == "absorb" and self._focus:
             self._deliveries.queue(peer, Entry(self._focus))
 
