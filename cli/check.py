@@ -212,14 +212,24 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
 
 
 def _room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
-    """Whether the output folder can be written and has room for the run with a fifth to spare."""
+    """Whether the output folder can be written and has room for the run with a fifth to spare.
+
+    The plan holds before the disk is full: for the sake of the spool, which lies there as well.
+    """
+    from ..stream.spool_room import HOLD_RESERVES, RESERVE_BYTES
+
     place = existing(Path(experiment.output))
     if not os.access(place, os.W_OK | os.X_OK) or not place.is_dir():
         return [f"output: {place} cannot be written"]
     free_gb = shutil.disk_usage(place).free / 1e9
-    if free_gb < 1.2 * load.volume_gb:
-        return [f"output: {free_gb:.1f} GB are free in {place}, {1.2 * load.volume_gb:.1f} needed"]
-    say(f"ok    {free_gb:.0f} GB are free in {place}")
+    hold_gb = HOLD_RESERVES * RESERVE_BYTES / 1e9
+    need_gb = 1.2 * load.volume_gb + hold_gb
+    if free_gb < need_gb:
+        return [
+            f"output: {free_gb:.1f} GB are free in {place}, {need_gb:.1f} needed: the plan holds "
+            f"when {hold_gb:.1f} are left"
+        ]
+    say(f"ok    {free_gb:.0f} GB are free in {place}, {need_gb:.1f} needed")
     return []
 
 

@@ -113,7 +113,7 @@ def serve_hub(experiment: Experiment, detector: bool, spool: Path | None = None)
     spool: folder of what was taken; a hub that finds one there goes on from it. None = no spool
     """
     from ..stream.hub import Hub, HubConfig
-    from ..stream.spool import SpoolConfig
+    from ..stream.spool_room import SpoolConfig
 
     configure_logging()
     stop = stop_when_asked()

@@ -16,6 +16,7 @@ from .segment_log import Damaged
 from .wire_ops import Item, Op
 
 IN_FLIGHT = 1000  # deliveries other than frames that one member may leave unacknowledged
+NOTHING_OWED = 1 << 63
 
 Send = Callable[[bytes, Op, Payload], bool]
 
@@ -70,6 +71,10 @@ class Deliveries:
         if not reached:
             self.unreachable.add(peer.identity)
         return reached
+
+    def owed_from(self) -> int:
+        """The first number that somebody has still to acknowledge; NOTHING_OWED where none is."""
+        return min(self.owed, default=NOTHING_OWED)
 
     def drop(self, entries: Iterable[Entry]) -> None:
         """These need no further delivery to one member."""

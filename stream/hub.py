@@ -24,7 +24,7 @@ from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
 from .hub_status import hub_values
-from .intake import KEPT_SENDERS, Intake, worth_a_line
+from .intake import Intake, worth_a_line
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
 from .messages import ScanStart, Status
@@ -32,7 +32,8 @@ from .packing import unpack
 from .permissions import PART, why_not_join, why_not_put
 from .router import Router
 from .shared_frames import Borrowed, SharedFrames
-from .spool import Spool, SpoolConfig
+from .spool import KEPT_SENDERS, Spool
+from .spool_room import SpoolConfig
 from .wire_ops import (
     MAX_PARTS,
     Ack,
@@ -345,7 +346,7 @@ class Hub:
         self._shared.tidy(self._groups_of)
         self._router.publish_accounts()
         if self._spool is not None:
-            self._spool.tidy()
+            self._spool.tidy(self._router.owed_from())
         self._router.publish(self._status())
 
     def _status(self) -> Status:

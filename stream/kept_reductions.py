@@ -40,8 +40,9 @@ class KeptReductions:
             self._count(key)
 
     def absorbed(self, key: FrameKey) -> None:
-        """It is in the absorber's memory, too."""
-        if key not in self._places and not isinstance(self._kept[key[0]][key[1]], Stored):
+        """A frame was absorbed: what is kept of it need not be in memory, if anything is."""
+        kept = self._kept.get(key[0], {}).get(key[1])
+        if kept is not None and key not in self._places and not isinstance(kept, Stored):
             self._count(key)
 
     def of(self, scan: str) -> Iterator[tuple[int, Payload | Stored]]:
