@@ -56,6 +56,7 @@ class KeptReductions:
     def drop(self, key: FrameKey) -> None:
         """One is of no use: it cannot be read back."""
         self._kept.get(key[0], {}).pop(key[1], None)
+        self._places.pop(key, None)
 
     def forget(self, scan: str) -> None:
         """A scan is over."""

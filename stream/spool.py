@@ -105,6 +105,7 @@ class Spool:
         self._settled: dict[str, list[tuple[str, int, str]]] = {}
         self._kinds: dict[str, str] = {}
         self._last: OrderedDict[bytes, int] = OrderedDict()
+        self._carried = -1  # number of the last record when these two were said again
         self._reading = False
         self.damages: list[str] = []
 
@@ -251,11 +252,14 @@ class Spool:
 
     def _carry_over(self) -> bool:
         """Say again what else only the beginning of the journal says; whether it is on the disk."""
+        if self._carried == self._number:  # by the last record there is
+            return True
         try:
             for group, kind in self._kinds.items():
                 self._append_note("kind", group, kind)
             self._append_note("last", list(self._last.items()))
             self._logs["journal"].sync()
+            self._carried = self._number
         except (SpoolFull, OSError) as error:
             log.warning("spool: the journal stays: %s", error)
             return False
