@@ -19,7 +19,7 @@ import numpy as np
 from .experiment import Experiment, duration_s
 from .experiment_file import ExperimentError, check_twin
 from .folder import epics_environment
-from .measure import disk_mb_s, existing, reduce_hz, socket_mb_s
+from .measure import disk_mb_s, existing, reduction, socket_mb_s
 
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
 REACTION_S = 2.0  # from a spool's filling to a stage that stands: status, plan, end of a line
@@ -248,6 +248,20 @@ def _spool_room(experiment: Experiment, load: Load, say: Callable[[str], None]) 
     return []
 
 
+def _reductions_room(experiment: Experiment, octets: int) -> list[str]:
+    """Whether the spool takes the reductions of a whole scan, which it keeps until that is over."""
+    from ..plans.backlog import HOLD_ABOVE
+
+    frames = max(one.frames() for one in (experiment.scan, *experiment.scan.before))
+    need_mb = frames * octets / HOLD_ABOVE / 1e6
+    if experiment.network.spool_MB < need_mb:
+        return [
+            f"network.spool_MB: {experiment.network.spool_MB} MB; {need_mb:.0f} needed, or the "
+            f"reductions of {frames} frames, {octets / 1e3:.0f} kB each, alone make the plan hold"
+        ]
+    return []
+
+
 def _reach(experiment: Experiment, say: Callable[[str], None]) -> list[str]:
     from ..detectors.simplon import Simplon, SimplonError
 
@@ -301,10 +315,12 @@ def _measure(experiment: Experiment, load: Load, say: Callable[[str], None]) -> 
         faults.append(f"output: {error}")
     wire = socket_mb_s(int(load.frame_bytes * COMPRESSED_SHARE))
     faults += _verdict("local sockets", wire, 3 * load.bandwidth_mb_s, "MB/s", say)
-    one = reduce_hz(experiment, load.shape)
-    if one is None:
+    measured = reduction(experiment, load.shape)
+    if measured is None:
         say("plan  reduction is not measured: its geometry is not here")
     else:
+        one, octets = measured
+        faults += _reductions_room(experiment, octets)
         cores = os.cpu_count() or 1
         workers = min(experiment.analysis.reducers, cores)
         faults += _verdict(

@@ -48,6 +48,15 @@ def test_a_spool_that_takes_no_line_above_the_level_of_the_hold_is_a_fault():
     assert "FAULT network.spool_MB: 250 MB; 260 needed" in said
 
 
+def test_a_spool_that_the_reductions_of_one_scan_fill_is_a_fault():
+    raw = yaml.safe_load(DRY)
+    raw["scan"]["angles"]["count"] = 5000
+    raw["network"] = {"spool_MB": 64}
+    good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=True)
+    assert not good
+    assert "or the reductions of 45000 frames" in said
+
+
 @pytest.mark.parametrize(("free_mb", "good"), [(530, False), (545, True)])
 def test_a_disk_on_which_the_plan_would_hold_from_the_start_is_a_fault(monkeypatch, free_mb, good):
     usage = namedtuple("usage", "total used free")(1 << 40, 0, free_mb * 10**6)
