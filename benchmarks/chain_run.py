@@ -121,7 +121,7 @@ def run_chain(setting: Setting, poni: str) -> Outcome:
             stack.callback(parts.stop_all)
             source = stack.enter_context(_source(setting, address))
             file = str(folder.experiment)
-            parts.start("hub", "hub", file)
+            parts.start("hub", "hub", file, "--no-spool")
             parts.start("recorder", "record", file, "--to", str(folder.file))
             parts.start("absorber", "absorb", file)
             for number in range(setting.reducers):

@@ -20,7 +20,7 @@ from .cautions import cautions_of
 from .experiment import Experiment, duration_s
 from .experiment_file import ExperimentError, check_twin
 from .folder import epics_environment
-from .measure import disk_mb_s, existing, reduce_hz, socket_mb_s
+from .measure import disk_mb_s, existing, reduction, socket_mb_s
 
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
 REACTION_S = 2.0  # from a spool's filling to a stage that stands: status, plan, end of a line
@@ -219,14 +219,24 @@ def _say_duration(experiment: Experiment, load: Load, say: Callable[[str], None]
 
 
 def _room(experiment: Experiment, load: Load, say: Callable[[str], None]) -> list[str]:
-    """Whether the output folder can be written and has room for the run with a fifth to spare."""
+    """Whether the output folder can be written and has room for the run with a fifth to spare.
+
+    The plan holds before the disk is full: for the sake of the spool, which lies there as well.
+    """
+    from ..stream.spool_room import HOLD_RESERVES, RESERVE_BYTES
+
     place = existing(Path(experiment.output))
     if not os.access(place, os.W_OK | os.X_OK) or not place.is_dir():
         return [f"output: {place} cannot be written"]
     free_gb = shutil.disk_usage(place).free / 1e9
-    if free_gb < 1.2 * load.volume_gb:
-        return [f"output: {free_gb:.1f} GB are free in {place}, {1.2 * load.volume_gb:.1f} needed"]
-    say(f"ok    {free_gb:.0f} GB are free in {place}")
+    hold_gb = HOLD_RESERVES * RESERVE_BYTES / 1e9
+    need_gb = 1.2 * load.volume_gb + hold_gb
+    if free_gb < need_gb:
+        return [
+            f"output: {free_gb:.1f} GB are free in {place}, {need_gb:.1f} needed: the plan holds "
+            f"when {hold_gb:.1f} are left"
+        ]
+    say(f"ok    {free_gb:.0f} GB are free in {place}, {need_gb:.1f} needed")
     return []
 
 
@@ -242,6 +252,20 @@ def _spool_room(experiment: Experiment, load: Load, say: Callable[[str], None]) 
             f"that begins when {100 * HOLD_ABOVE:.0f} % are full does not fit"
         ]
     say(f"ok    a spool of {experiment.network.spool_MB} MB, {need_mb:.0f} needed to hold in time")
+    return []
+
+
+def _reductions_room(experiment: Experiment, octets: int) -> list[str]:
+    """Whether the spool takes the reductions of a whole scan, which it keeps until that is over."""
+    from ..plans.backlog import HOLD_ABOVE
+
+    frames = max(one.frames() for one in (experiment.scan, *experiment.scan.before))
+    need_mb = frames * octets / HOLD_ABOVE / 1e6
+    if experiment.network.spool_MB < need_mb:
+        return [
+            f"network.spool_MB: {experiment.network.spool_MB} MB; {need_mb:.0f} needed, or the "
+            f"reductions of {frames} frames, {octets / 1e3:.0f} kB each, alone make the plan hold"
+        ]
     return []
 
 
@@ -298,10 +322,12 @@ def _measure(experiment: Experiment, load: Load, say: Callable[[str], None]) -> 
         faults.append(f"output: {error}")
     wire = socket_mb_s(int(load.frame_bytes * COMPRESSED_SHARE))
     faults += _verdict("local sockets", wire, 3 * load.bandwidth_mb_s, "MB/s", say)
-    one = reduce_hz(experiment, load.shape)
-    if one is None:
+    measured = reduction(experiment, load.shape)
+    if measured is None:
         say("plan  reduction is not measured: its geometry is not here")
     else:
+        one, octets = measured
+        faults += _reductions_room(experiment, octets)
         cores = os.cpu_count() or 1
         workers = min(experiment.analysis.reducers, cores)
         faults += _verdict(

@@ -194,7 +194,9 @@ class Network(Section):
     epics_repeater_port: int = Field(0, ge=0, le=65535, description="0 = as set")
     window_MB: int = Field(256, ge=8, description="memory for frames on their way [MB]")
     spool_MB: int = Field(
-        4096, ge=64, description="disk for frames that are not yet recorded and analysed [MB]"
+        4096,
+        ge=64,
+        description="disk for frames not yet recorded and analysed, with their reductions [MB]",
     )
     record_MB_s: float = Field(
         5.0, ge=0, description="a disk that takes less is warned of by the recorder [MB/s]"

@@ -66,9 +66,13 @@ def socket_mb_s(message_bytes: int) -> float:
     return count * message_bytes / 1e6 / spent
 
 
-def reduce_hz(experiment: Experiment, shape: tuple[int, int]) -> float | None:
-    """Frames a second that one reducer decodes and reduces; None without a geometry."""
+def reduction(experiment: Experiment, shape: tuple[int, int]) -> tuple[float, int] | None:
+    """Frames a second that one reducer decodes and reduces, and the size of each reduction [B].
+
+    None without a geometry.
+    """
     from ..consumers.reducer import Reducer
+    from ..stream.packing import pack
 
     start = _start(experiment, shape)
     if start is None:
@@ -80,12 +84,13 @@ def reduce_hz(experiment: Experiment, shape: tuple[int, int]) -> float | None:
     decode(frame)
     reducer = Reducer(check_consumers(experiment, "experiment"))
     reducer.take(start)
-    reducer.take(frame)
+    reduced = reducer.take(frame)
+    octets = sum(len(part) for part in pack(reduced)) if reduced is not None else 0
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < PROBE_S:
         reducer.take(frame)
         count += 1
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began), octets
 
 
 def _start(experiment: Experiment, shape: tuple[int, int]) -> ScanStart | None:

@@ -9,6 +9,7 @@ import typer
 
 from .command_line import ExperimentFile, app, fail, part_of_a_run, say
 
+SPOOL = Path("spool")  # beside run.nxs: `operando recover .` finds both
 PARTS = "Parts of a run (started by `operando run`; by hand on separate hosts)"
 
 
@@ -36,13 +37,22 @@ def hub(
     detector: Annotated[bool, typer.Option(help="Listen to the detector's stream.")] = True,
     spool: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps what was taken; a hub started again goes on from it."),
+        typer.Option(
+            help="Folder that keeps what was taken; a hub started again goes on from it.",
+            show_default=str(SPOOL),
+        ),
     ] = None,
+    no_spool: Annotated[
+        bool,
+        typer.Option("--no-spool", help="Keep nothing on disk: what a killed hub held is lost."),
+    ] = False,
 ) -> None:
     """The backbone: hears the detector, keeps the account, hands every frame on."""
     from .serve import serve_hub
 
-    serve_hub(part_of_a_run(file), detector, spool)
+    if no_spool and spool is not None:
+        fail(f"--spool {spool} and --no-spool: give one of them", 2)
+    serve_hub(part_of_a_run(file), detector, None if no_spool else spool or SPOOL)
 
 
 @app.command(rich_help_panel=PARTS)

@@ -168,7 +168,7 @@ class Run:
             view = str(self.views.get("receiver", file))
             parts.start("receiver", "receive", view, restart=True)
         else:  # files can be read again
-            parts.start("hub", "hub", file, "--no-detector")
+            parts.start("hub", "hub", file, "--no-detector", "--no-spool")
         parts.start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
         findings = ("--findings", str(self.folder.findings))
         parts.start("absorber", "absorb", file, *findings, restart=True)

@@ -20,6 +20,8 @@ from .experiment_file import check_consumers, check_faults, check_twin, settings
 from .folder import epics_environment
 from .parts import on_supervisor_gone, stop_when_asked
 
+log = logging.getLogger(__name__)
+
 HEARTBEAT_S = 1.0
 # away from the hub for longer, a part hangs: frames take milliseconds to reduce, and the largest
 # detector's geometry some seconds; a network disk that stalls for minutes is only slow
@@ -118,10 +120,10 @@ class Report:
 def serve_hub(experiment: Experiment, detector: bool, spool: Path | None = None) -> None:
     """Run the hub and, where wanted, the receiver of the detector's stream.
 
-    spool: folder of what was taken; a hub that finds one there goes on from it
+    spool: folder of what was taken; a hub that finds one there goes on from it. None = no spool
     """
     from ..stream.hub import Hub, HubConfig
-    from ..stream.spool import SpoolConfig
+    from ..stream.spool_room import SpoolConfig
 
     configure_logging()
     stop = stop_when_asked()
@@ -143,7 +145,11 @@ def serve_hub(experiment: Experiment, detector: bool, spool: Path | None = None)
             live_keys=network.live_keys,
         )
     )
-    hub.start()
+    try:
+        hub.start()
+    except OSError as error:
+        raise SystemExit(f"operando: the hub does not start: {error}") from None
+    log.info("hub: %s", f"its spool is {spool}" if spool else "no spool, it keeps nothing on disk")
     try:
         if detector:
             begun = [start for start in hub.open_scans if "detector_series" in start.notes]

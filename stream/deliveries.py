@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable
 
-from .held import Entry, Journal, Payload, Peer, Stored, size_of
+from .held import Entry, FrameKey, Journal, Payload, Peer, Stored, size_of
+from .segment_log import Damaged
 from .wire_ops import Item, Op
 
 IN_FLIGHT = 1000  # deliveries other than frames that one member may leave unacknowledged
+NOTHING_OWED = 1 << 63
 
 Send = Callable[[bytes, Op, Payload], bool]
 
@@ -30,6 +33,7 @@ class Deliveries:
         self.bytes = 0  # of messages other than frames
         self.owed: dict[int, int] = {}  # number in the spool -> members still to acknowledge it
         self.unreachable: set[bytes] = set()
+        self.unreadable: deque[tuple[FrameKey, str]] = deque()  # reductions in the spool, and why
         self.restoring = False  # what a hub before this one had noted is not noted again
         self._group = group
         self._send = send
@@ -43,25 +47,34 @@ class Deliveries:
         self.pump(peer)
 
     def pump(self, peer: Peer) -> None:
-        """Send what of a member's outbox it has room for."""
+        """Send what of a member's outbox it has room for; only that is read back."""
         while peer.outbox and len(peer.items) < IN_FLIGHT:
-            self.give(peer, peer.outbox.popleft())
+            entry = peer.outbox.popleft()
+            try:
+                self.give(peer, entry)
+            except (Damaged, OSError) as error:
+                if entry.key is not None:
+                    self.unreadable.append((entry.key, str(error)))
 
     def give(self, peer: Peer, entry: Entry) -> bool:
         """Send one entry now; False where the member cannot be reached.
 
         Raises Damaged and OSError where it cannot be read back from the spool.
         """
+        parts = entry.parts.load() if isinstance(entry.parts, Stored) else entry.parts
         tag = next(self._tags) if entry.tracked else 0
         if tag:
             peer.items[tag] = entry
             if entry.key is not None:
                 peer.tags[entry.key] = tag
-        parts = entry.parts.load() if isinstance(entry.parts, Stored) else entry.parts
         reached = self._send(peer.identity, Item(tag), parts)
         if not reached:
             self.unreachable.add(peer.identity)
         return reached
+
+    def owed_from(self) -> int:
+        """The first number that somebody has still to acknowledge; NOTHING_OWED where none is."""
+        return min(self.owed, default=NOTHING_OWED)
 
     def drop(self, entries: Iterable[Entry]) -> None:
         """These need no further delivery to one member."""

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .deliveries import IN_FLIGHT, Deliveries, Send
 from .held import (
-    AbsorbedReductions,
     Entry,
     FrameKey,
     GroupScan,
@@ -32,6 +31,7 @@ from .held import (
     Stored,
     size_of,
 )
+from .kept_reductions import KeptReductions
 from .segment_log import Damaged
 from .wire_ops import Hello, Refused
 
@@ -46,7 +46,7 @@ class Group:
 
     send: (identity, operation, message) -> False where that peer cannot be reached
     enter: (group, frame, reason) a frame is done, or has failed where reason is not ""
-    history_bytes: reductions already absorbed that are kept for a restarted absorber
+    history_bytes: of reductions in memory, kept for a restarted absorber
     journal: where what must outlive the hub is noted; None for nowhere
     """
 
@@ -71,14 +71,14 @@ class Group:
         self._waiting: deque[FrameKey] = deque()
         self._suspects: deque[FrameKey] = deque()
         self._backlog: deque[Entry] = deque()  # for "all" members while there is none
-        self._absorbed = AbsorbedReductions(history_bytes)
+        self._reductions = KeptReductions(history_bytes)
         self._focus: Payload = ()
-        self._deliveries = Deliveries(name, send, journal)
+        self.deliveries = Deliveries(name, send, journal)
 
     @property
     def control_bytes(self) -> int:
         """Messages other than frames that wait for members [B]."""
-        return self._deliveries.bytes
+        return self.deliveries.bytes
 
     # messages ------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Group:
         self.scans[scan] = GroupScan(start)
         for peer in self.peers.values():
             if peer.role != "all":
-                self._deliveries.queue(peer, Entry(start))
+                self.deliveries.queue(peer, Entry(start))
         self.add_item(start, scan, number)
 
     def add_frame(self, key: FrameKey, parts: Payload | Stored) -> None:
@@ -96,20 +96,23 @@ class Group:
         self.scans[key[0]].unsettled += 1
         self._waiting.append(key)
 
-    def add_reduction(self, key: FrameKey, parts: Payload) -> bool:
-        """A frame was reduced; False where that is no news."""
+    def add_reduction(
+        self, key: FrameKey, parts: Payload | Stored, stored: Stored | None = None
+    ) -> bool:
+        """A frame was reduced; False where that is no news. stored: where that stands."""
         frame = self._frames.get(key)
         if frame is None and self._restoring and key[0] in self.scans:
-            self.scans[key[0]].reductions[key[1]] = parts  # the frame itself has been let go
+            self._reductions.add(key, parts, stored)  # the frame itself has been let go
         if frame is None or frame.reduced:
             return False
         self._take_from_holder(key, frame)
         frame.reduced = True
-        scan = self.scans[key[0]]
-        scan.reductions[key[1]] = parts
-        scan.unsettled -= 1
+        self._reductions.add(key, parts, stored)
+        self.scans[key[0]].unsettled -= 1
         for peer in self._peers("absorb"):
-            self._deliveries.queue(peer, Entry(parts, key=key, tracked=True))
+            # one that is behind has it read back in its turn
+            told = stored if stored is not None and peer.outbox else parts
+            self.deliveries.queue(peer, Entry(told, key=key, tracked=True))
         self._maybe_stop(key[0])
         return True
 
@@ -117,9 +120,9 @@ class Group:
         """Measured positions of a scan, for the absorber; kept as long as the scan."""
         if scan in self.scans:
             self.scans[scan].positions.append(parts)
-            self._deliveries.bytes += size_of(parts)
+            self.deliveries.bytes += size_of(parts)
         for peer in self._peers("absorb"):
-            self._deliveries.queue(peer, Entry(parts))
+            self.deliveries.queue(peer, Entry(parts))
 
     def add_stop(self, scan: str, parts: Payload, number: int = 0) -> None:
         """The source of a scan has no more to say."""
@@ -134,10 +137,10 @@ class Group:
         entry = Entry(parts, tracked=True, starts=scan, number=number)
         receivers = list(self._peers("all"))
         if number:
-            self._deliveries.owed[number] = max(1, len(receivers))
-        self._deliveries.bytes += size_of(parts) * max(1, len(receivers))
+            self.deliveries.owed[number] = max(1, len(receivers))
+        self.deliveries.bytes += size_of(parts) * max(1, len(receivers))
         for peer in receivers:
-            self._deliveries.queue(peer, entry)
+            self.deliveries.queue(peer, entry)
         if not receivers:
             self._backlog.append(entry)
 
@@ -145,7 +148,7 @@ class Group:
         """Where somebody looks; the last one is kept for a restarted absorber."""
         self._focus = parts
         for peer in self._peers("absorb"):
-            self._deliveries.queue(peer, Entry(parts))
+            self.deliveries.queue(peer, Entry(parts))
 
     # members -------------------------------------------------------------------------------
 
@@ -163,7 +166,7 @@ class Group:
             if self._journal is not None:
                 self._journal.kind(self.name, self._kind)
             if self._kind == "reduce":
-                self._deliveries.drop(self._backlog)
+                self.deliveries.drop(self._backlog)
                 self._backlog.clear()
         self._tell_what_was(peer)
         for scan in list(self.scans):
@@ -181,14 +184,16 @@ class Group:
         if peer.role == "all" and not any(self._peers("all")):
             self._backlog.extendleft(reversed(kept))
         elif peer.role == "all":
-            self._deliveries.drop(kept)
+            self.deliveries.drop(kept)
 
     def acknowledge(self, identity: bytes, tags: Iterable[int], failed: str) -> None:
         """A member is done with these deliveries; tags that it does not hold mean nothing."""
         peer = self.peers.get(identity)
-        for tag in tags if peer is not None else ():
-            entry = peer.items.get(tag) if peer is not None else None
-            if peer is None or entry is None:
+        if peer is None:
+            return
+        for tag in tags:
+            entry = peer.items.get(tag)
+            if entry is None:
                 continue
             if entry.key is not None and peer.role == "reduce" and not failed:
                 continue  # not a reducer's word to give
@@ -199,9 +204,8 @@ class Group:
             elif entry.stops:
                 self._end_scan(entry.stops)
             else:
-                self._deliveries.drop([entry])
-        if peer is not None:
-            self._deliveries.pump(peer)
+                self.deliveries.drop([entry])
+        self.deliveries.pump(peer)
 
     def acknowledge_frame(self, identity: bytes, key: FrameKey, failed: str) -> None:
         """The absorber's word on a frame of this group."""
@@ -211,14 +215,18 @@ class Group:
         tag = peer.tags.pop(key, 0)
         peer.items.pop(tag, None)
         self._settle(key, failed)
-        self._deliveries.pump(peer)
+        self.deliveries.pump(peer)
 
     def serve(self) -> None:
-        """Give frames to members with credit, and clear away members that are gone."""
+        """Give frames to members with credit, and clear away what is gone."""
         self._serve_waiting()
-        while self._deliveries.unreachable:
-            self.leave(self._deliveries.unreachable.pop(), died=True)
+        while self.deliveries.unreachable:
+            self.leave(self.deliveries.unreachable.pop(), died=True)
             self._serve_waiting()
+        while self.deliveries.unreadable:
+            key, why = self.deliveries.unreadable.popleft()
+            self._settle(key, f"its reduction cannot be read back from the spool: {why}")
+            self._reductions.drop(key)
 
     def outstanding(self) -> int:
         """Things that members still have to acknowledge; 0 when all is done."""
@@ -231,13 +239,13 @@ class Group:
 
     def restore(self, kind: str) -> None:
         """What the group was made of; from here to restored() nothing is concluded, only told."""
-        self._restoring = self._deliveries.restoring = True
+        self._restoring = self.deliveries.restoring = True
         self._kind = kind or self._kind
 
     def restore_settled(self, key: FrameKey, failed: str) -> bool:
         """A last word; False where nothing is held of that frame."""
         scan = self.scans.get(key[0])
-        if scan is None or (key not in self._frames and key[1] not in scan.reductions):
+        if scan is None or (key not in self._frames and key not in self._reductions):
             return False
         self._settle(key, failed)
         return True
@@ -247,7 +255,7 @@ class Group:
         for entry in self._backlog:  # mostly the first
             if entry.number == number:
                 self._backlog.remove(entry)
-                self._deliveries.drop([entry])
+                self.deliveries.drop([entry])
                 return
 
     def restore_ended(self, scan: str) -> None:
@@ -261,7 +269,7 @@ class Group:
 
     def restored(self) -> None:
         """All has been told: go on from here."""
-        self._restoring = self._deliveries.restoring = False
+        self._restoring = self.deliveries.restoring = False
         for scan in list(self.scans):
             self._maybe_stop(scan)
 
@@ -271,7 +279,7 @@ class Group:
         return (p for p in self.peers.values() if p.role == role)
 
     def _takers(self) -> Iterator[Peer]:
-        gone = self._deliveries.unreachable
+        gone = self.deliveries.unreachable
         return (p for p in self.peers.values() if p.role != "absorb" and p.identity not in gone)
 
     def _serve_waiting(self) -> None:
@@ -296,27 +304,26 @@ class Group:
             told = {e.starts for e in self._backlog}
             for name, scan in self.scans.items():
                 if name not in told:
-                    self._deliveries.bytes += size_of(scan.start)
-                    self._deliveries.queue(peer, Entry(scan.start, tracked=True, starts=name))
+                    self.deliveries.bytes += size_of(scan.start)
+                    self.deliveries.queue(peer, Entry(scan.start, tracked=True, starts=name))
             peer.outbox.extend(self._backlog)
             self._backlog.clear()
-            self._deliveries.pump(peer)
+            self.deliveries.pump(peer)
             return
         for name, scan in self.scans.items():
-            self._deliveries.queue(peer, Entry(scan.start))
+            self.deliveries.queue(peer, Entry(scan.start))
             if peer.role != "absorb":
                 continue
             scan.stop_given = False
-            for index in scan.let_go:
+            for index in self._reductions.gone(name):
                 reason = "the absorber restarted, and its reduction was not kept that long"
                 self._enter(self.name, (name, index), reason)
-            scan.let_go.clear()
             for parts in scan.positions:
-                self._deliveries.queue(peer, Entry(parts))
-            for index, parts in scan.reductions.items():
-                self._deliveries.queue(peer, Entry(parts, key=(name, index), tracked=True))
+                self.deliveries.queue(peer, Entry(parts))
+            for index, kept in self._reductions.of(name):
+                self.deliveries.queue(peer, Entry(kept, key=(name, index), tracked=True))
         if peer.role == "absorb" and self._focus:
-            self._deliveries.queue(peer, Entry(self._focus))
+            self.deliveries.queue(peer, Entry(self._focus))
 
     def _maybe_stop(self, name: str) -> None:
         scan = self.scans.get(name)
@@ -330,7 +337,7 @@ class Group:
             return
         for peer in self._peers("absorb"):
             scan.stop_given = True
-            self._deliveries.queue(peer, Entry(scan.stop, tracked=True, stops=name))
+            self.deliveries.queue(peer, Entry(scan.stop, tracked=True, stops=name))
 
     def _end_scan(self, name: str) -> None:
         for key in [k for k in self._frames if k[0] == name]:
@@ -339,15 +346,15 @@ class Group:
         if scan is not None:
             if self._journal is not None:
                 self._journal.ended(self.name, name)
-            self._deliveries.bytes -= sum(size_of(p) for p in scan.positions)
-        self._absorbed.forget(name)
+            self.deliveries.bytes -= sum(size_of(p) for p in scan.positions)
+        self._reductions.forget(name)
 
     def _give_frame(self, peer: Peer, key: FrameKey, queue: deque[FrameKey]) -> None:
         frame = self._frames[key]
         frame.holder = peer.identity
         peer.frames.add(key)
         try:
-            reached = self._deliveries.give(peer, Entry(frame.parts, key=key, tracked=True))
+            reached = self.deliveries.give(peer, Entry(frame.parts, key=key, tracked=True))
         except (Damaged, OSError) as error:
             self._settle(key, f"cannot be read back from the spool: {error}")
             return
@@ -362,7 +369,7 @@ class Group:
             holder.frames.discard(key)
             holder.alone = holder.alone and bool(holder.frames)
             holder.items.pop(holder.tags.pop(key, 0), None)
-            self._deliveries.pump(holder)
+            self.deliveries.pump(holder)
 
     def _give_back(self, key: FrameKey, alone: bool, died: bool) -> None:
         frame = self._frames[key]
@@ -381,16 +388,12 @@ class Group:
         """Enter the last word on a frame; again where a restarted absorber says it again."""
         scan = self.scans.get(key[0])
         frame = self._frames.pop(key, None)
-        if scan is None or (frame is None and key[1] not in scan.reductions):
+        if scan is None or (frame is None and key not in self._reductions):
             return
         if frame is not None:
             self._take_from_holder(key, frame)
             scan.unsettled -= not frame.reduced
-            if key[1] in scan.reductions:
-                for old, index in self._absorbed.add(key, size_of(scan.reductions[key[1]])):
-                    if old in self.scans:
-                        self.scans[old].reductions.pop(index, None)
-                        self.scans[old].let_go.append(index)
+            self._reductions.absorbed(key)
         self._enter(self.name, key, failed)
         if frame is not None:
             self._maybe_stop(key[0])

@@ -27,13 +27,17 @@ FrameKey = tuple[str, int]  # scan and index
 class Stored:
     """A message in the spool, in place of the message.
 
-    number: of its record; size: of the message [B]; load: reads it back
+    number: of its record; size: of the message [B]; read: a message by its place
     """
 
     number: int
     size: int
     place: Place
-    load: Callable[[], Payload]
+    read: Callable[[Place], Payload]
+
+    def load(self) -> Payload:
+        """Read it back. Raises Damaged, OSError."""
+        return self.read(self.place)
 
 
 class Journal(Protocol):
@@ -65,8 +69,6 @@ class GroupScan:
 
     stop_number: under which stop stands in the spool; 0 = it does not
     unsettled: frames that are neither reduced nor acknowledged; ScanStop waits for them
-    reductions: index -> reduction, absorbed or not, kept for a restarted absorber
-    let_go: indices of absorbed reductions that had to be dropped
     """
 
     start: Payload
@@ -75,36 +77,6 @@ class GroupScan:
     stop_given: bool = False
     unsettled: int = 0
     positions: list[Payload] = field(default_factory=list)
-    reductions: dict[int, Payload] = field(default_factory=dict)
-    let_go: list[int] = field(default_factory=list)
-
-
-class AbsorbedReductions:
-    """Which reductions are kept only for a restarted absorber, oldest first, and how large.
-
-    limit_bytes: of them all [B]
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._kept: deque[tuple[FrameKey, int]] = deque()
-        self._bytes = 0
-
-    def add(self, key: FrameKey, size: int) -> list[FrameKey]:
-        """One more was absorbed; those for which there is no room any more."""
-        self._kept.append((key, size))
-        self._bytes += size
-        gone = []
-        while self._bytes > self._limit_bytes:
-            old, old_size = self._kept.popleft()
-            self._bytes -= old_size
-            gone.append(old)
-        return gone
-
-    def forget(self, scan: str) -> None:
-        """A scan is over."""
-        self._kept = deque(e for e in self._kept if e[0][0] != scan)
-        self._bytes = sum(size for _, size in self._kept)
 
 
 @dataclass(slots=True)

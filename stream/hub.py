@@ -24,7 +24,7 @@ from .curve_keys import KeysError, ServerKeys
 from .group import Group
 from .held import Payload
 from .hub_status import hub_values
-from .intake import KEPT_SENDERS, Intake, worth_a_line
+from .intake import Intake, worth_a_line
 from .link import HEARTBEAT_MS, MAX_PART_BYTES, RECEIVE_HWM, SEND_HWM
 from .live import LivePublisher
 from .messages import ScanStart, Status
@@ -32,7 +32,8 @@ from .packing import unpack
 from .permissions import PART, why_not_join, why_not_put
 from .router import Router
 from .shared_frames import Borrowed, SharedFrames
-from .spool import Spool, SpoolConfig
+from .spool import KEPT_SENDERS, Spool
+from .spool_room import SpoolConfig
 from .wire_ops import (
     MAX_PARTS,
     Ack,
@@ -64,7 +65,8 @@ class HubConfig:
     groups: each gets every frame once
     window_bytes: frames not yet acknowledged by every group, above which producers wait
     live_cache_bytes: results kept for views that come late
-    history_bytes: absorbed reductions of unfinished scans, kept for a restarted absorber
+    history_bytes: of reductions of unfinished scans in memory, kept for a restarted absorber; with
+        a spool those above are read back from there, without one absorbed ones are let go
     dead_after_s: silence after which a member counts as dead [s]
     spool: where what is taken goes before anybody is told so; None = it is in memory only
     keys: whom to let in; needed where the items side is bound off this machine
@@ -344,7 +346,7 @@ class Hub:
         self._shared.tidy(self._groups_of)
         self._router.publish_accounts()
         if self._spool is not None:
-            self._spool.tidy()
+            self._spool.tidy(self._router.owed_from())
         self._router.publish(self._status())
 
     def _status(self) -> Status:

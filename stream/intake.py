@@ -13,15 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .deliveries import Send
+from .headers import Refusal
 from .held import Payload, plain
 from .packing import PackingError, peek
-from .router import Refusal, Router
-from .spool import Spool, SpoolFull
+from .router import Router
+from .spool import KEPT_SENDERS, Spool
+from .spool_room import SpoolFull
 from .wire_ops import Got, Put
 
 log = logging.getLogger(__name__)
 
-KEPT_SENDERS = 4096  # peers whose last number is remembered
 LOGGED = 1000  # hostile messages that get a line each; later only every so manieth
 SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
 

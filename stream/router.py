@@ -14,6 +14,7 @@ from typing import Any
 
 from .deliveries import Send
 from .group import Group
+from .headers import Refusal, key_of, text_of
 from .held import FrameKey, Payload, Stored, size_of
 from .ledger import LedgerError, ScanLedger
 from .live import LivePublisher
@@ -30,26 +31,27 @@ from .messages import (
 )
 from .packing import PackingError, pack, peek, unpack
 from .shared_frames import copied
-from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
+from .spool import Delivered, Ended, GroupKind, LastPuts, PutAgain, Settled, Spool
 
 MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
+RECORD = "record"  # the group whose word makes a frame safe elsewhere than in the spool
 KEPT_CLOSED = 1000  # finished scans whose late frames are still known as such
 EARLY_POSITIONS = 2000  # messages, of scans whose start is still on its way
 FRAME_PICTURE_S = 0.25  # the live side gets at most one frame in this time
 
 
-class Refusal(ValueError):
-    """A message that cannot be right, e.g. a frame of a scan that nobody has announced."""
-
-
 @dataclass(slots=True)
 class _Pending:
-    """A frame that the groups named have not settled; size: of it in memory [B]."""
+    """A frame that the groups named have not settled; size: of it in memory [B].
+
+    unrecorded: it is not in the record; the spool then keeps it
+    """
 
     size: int
     groups: set[str]
     stored: Stored | None
     came: float
+    unrecorded: bool = False
 
 
 class Router:
@@ -96,9 +98,9 @@ class Router:
         """
         number = stored.number if stored is not None else 0
         if kind == "frame":
-            self._frame(_key(kind, fields), parts, stored)
+            self._frame(key_of(kind, fields), parts, stored)
         elif kind == "reduction":
-            self._reduction(_key(kind, fields), parts, group)
+            self._reduction(key_of(kind, fields), parts, group, stored)
         elif kind == "result":
             self._result(fields, parts, number)
         elif kind == "scan_start":
@@ -106,13 +108,13 @@ class Router:
         elif kind == "scan_stop":
             self._stop(parts, number)
         elif kind == "positions":
-            self._positions(_text(kind, fields, "scan"), parts, number)
+            self._positions(text_of(kind, fields, "scan"), parts, number)
         elif kind == "samples":
             self._samples(fields, parts, number)
         elif kind == "document":
             self._document(fields, parts, number)
         elif kind == "status":
-            topic = f"status/{_text(kind, fields, 'component')}"
+            topic = f"status/{text_of(kind, fields, 'component')}"
             self._live.cache.keep(topic, parts)
             self._live.publish(topic, parts)
         elif kind == "withdrawal":
@@ -137,6 +139,8 @@ class Router:
             if isinstance(past, PutAgain):
                 last[past.identity] = max(past.seq, last.get(past.identity, 0))
                 self._put_again(past)
+            elif isinstance(past, LastPuts):
+                last.update(past.last)
             elif past.group not in self.groups:
                 continue
             elif isinstance(past, Settled):
@@ -156,8 +160,9 @@ class Router:
     def _put_again(self, past: PutAgain) -> None:
         try:
             kind, fields = peek(past.parts[0])
-            # views of a mapped file would keep all of it; of a frame nothing is kept
-            parts = past.parts if kind == "frame" else [bytes(p) for p in past.parts]
+            # views of a mapped file would keep all of it; of these nothing is kept
+            by_place = kind in ("frame", "reduction")
+            parts = past.parts if by_place else [bytes(p) for p in past.parts]
             self.route(kind, fields, parts, past.group, past.stored)
         except (PackingError, LedgerError, Refusal):  # as it was then
             return
@@ -212,6 +217,10 @@ class Router:
         while len(self._closed) > KEPT_CLOSED:
             del self._closed[next(iter(self._closed))]
 
+    def owed_from(self) -> int:
+        """Number in the spool of the first message that some group has not had delivered."""
+        return min(group.deliveries.owed_from() for group in self.groups.values())
+
     def open_scans(self) -> list[Payload]:
         """ScanStart of every scan whose source has not stopped."""
         return [
@@ -245,7 +254,7 @@ class Router:
         size = size_of(parts)
         kept: Payload | Stored = parts
         if stored is not None and self._spool is not None:
-            self._spool.want(stored)
+            self._spool.want(stored, scan)
             if self._restoring or self.queued_bytes + size > self._window_bytes:
                 kept, size = stored, 0  # read back when a member has room for it
         self.queued_bytes += size
@@ -256,13 +265,14 @@ class Router:
             self._next_picture = now + FRAME_PICTURE_S
             self._keep("frame", copied(parts))
 
-    def _reduction(self, key: FrameKey, parts: Payload, group: str) -> None:
+    def _reduction(self, key: FrameKey, parts: Payload, group: str, stored: Stored | None) -> None:
         if group not in self.groups:
             raise Refusal(f"reduction of frame {key[1]} from group {group!r}, there is none")
-        self.groups[group].add_reduction(key, parts)
+        kept = stored if self._restoring and stored is not None else parts
+        self.groups[group].add_reduction(key, kept, stored)
 
     def _result(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
-        scan, consumer, name = (_text("result", fields, n) for n in ("scan", "consumer", "name"))
+        scan, consumer, name = (text_of("result", fields, n) for n in ("scan", "consumer", "name"))
         if fields.get("live") is True:
             self._keep(f"result/{scan}/{consumer}/{name}", parts, scan)
         if fields.get("final") is True:
@@ -343,12 +353,12 @@ class Router:
         samples: Message = unpack(parts)
         if isinstance(samples, Samples):
             self._live.cache.keep_samples(samples)
-        self._live.publish(f"samples/{_text('samples', fields, 'run')}", parts)
+        self._live.publish(f"samples/{text_of('samples', fields, 'run')}", parts)
         for group in self.groups.values():
             group.add_item(parts, number=number)
 
     def _document(self, fields: dict[str, Any], parts: Payload, number: int) -> None:
-        run, name = _text("document", fields, "run"), _text("document", fields, "name")
+        run, name = text_of("document", fields, "run"), text_of("document", fields, "name")
         if name in ("start", "stop"):
             self._live.cache.keep_document(parts)
         self._live.publish(f"document/{run}/{name}", parts)
@@ -370,22 +380,9 @@ class Router:
         if pending is None:
             return
         pending.groups.discard(group)
+        pending.unrecorded |= group == RECORD and bool(reason)
         if not pending.groups:
             del self._pending[key]
             self.queued_bytes -= pending.size
-            if pending.stored is not None and self._spool is not None:
+            if pending.stored is not None and self._spool is not None and not pending.unrecorded:
                 self._spool.unwant(pending.stored)
-
-
-def _text(kind: str, fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise Refusal(f"{kind}: {name} is {str(value)[:60]!r}, needs text")
-    return value
-
-
-def _key(kind: str, fields: dict[str, Any]) -> FrameKey:
-    index = fields.get("index")
-    if type(index) is not int or index < 0:
-        raise Refusal(f"{kind}: index is {str(index)[:60]!r}, needs a number from 0")
-    return _text(kind, fields, "scan"), index

@@ -8,15 +8,8 @@ Three logs under one run of numbers:
   results), and what became of things: frames settled in a group, scans ended in a group, messages
   delivered.
 
-Read back in the order of their numbers they put a hub into the state in which it was killed. The
-journal is kept for the whole run; it grows by some hundred bytes a frame and by the final results.
-
-Policy at the limit. A segment of frames may go when every group is done with all that it holds; the
-record then has it and has been flushed. It does not go at once: as long as more than half of the
-declared size is free and it is not older than keep_s it stays, against a file that a crash has
-torn. Where nothing may go and the declared size (or the disk, but for its reserve) is used up,
-put() raises SpoolFull for frames: their source is held back. All else is taken until the disk has
-no byte left, because it empties the spool.
+Read back in the order of their numbers they put a hub into the state in which it was killed. How
+much of that is kept, and what happens at the declared size, is the SpoolRoom's business.
 
 Promised: what put() has returned for survives kill -9 of everything. A power failure may take what
 came in the last SYNC_S and the time of one sync (see status()).
@@ -26,10 +19,8 @@ from __future__ import annotations
 
 import heapq
 import logging
-import shutil
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,31 +30,13 @@ import msgpack
 from .held import FrameKey, Payload, Stored, plain
 from .messages import Scalar
 from .segment_log import SYNC_S, Damage, LogFull, Place, Record, SegmentLog, read_log
+from .spool_room import SpoolConfig, SpoolFull, SpoolRoom
 
 log = logging.getLogger(__name__)
 
 LOGS = ("frames", "work", "journal")
+KEPT_SENDERS = 4096  # peers whose last number is remembered
 _NOT_KEPT = ("status", "focus")  # told again, or out of date, after a restart
-
-
-class SpoolFull(RuntimeError):
-    """There is no room for a frame now; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolConfig:
-    """folder: of this run's spool
-    limit_bytes: of frames and work together
-    keep_s: how long a segment that nobody needs may stay [s]
-    reserve_bytes: room on the disk that frames must leave
-    segment_bytes: of one file; 0 = 64 MB, or less where the limit is small
-    """
-
-    folder: Path
-    limit_bytes: int = 4 << 30
-    keep_s: float = 3600.0
-    reserve_bytes: int = 256 << 20
-    segment_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +82,14 @@ class GroupKind:
     kind: str
 
 
-Past = PutAgain | Settled | Ended | Delivered | GroupKind
+@dataclass(frozen=True, slots=True)
+class LastPuts:
+    """Peer -> the number of its last put, as far as the journal before this is gone."""
+
+    last: dict[bytes, int]
+
+
+Past = PutAgain | Settled | Ended | Delivered | GroupKind | LastPuts
 
 
 class Spool:
@@ -119,12 +99,13 @@ class Spool:
         self.config = config
         segment = config.segment_bytes or max(1 << 16, min(64 << 20, config.limit_bytes // 16))
         self._logs = {n: SegmentLog(config.folder / n, segment, SYNC_S) for n in LOGS}
+        self._read = {n: _without_head(one) for n, one in self._logs.items()}
+        self._room = SpoolRoom(config, self._logs)
         self._number = 0
-        self._wanted: Counter[int] = Counter()  # segment of frames -> frames not yet settled
-        self._scans: dict[int, set[str]] = {}  # segment of work -> scans it is of
-        self._open: set[str] = set()
         self._settled: dict[str, list[tuple[str, int, str]]] = {}
-        self._free = shutil.disk_usage(config.folder).free
+        self._kinds: dict[str, str] = {}
+        self._last: OrderedDict[bytes, int] = OrderedDict()
+        self._carried = -1  # number of the last record when these two were said again
         self._reading = False
         self.damages: list[str] = []
 
@@ -147,17 +128,18 @@ class Spool:
         self.flush_notes()
         head = msgpack.packb(["put", identity, seq, group], use_bin_type=True)
         place = self._append(name, [head, *(plain(p) for p in parts)])
-        if name == "work":
-            self._scans.setdefault(place.segment, set()).add(str(fields.get("scan")))
+        self._has_put(identity, seq)
+        if name != "frames" and "scan" in fields:
+            self._room.speaks_of(name, place.segment, str(fields["scan"]))
         return self._stored(name, self._number, size, place)
 
-    def want(self, stored: Stored) -> None:
-        """A frame is to be dealt with: its segment stays until settle."""
-        self._wanted[stored.place.segment] += 1
+    def want(self, stored: Stored, scan: str) -> None:
+        """A frame of a scan is to be dealt with: its segment stays until unwant()."""
+        self._room.want(stored.place.segment, scan)
 
     def unwant(self, stored: Stored) -> None:
-        """Every group is done with a frame."""
-        self._wanted[stored.place.segment] -= 1
+        """Every group is done with a frame, and it is in the record."""
+        self._room.unwant(stored.place.segment)
 
     def settled(self, group: str, key: FrameKey, reason: str) -> None:
         """Note a group's last word on a frame; written with the next flush_notes()."""
@@ -166,7 +148,7 @@ class Spool:
 
     def ended(self, group: str, scan: str) -> None:
         """Note that a group has finished a scan."""
-        self._note("ended", group, scan)
+        self._note("ended", group, scan, scans=(scan,))
 
     def delivered(self, group: str, number: int) -> None:
         """Note that a group has acknowledged what was put under this number."""
@@ -174,58 +156,46 @@ class Spool:
 
     def kind(self, group: str, kind: str) -> None:
         """Note what a group is made of."""
+        self._kinds[group] = kind
         self._note("kind", group, kind)
 
     def opened(self, scan: str) -> None:
         """A scan begins: its reductions stay until over()."""
-        self._open.add(scan)
+        self._room.opened(scan)
 
     def over(self, scan: str) -> None:
         """Every group has finished a scan: its reductions are of no more use."""
-        self._open.discard(scan)
+        self._room.over(scan)
 
     def flush_notes(self) -> None:
         """Write what was noted; put() does, and the hub after every round."""
         while self._settled:
             group, frames = self._settled.popitem()
             try:
-                self._append_note("settled", group, frames)
+                self._append_note("settled", group, frames, scans={f[0] for f in frames})
             except SpoolFull:  # noted again later; till then a restart only repeats work
                 self._settled[group] = frames
                 return
 
-    def tidy(self) -> None:
-        """Let go of what nobody needs, by the policy; called about twice a second."""
-        self._free = shutil.disk_usage(self.config.folder).free
+    def tidy(self, owed_from: int) -> None:
+        """Let go of what nobody needs, by the policy; called about twice a second.
+
+        owed_from: number of the first message that some group has not had delivered, if any
+        """
         self.flush_notes()
+        self._room.look(min(owed_from, self._number + 1))
         while self._let_go(self.config.limit_bytes // 2, self.config.keep_s):
             continue
 
     @property
     def used(self) -> int:
         """Bytes on disk that count against the declared size."""
-        return self._logs["frames"].bytes + self._logs["work"].bytes
-
-    def pinned(self) -> int:
-        """Bytes of segments that may not go."""
-        found = 0
-        for name in ("frames", "work"):
-            for first, segment in self._logs[name].segments.items():
-                found += segment.length if self._needed(name, first) else 0
-        return found
+        return self._room.used
 
     def status(self) -> dict[str, Scalar]:
-        """For the hub's Status. spool_fill: share of the declared size that may not go."""
-        fill = self.pinned() / self.config.limit_bytes
-        if self._free < self.config.reserve_bytes:
-            fill = 1.0
-        values: dict[str, Scalar] = {
-            "spool_bytes": self.used,
-            "spool_limit_bytes": self.config.limit_bytes,
-            "spool_fill": round(fill, 4),
-            "disk_free_bytes": self._free,
-            "sync_s": round(max(one.sync_took_s for one in self._logs.values()), 4),
-        }
+        """For the hub's Status; see SpoolRoom.status."""
+        values = self._room.status()
+        values["sync_s"] = round(max(one.sync_took_s for one in self._logs.values()), 4)
         trouble = [one.sync_error for one in self._logs.values() if one.sync_error]
         if trouble:
             values["sync_error"] = trouble[0]
@@ -246,9 +216,16 @@ class Spool:
                 if past is None:
                     self._damaged(f"{name}: record {record.number} is none of ours")
                     continue
+                if isinstance(past, GroupKind):
+                    self._kinds[past.group] = past.kind
+                elif isinstance(past, PutAgain):
+                    self._has_put(past.identity, past.seq)
+                elif isinstance(past, LastPuts):
+                    for identity, seq in past.last.items():
+                        self._has_put(identity, seq)
                 yield past
-                if name == "work":  # of any open scan: which one is told nowhere but inside
-                    self._scans.setdefault(record.place.segment, set()).update(self._open)
+                if name != "frames":
+                    self._room.found(name, record.place.segment)
         finally:
             self._reading = False
 
@@ -262,46 +239,51 @@ class Spool:
         limit = self.config.limit_bytes
         while self.used + size > limit and self._let_go(limit - size, 0.0):
             continue
-        if self.used + size > limit:
-            raise SpoolFull(f"the spool has reached its declared {limit >> 20} MB")
-        if self._free < self.config.reserve_bytes:
-            raise SpoolFull(
-                f"{self._free >> 20} MB free under {self.config.folder}, "
-                f"{self.config.reserve_bytes >> 20} MB are kept free"
-            )
+        if why := self._room.why_refused(size):
+            raise SpoolFull(why)
 
     def _let_go(self, above: int, older_s: float) -> bool:
         """Let go of one segment that nobody needs where that is called for; whether it was."""
-        now = time.monotonic()
-        crowded = self.used > above
-        for name in ("frames", "work"):
-            for first, segment in self._logs[name].segments.items():
-                old = older_s > 0 and now - segment.began > older_s
-                if (crowded or old) and not self._needed(name, first):
-                    self._logs[name].let_go(first)
-                    self._wanted.pop(first, None)
-                    self._scans.pop(first, None)
-                    return True
-        return False
+        found = self._room.spare(above, older_s)
+        if found is None or (found[0] == "journal" and not self._carry_over()):
+            return False
+        self._room.let_go(*found)
+        return True
 
-    def _needed(self, name: str, first: int) -> bool:
-        if first == self._logs[name].current:
+    def _carry_over(self) -> bool:
+        """Say again what else only the beginning of the journal says; whether it is on the disk."""
+        if self._carried == self._number:  # by the last record there is
             return True
-        if name == "frames":
-            return self._wanted[first] > 0
-        return not self._open.isdisjoint(self._scans.get(first, set()))
+        try:
+            for group, kind in self._kinds.items():
+                self._append_note("kind", group, kind)
+            self._append_note("last", list(self._last.items()))
+            self._logs["journal"].sync()
+            self._carried = self._number
+        except (SpoolFull, OSError) as error:
+            log.warning("spool: the journal stays: %s", error)
+            return False
+        return True
 
-    def _note(self, *words: Any) -> None:
+    def _has_put(self, identity: bytes, seq: int) -> None:
+        self._last[identity] = max(seq, self._last.get(identity, 0))
+        self._last.move_to_end(identity)
+        while len(self._last) > KEPT_SENDERS:
+            self._last.popitem(last=False)
+
+    def _note(self, *words: Any, scans: Iterable[str] = ()) -> None:
         if self._reading:
             return
         self.flush_notes()
         try:
-            self._append_note(*words)
+            self._append_note(*words, scans=scans)
         except SpoolFull as full:  # a restart then repeats work, no more
             log.warning("spool: %s is not noted: %s", words[0], full)
 
-    def _append_note(self, *words: Any) -> None:
-        self._append("journal", [msgpack.packb(list(words), use_bin_type=True)])
+    def _append_note(self, *words: Any, scans: Iterable[str] = ()) -> None:
+        place = self._append("journal", [msgpack.packb(list(words), use_bin_type=True)])
+        for scan in scans:
+            self._room.speaks_of("journal", place.segment, scan)
 
     def _append(self, name: str, parts: Sequence[bytes | memoryview]) -> Place:
         self._number += 1
@@ -311,8 +293,7 @@ class Spool:
             raise SpoolFull(str(full)) from None
 
     def _stored(self, name: str, number: int, size: int, place: Place) -> Stored:
-        one = self._logs[name]
-        return Stored(number, size, place, lambda: one.read(place)[1:])
+        return Stored(number, size, place, self._read[name])
 
     def _stored_of(self, name: str, record: Record) -> Stored:
         size = sum(len(p) for p in record.parts[1:])
@@ -323,10 +304,14 @@ class Spool:
         self.damages.append(what)
 
 
+def _without_head(one: SegmentLog) -> Callable[[Place], Payload]:
+    return lambda place: one.read(place)[1:]
+
+
 def read_spool(folder: Path, damaged: Callable[[str], None]) -> Iterator[Past]:
     """Everything in the spool of a run that is over, in order; damage is told and left out."""
     for name, record in in_order(folder, damaged):
-        stored = Stored(record.number, 0, record.place, tuple)
+        stored = Stored(record.number, 0, record.place, lambda place: ())
         past = read_past(record, stored)
         if past is None:
             damaged(f"{name}: record {record.number} is none of ours")
@@ -363,6 +348,8 @@ def read_past(record: Record, stored: Stored) -> Past | None:
                 return Delivered(group, number)
             case ["kind", str(group), str(kind)]:
                 return GroupKind(group, kind)
+            case ["last", list(puts)]:
+                return LastPuts({i: int(seq) for i, seq in puts if isinstance(i, bytes)})
     except Exception:  # msgpack raises many kinds, all meaning: not ours
         return None
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import namedtuple
 
 import pytest
 import yaml
@@ -45,6 +46,24 @@ def test_a_spool_that_takes_no_line_above_the_level_of_the_hold_is_a_fault():
     good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=False)
     assert not good
     assert "FAULT network.spool_MB: 250 MB; 260 needed" in said
+
+
+def test_a_spool_that_the_reductions_of_one_scan_fill_is_a_fault():
+    raw = yaml.safe_load(DRY)
+    raw["scan"]["angles"]["count"] = 5000
+    raw["network"] = {"spool_MB": 64}
+    good, said = checked(parse(yaml.safe_dump(raw), "dry"), reach=False, measure=True)
+    assert not good
+    assert "or the reductions of 45000 frames" in said
+
+
+@pytest.mark.parametrize(("free_mb", "good"), [(530, False), (545, True)])
+def test_a_disk_on_which_the_plan_would_hold_from_the_start_is_a_fault(monkeypatch, free_mb, good):
+    usage = namedtuple("usage", "total used free")(1 << 40, 0, free_mb * 10**6)
+    monkeypatch.setattr("operando.cli.check.shutil.disk_usage", lambda place: usage)
+    found, said = checked(parse(DRY, "dry"), reach=False, measure=False)
+    assert found == good  # twice the reserve of 256 MB, and 0.4 MB of frames
+    assert ("0.5 needed: the plan holds when 0.5 are left" in said) != good
 
 
 def test_a_rate_that_no_machine_takes_is_a_fault():

@@ -5,6 +5,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from operando.stream.group import IN_FLIGHT, Group
+from operando.stream.held import Stored
+from operando.stream.segment_log import Damaged, Place
 from operando.stream.wire_ops import Hello, Item, Refused
 
 START, STOP = (b"start",), (b"stop",)
@@ -148,6 +150,76 @@ def test_what_was_not_kept_for_a_restarted_absorber_is_named_as_failed(wire):
     assert "restarted" in wire.words["s", 0]
     assert "restarted" in wire.words["s", 1]
     assert wire.words["s", 2] == ""
+
+
+class Log:
+    """A spool of reductions that counts what is read back; those in rotten cannot be."""
+
+    def __init__(self, rotten=()):
+        self.read = []
+        self.rotten = rotten
+
+    def place(self, index):
+        def load(place):
+            if place.offset in self.rotten:
+                raise Damaged(f"the record at {place.offset} is damaged")
+            self.read.append(place.offset)
+            return reduction(place.offset)
+
+        return Stored(index + 1, 12, Place(1, index, 12), load)
+
+
+def reduced(group, log, absorber, count):
+    for index in range(count):
+        group.add_reduction(("s", index), reduction(index), log.place(index))
+        group.acknowledge_frame(absorber, ("s", index), "")
+
+
+def test_with_a_spool_a_restarted_absorber_gets_what_memory_let_go_as_it_takes_it(wire):
+    frames = IN_FLIGHT + 500
+    group, log = opened(wire, frames, history_bytes=40), Log()
+    join(group, "r", "reduce")
+    reduced(group, log, join(group, "a", "absorb"), frames)
+    assert log.read == []  # who keeps up is given them from memory
+    group.leave(b"a", died=True)
+    second = join(group, "a2", "absorb")
+    assert len(log.read) <= IN_FLIGHT
+    for index in range(frames):
+        assert len(log.read) - index <= IN_FLIGHT
+        group.acknowledge_frame(second, ("s", index), "")
+    given = [parts for _, parts in wire.items(second)[1:]]
+    assert given == [reduction(index) for index in range(frames)]
+    assert len(log.read) >= frames - 4  # memory keeps 40 bytes
+    assert set(wire.words.values()) == {""}
+
+
+def test_an_absorber_that_is_behind_keeps_no_reductions_in_memory(wire):
+    frames = IN_FLIGHT + 500
+    group, log = opened(wire, frames, history_bytes=40), Log()
+    join(group, "r", "reduce")
+    absorber = join(group, "a", "absorb")
+    for index in range(frames):
+        group.add_reduction(("s", index), reduction(index), log.place(index))
+    held = [e for e in group.peers[absorber].outbox if not isinstance(e.parts, Stored)]
+    assert len(held) <= 1
+    for index in range(frames):
+        group.acknowledge_frame(absorber, ("s", index), "")
+    assert [p for _, p in wire.items(absorber)[1:]] == [reduction(i) for i in range(frames)]
+
+
+def test_a_reduction_that_rots_in_the_spool_fails_its_frame_by_name_and_the_scan_ends(wire):
+    group, log = opened(wire, 4, history_bytes=1), Log(rotten={2})
+    join(group, "r", "reduce")
+    reduced(group, log, join(group, "a", "absorb"), 4)
+    group.add_stop("s", STOP)
+    group.leave(b"a", died=True)
+    second = join(group, "a2", "absorb")
+    assert "cannot be read back" in wire.words["s", 2]
+    assert "damaged" in wire.words["s", 2]
+    assert [wire.words["s", i] for i in (0, 1, 3)] == ["", "", ""]
+    assert wire.items(second)[-1][1] == STOP
+    group.acknowledge(second, [wire.tag_of(second, STOP)], "")
+    assert (group.outstanding(), group.scans) == (0, {})
 
 
 def test_a_newcomer_of_the_same_name_takes_the_place_and_the_frames(wire):

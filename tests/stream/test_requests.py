@@ -102,7 +102,8 @@ def test_a_recorder_that_goes_on_adds_to_what_stands_there(tmp_path):
     first.take(ROI)
     first.take(STOP)
     first.flush()
-    first._file.close()
+    first._file.close()  # a kill
+    first._redo.close()
     with Recorder(path) as second:
         for message in (ROI, *WORDS):
             assert second.take(message) == ""

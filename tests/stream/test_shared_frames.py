@@ -12,7 +12,7 @@ from operando.stream.members import Member, Producer
 from operando.stream.messages import Detector, Frame, ScanStart, ScanStop, Trajectory
 from operando.stream.packing import pack
 from operando.stream.shared_memory import Arena
-from operando.stream.spool import SpoolConfig
+from operando.stream.spool_room import SpoolConfig
 from operando.stream.wire_ops import Bye, Got, Item, Put, Share, Shared, pack_op, unpack_op
 
 SIZE = 200_000

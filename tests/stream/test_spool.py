@@ -24,8 +24,10 @@ from operando.stream.messages import (
     Status,
     Trajectory,
 )
+from operando.stream.packing import pack, peek, unpack
 from operando.stream.segment_log import segments_of
-from operando.stream.spool import SpoolConfig
+from operando.stream.spool import LastPuts, PutAgain, read_spool
+from operando.stream.spool_room import SpoolConfig
 
 PATIENCE_S = 20.0
 
@@ -287,6 +289,41 @@ def test_hub_and_absorber_killed_together_leave_a_new_absorber_all_reductions(be
     assert sorted(d.message.index for d in take(again, Reduction, 6, False)) == list(range(6))
 
 
+@pytest.mark.parametrize("hub_too", [False, True])
+def test_an_absorber_killed_in_a_scan_larger_than_memory_misses_nothing(bench, tmp_path, hub_too):
+    frames = 60
+    bench = bench(limit_bytes=40_000, segment_bytes=4_000, keep_s=1e-3)
+    bench.start(groups=("process",), history_bytes=500)
+    reducer = bench.member("process", "reduce", credit=4)
+    absorber = bench.member("process", "absorb")
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=frames))
+    sent = {}
+    for index in range(frames):
+        producer.put(make_frame(index))
+        (delivery,) = take(reducer, Frame, 1, acknowledge=False)
+        reducer.send(reduce_of(delivery.message))
+        (delivery,) = take(absorber, Reduction, 1, acknowledge=False)
+        sent[index] = [bytes(p) for p in pack(delivery.message)]
+        absorber.acknowledge_frame("s", index)
+    bench.until(lambda m: isinstance(m, Account) and m.group("process").done == frames)
+    assert len(segments_of(tmp_path / "spool" / "frames")) < 15  # some were let go
+    assert len(segments_of(tmp_path / "spool" / "work")) > 2  # but not of the open scan
+    absorber.close()
+    if hub_too:
+        bench.restart(groups=("process",), history_bytes=500)
+    again = bench.member("process", "absorb")
+    came = {}
+    for delivery in take(again, Reduction, frames, acknowledge=False):
+        came[delivery.message.index] = [bytes(p) for p in pack(delivery.message)]
+        again.acknowledge_frame("s", delivery.message.index)
+    assert came == sent
+    producer.put(ScanStop("s", frames, "complete"))
+    take(again, ScanStop, 1)
+    account = bench.settled()
+    assert (account.group("process").done, account.group("process").failed) == (frames, {})
+
+
 def test_final_results_wait_in_the_spool_for_the_recorder(bench):
     bench = bench()
     bench.start(groups=("record",))
@@ -338,7 +375,7 @@ def test_at_its_declared_size_the_spool_holds_the_source_back_and_then_lets_it_g
     seen += [d.message.index for d in take(recorder, Frame, 400 - len(seen))]
     assert sorted(seen) == list(range(400))
     producer.flush()
-    assert bench.status()["spool_bytes"] <= 150_000
+    assert bench.status()["spool_bytes"] <= 150_000 + 100 * 400  # notes on its frames go beyond
 
 
 def test_a_segment_stays_until_every_group_is_done_with_all_of_it(bench, tmp_path):
@@ -358,6 +395,61 @@ def test_a_segment_stays_until_every_group_is_done_with_all_of_it(bench, tmp_pat
     absorber = bench.member("process", "all", credit=8)
     take(absorber, Frame, 60)
     bench.until(lambda m: isinstance(m, Status) and m.values.get("spool_bytes", 1e9) < 51_000)
+
+
+def failed_and_then_overtaken(bench):
+    """A scan whose frame 7 could not be recorded, and more than the spool holds after it."""
+    bench.start(groups=("record",), window_bytes=10_000)
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=200))
+    for index in range(150):
+        producer.put(make_frame(index))
+        (delivery,) = take(recorder, Frame, 1, acknowledge=False)
+        recorder.acknowledge(delivery, failed="OSError: no room" if index == 7 else "")
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 149)
+    return recorder, producer
+
+
+def frames_of(folder):
+    return [
+        past.parts
+        for past in read_spool(folder / "spool", damaged=pytest.fail)
+        if isinstance(past, PutAgain) and peek(past.parts[0])[0] == "frame"
+    ]
+
+
+def test_what_could_not_be_recorded_stays_in_the_spool_while_the_run_lasts(bench, tmp_path):
+    bench = bench(limit_bytes=60_000, segment_bytes=10_000, keep_s=1e-3)
+    recorder, producer = failed_and_then_overtaken(bench)
+    assert len(segments_of(tmp_path / "spool" / "frames")) < 8  # others were let go
+    bench.restart(groups=("record",), window_bytes=10_000)
+    for index in range(150, 200):  # the hub after it lets go no more than the one before
+        producer.put(make_frame(index))
+        take(recorder, Frame, 1)
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 199)
+    bench.hub.stop()
+    kept = {frame.index: frame for frame in map(unpack, frames_of(tmp_path))}
+    assert sound(kept[7])
+    assert len(kept) < 80
+
+
+def test_unrecorded_frames_alone_fill_the_spool_up_to_its_size_and_hold_the_plan(bench):
+    bench = bench(limit_bytes=60_000, segment_bytes=10_000)
+    bench.start(groups=("record",), window_bytes=10_000)
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer(window=4)
+    producer.put(scan_start(frames=400))
+    put = 0
+    with contextlib.suppress(HubFull):
+        while put < 400:
+            producer.put(make_frame(put), timeout_s=0.5)
+            put += 1
+            while (delivery := recorder.receive(0.02)) is not None:
+                recorder.acknowledge(delivery, failed="OSError: no room")
+    assert 30 < put < 70
+    full = bench.until(lambda m: isinstance(m, Status) and m.state == "full").values
+    assert (full["fill"], full["lag_frames"]) == (1.0, 0)
 
 
 def test_a_frame_that_rots_in_the_spool_is_failed_by_name_and_the_others_are_not(bench, tmp_path):
@@ -399,6 +491,45 @@ def test_frames_whose_segments_were_let_go_still_count_after_a_restart(bench, tm
     take(recorder, ScanStop, 1)
     account = bench.settled()
     assert (account.received, account.lost, account.group("record").done) == (100, {}, 100)
+
+
+def test_the_journal_of_a_long_run_is_let_go_as_far_as_it_is_over(bench, tmp_path):
+    bench = bench(limit_bytes=60_000, segment_bytes=4_000)
+    bench.start(groups=("record",))
+    recorder = bench.member("record", "all", credit=8)
+    producer = bench.producer()
+    for number in range(1, 9):
+        producer.put(scan_start(f"s{number}", 4, number))
+        for index in range(4):
+            producer.put(make_frame(index, f"s{number}"))
+        for _ in range(6):
+            producer.put(Document("r", "event", "x" * 2000))
+        producer.put(ScanStop(f"s{number}", 4, "complete"))
+        take(recorder, ScanStop, 1)
+    journal = tmp_path / "spool" / "journal"
+    bench.until(lambda m: isinstance(m, Status) and 0 < m.values.get("spool_bytes", 0) <= 30_000)
+    assert segments_of(journal)[0].first > 1
+    producer.put(scan_start("open", 4, 9))
+    for index in range(2):
+        producer.put(make_frame(index, "open"))
+    take(recorder, Frame, 2)
+    bench.until(lambda m: isinstance(m, Account) and m.group("record").done == 2)
+    bench.restart(groups=("record",))
+    assert bench.hub.open_scans[0].scan == "open"
+    for index in range(2, 4):
+        producer.put(make_frame(index, "open"))
+    producer.put(ScanStop("open", 4, "complete"))
+    told = []
+    while not any(isinstance(m, ScanStop) for m in told):
+        (delivery,) = take(recorder, object, 1)
+        told.append(delivery.message)
+    assert [m.index for m in told if isinstance(m, Frame)] == [2, 3]
+    assert not any(isinstance(m, Document) for m in told)
+    account = bench.settled()
+    assert (account.received, account.duplicates, account.group("record").done) == (4, 0, 4)
+    bench.hub.stop()
+    pasts = list(read_spool(tmp_path / "spool", damaged=pytest.fail))
+    assert any(b"producer" in who for p in pasts if isinstance(p, LastPuts) for who in p.last)
 
 
 def test_acknowledgements_that_waited_for_the_hub_do_not_bring_the_scan_again_each(bench):

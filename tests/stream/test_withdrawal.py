@@ -23,7 +23,7 @@ from operando.stream.messages import (
     Trajectory,
     Withdrawal,
 )
-from operando.stream.spool import SpoolConfig
+from operando.stream.spool_room import SpoolConfig
 
 PATIENCE_S = 20.0
 ASKED = Proposal("r", "r-1", "roi", "s", "why", (0.0, 0.0, 5.0), 0.1, 9.0, 1.0, 60.0, 0.0)
