@@ -265,7 +265,13 @@ def _read_array(
     need = math.prod(shape) * found.itemsize
     if need != len(buffer):
         raise PackingError(f"{where}: shape {shape} of {found} is {need} bytes, {len(buffer)} came")
-    return np.frombuffer(buffer, found).reshape(shape)
+    try:
+        return np.frombuffer(buffer, found).reshape(shape)
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # of no element, and yet too large, e.g. (0, 2**62)
+        raise PackingError(f"{where}: shape {str(shape)[:60]} of {found}: {error}") from None
 
 
 def _read_float(value: Any, buffers: Sequence[memoryview], used: set[int], where: str) -> float:

@@ -341,6 +341,8 @@ def test_headers_that_are_not_ours_are_refused_by_reason(header, words):
         ([0, "<f8", [4]], bytes(24), "32 bytes, 24 came"),
         ([0, "<f8", [-1]], bytes(24), "shape"),
         ([0, "<f8", [2**62, 2**62]], bytes(24), "bytes"),
+        ([0, "<f8", [0, 2**62]], b"", "shape"),  # no bytes are needed, none came
+        ([0, "<f8", [0, 2**64 - 1]], b"", "shape"),
         ([0, "|O", [3]], bytes(24), "does not travel"),
         ([0, "<U2", [3]], bytes(24), "does not travel"),
         ([0, "(3,)f8", [1]], bytes(24), "does not travel"),

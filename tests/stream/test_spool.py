@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import xxhash
 import zmq
+from hostile_bytes import MESSAGES
+from operando.stream import router
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.link import HubFull
 from operando.stream.live import LiveSubscriber
@@ -26,6 +28,7 @@ from operando.stream.messages import (
 )
 from operando.stream.segment_log import segments_of
 from operando.stream.spool import SpoolConfig
+from operando.stream.wire_ops import Put, pack_op
 
 PATIENCE_S = 20.0
 
@@ -378,6 +381,43 @@ def test_a_frame_that_rots_in_the_spool_is_failed_by_name_and_the_others_are_not
     account = bench.until(lambda m: isinstance(m, Account) and m.group("record").failed)
     assert list(account.group("record").failed) == [6]
     assert "damaged" in account.group("record").failed[6]
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_a_shape_that_cannot_be_does_not_keep_the_next_hub_from_starting(bench, case):
+    bench = bench()
+    bench.start()
+    dealer = bench.context.socket(zmq.DEALER)
+    dealer.connect(bench.config["items"])
+    dealer.send_multipart([pack_op(Put(1, 1, "")), *MESSAGES[case]])
+    assert dealer.poll(PATIENCE_S * 1000)
+    dealer.close(linger=0)
+    producer = bench.producer()
+    producer.put(scan_start())
+    producer.flush()
+    bench.restart()
+    assert [start.scan for start in bench.hub.open_scans] == ["s"]
+
+
+def test_a_record_over_which_the_hub_breaks_is_left_out_by_name(bench, monkeypatch):
+    bench = bench()
+    bench.start()
+    producer = bench.producer()
+    producer.put(scan_start("bad"))
+    producer.put(scan_start("good", number=2))
+    producer.flush()
+    whole = router.unpack
+
+    def breaks(parts):
+        message = whole(parts)
+        if getattr(message, "scan", "") == "bad":
+            raise ZeroDivisionError("nobody thought of that")
+        return message
+
+    monkeypatch.setattr(router, "unpack", breaks)
+    bench.restart()
+    assert [start.scan for start in bench.hub.open_scans] == ["good"]
+    assert bench.status()["damaged"] == 1
 
 
 def test_frames_whose_segments_were_let_go_still_count_after_a_restart(bench, tmp_path):
