@@ -343,9 +343,9 @@ class Hub:
                 self._leave(identity, died=True)
         self._shared.tidy(self._groups_of)
         self._router.publish_accounts()
-        if self._spool is not None:
-            self._spool.tidy()
         self._router.publish(self._status())
+        if self._spool is not None:  # last: on a disk that fails it says so
+            self._spool.tidy()
 
     def _status(self) -> Status:
         now = time.monotonic()

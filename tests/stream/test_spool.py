@@ -1,7 +1,9 @@
 """A hub with a spool: killed and restarted, overtaken by its source, out of room, rotten."""
 
 import contextlib
+import errno
 import itertools
+import os
 import time
 
 import numpy as np
@@ -26,9 +28,10 @@ from operando.stream.messages import (
     Status,
     Trajectory,
 )
+from operando.stream.packing import pack
 from operando.stream.segment_log import segments_of
 from operando.stream.spool import SpoolConfig
-from operando.stream.wire_ops import Put, pack_op
+from operando.stream.wire_ops import Got, Put, pack_op, unpack_op
 
 PATIENCE_S = 20.0
 
@@ -342,6 +345,57 @@ def test_at_its_declared_size_the_spool_holds_the_source_back_and_then_lets_it_g
     assert sorted(seen) == list(range(400))
     producer.flush()
     assert bench.status()["spool_bytes"] <= 150_000
+
+
+def test_a_disk_that_fails_for_a_while_holds_the_source_back_and_loses_nothing(bench, monkeypatch):
+    bench = bench()
+    bench.start(groups=("record",))
+    dealer = bench.context.socket(zmq.DEALER)
+    dealer.setsockopt(zmq.IDENTITY, b"receiver")
+    dealer.connect(bench.config["items"])
+
+    def put(seq, message):
+        dealer.send_multipart([pack_op(Put(seq, 1, "")), *pack(message)])
+
+    def answer(for_s=PATIENCE_S):
+        return unpack_op(dealer.recv_multipart()[0]) if dealer.poll(for_s * 1000) else None
+
+    put(1, scan_start())
+    assert answer() == Got(1, "")
+    whole = os.writev
+
+    def fails(file, buffers):
+        if sum(len(b) for b in buffers) > 900:  # a frame; what else is written is small
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(file, buffers)
+
+    monkeypatch.setattr(os, "writev", fails)
+    for index in range(3):
+        put(2 + index, make_frame(index))
+    full = bench.until(lambda m: isinstance(m, Status) and m.state == "full").values
+    assert "cannot be written" in full["held"]
+    put(2, make_frame(0))  # as after a reconnection
+    recorder = bench.member("record", "all")
+    take(recorder, ScanStart, 1)  # the others are served meanwhile
+    assert answer(0.3) is None
+    monkeypatch.setattr(os, "writev", whole)
+    assert [answer() for _ in range(3)] == [Got(2, ""), Got(3, ""), Got(4, "")]
+    assert [d.message.index for d in take(recorder, Frame, 3)] == [0, 1, 2]
+    dealer.close(linger=0)
+
+
+def test_a_put_over_which_the_hub_breaks_is_refused_with_the_reason(bench, monkeypatch):
+    bench = bench()
+    bench.start(groups=("record",))
+    producer = bench.producer()
+
+    def breaks(parts):
+        raise ZeroDivisionError("nobody thought of that")
+
+    monkeypatch.setattr(router, "unpack", breaks)
+    producer.put(scan_start())
+    producer.flush(PATIENCE_S)
+    assert producer.refused == 1
 
 
 def test_a_segment_stays_until_every_group_is_done_with_all_of_it(bench, tmp_path):
