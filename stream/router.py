@@ -30,12 +30,12 @@ from .messages import (
     Withdrawal,
 )
 from .packing import PackingError, pack, peek, unpack
+from .reasons import MAX_SCAN_FRAMES
 from .shared_frames import copied
 from .spool import Delivered, Ended, GroupKind, PutAgain, Settled, Spool
 
 log = logging.getLogger(__name__)
 
-MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
 KEPT_CLOSED = 1000  # finished scans whose late frames are still known as such
 EARLY_POSITIONS = 2000  # messages, of scans whose start is still on its way
 FRAME_PICTURE_S = 0.25  # the live side gets at most one frame in this time

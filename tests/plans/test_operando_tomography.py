@@ -462,7 +462,7 @@ def test_the_scans_stop_document_carries_the_closed_account_and_names_what_is_lo
     )
     (counted,) = account_events(setup)
     assert (counted["account_announced"], counted["account_in_results"]) == (64, 62)
-    assert orjson.loads(counted["account_reasons"])["lost"] == {"7": why, "9": why}
+    assert orjson.loads(counted["account_reasons"])["lost"] == [f"7, 9: {why}"]
 
 
 def test_an_account_that_does_not_close_is_written_as_it_stands(

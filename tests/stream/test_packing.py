@@ -35,7 +35,16 @@ from operando.stream.messages import (
     Trajectory,
     Withdrawal,
 )
-from operando.stream.packing import VERSION, PackingError, kind_of, pack, peek, unpack
+from operando.stream.packing import (
+    MAX_HEADER_BYTES,
+    VERSION,
+    PackingError,
+    kind_of,
+    pack,
+    peek,
+    unpack,
+)
+from operando.stream.reasons import MAX_SCAN_FRAMES
 
 WORDS = st.text(max_size=12)
 COUNTS = st.integers(0, 2**40)
@@ -387,6 +396,53 @@ TWO_FRAMES = ScanStart(
     "r", "s", 1, "xrdct", 2, DETECTOR, Trajectory((2,), (Axis("x", "um", np.zeros(2)),)),
     "", 5e4, 0.1, None, 0.0,
 )  # fmt: skip
+
+
+def test_the_end_of_a_large_scan_that_broke_off_is_read_as_it_was_sent():
+    halves = {i: ("never arrived", "died on the way")[i // 30_000] for i in range(60_000)}
+    turns = {i: f"reason {i % 3}, which is of fair length" for i in range(60_000)}
+    groups = tuple(GroupAccount(name, 0, turns) for name in ("record", "process"))
+    for message in (
+        ScanStop("s", 0, "aborted", halves),
+        Account("r", "s", 1, 60_000, 0, 0, turns, groups, True),
+    ):
+        parts = pack(message)
+        assert len(parts[0]) < 1000
+        assert unpack(parts) == message
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ([[0, 3, 0], [3, 4, 0]], "do not ascend"),
+        ([[5, 4, 0]], "do not ascend"),
+        ([[-1, 4, 0]], "do not ascend"),
+        ([[0, 2**62, 0]], "go beyond"),
+        ([[0, 4, 1]], "names a reason"),
+        ([[0, 4, -1]], "names a reason"),
+        ([[0, 4]], "shape"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_refused(table, words):
+    array = np.array(table, np.int64)
+    lost = [["why"], [0, "<i8", list(array.shape)]]
+    fields = {"scan": "s", "frames": 0, "reason": "aborted", "lost": lost}
+    header = msgpack.packb({"v": VERSION, "kind": "scan_stop", "fields": fields})
+    with pytest.raises(PackingError, match=words):
+        unpack([header, array.tobytes()])
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (Document("r", "event", "x" * (MAX_HEADER_BYTES + 1)), "at most"),
+        (ScanStop("s", 0, "aborted", {MAX_SCAN_FRAMES: "x"}), "a reason for frame"),
+        (ScanStop("s", 0, "aborted", {-1: "x"}), "a reason for frame"),
+    ],
+)
+def test_what_nobody_could_read_is_not_packed(message, words):
+    with pytest.raises(PackingError, match=words):
+        pack(message)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from operando.stream.messages import (
     Status,
     Trajectory,
 )
+from operando.stream.nexus import account_of, account_text, stop_of, stop_text
 from operando.stream.recorder import Recorder, RecorderError
 from operando.stream.run_file import open_run
 
@@ -402,6 +403,17 @@ def wait_for(live, wanted):
             if wanted(message):
                 return message
     raise AssertionError("it never came")
+
+
+def test_the_account_of_a_large_scan_that_broke_off_is_short_in_the_file():
+    reasons = {i: f"reason {i // 1000 % 2}" for i in range(20_000)}
+    groups = (GroupAccount("record", 0, reasons), GroupAccount("process", 0, {}))
+    account = Account("r", "s", 1, 40_000, 20_000, 0, {i + 20_000: "late" for i in reasons},
+                      groups, True)  # fmt: skip
+    stop = ScanStop("s", 20_000, "aborted", account.lost)
+    assert len(account_text(account)) < 1000
+    assert account_of(account_text(account)) == account
+    assert stop_of(stop_text(stop)) == stop
 
 
 def test_a_whole_run_through_the_hub_closes_its_account_in_the_file(tmp_path):
