@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from math import inf, nan
 
 import msgpack
 import numpy as np
@@ -50,6 +51,9 @@ WORDS = st.text(max_size=12)
 COUNTS = st.integers(0, 2**40)
 NUMBERS = st.floats(width=64)
 IDS = st.text(min_size=1, max_size=12)
+NAMES = st.from_regex(r"\w[\w .-]{0,11}", fullmatch=True)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+TIMES = st.floats(0, 1e11)
 PLACES = st.floats(-1e3, 1e3)
 SCALARS = st.one_of(WORDS, COUNTS, NUMBERS, st.booleans())
 NOTES = st.dictionaries(WORDS, SCALARS, max_size=3)
@@ -65,11 +69,10 @@ def vectors(size: int) -> st.SearchStrategy[np.ndarray]:
 
 
 def trajectories(frames: int) -> st.SearchStrategy[Trajectory]:
-    axes = st.builds(Axis, WORDS, WORDS, vectors(frames if frames < 6 else 0))
+    axes = st.builds(Axis, NAMES, TEXTS, vectors(frames if frames < 6 else 0))
+    several = st.lists(axes, max_size=2 if frames < 6 else 0, unique_by=lambda axis: axis.name)
     return st.builds(
-        Trajectory,
-        st.lists(COUNTS, max_size=3).map(tuple),
-        st.lists(axes, max_size=2 if frames < 6 else 0).map(tuple),
+        Trajectory, st.lists(st.integers(1, 100), max_size=3).map(tuple), several.map(tuple)
     )
 
 
@@ -90,10 +93,10 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
     ScanStart: (st.integers(0, 5) | COUNTS).flatmap(
         lambda frames: st.builds(
             ScanStart,
-            run=WORDS,
-            scan=WORDS,
+            run=TEXTS,
+            scan=TEXTS,
             number=COUNTS,
-            technique=WORDS,
+            technique=TEXTS,
             frames=st.just(frames),
             detector=DETECTORS,
             trajectory=trajectories(frames),
@@ -101,7 +104,7 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
             energy_ev=NUMBERS,
             exposure_s=NUMBERS,
             cell=st.none() | CELLS,
-            time=NUMBERS,
+            time=TIMES,
             notes=NOTES,
         )
     ),
@@ -120,7 +123,7 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
     Positions: st.integers(0, 4).flatmap(
         lambda n: st.builds(
             Positions,
-            *(WORDS, WORDS, WORDS),
+            *(WORDS, NAMES, WORDS),
             hnp.arrays(np.int64, n, elements=st.integers(0, 2**63 - 1)),
             vectors(n),
         )
@@ -128,8 +131,9 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
     Samples: st.integers(0, 4).flatmap(
         lambda n: st.builds(
             Samples,
-            WORDS,
-            *[vectors(n)] * 6,
+            TEXTS,
+            *[hnp.arrays(np.float64, n, elements=PLACES)] * 2,
+            *[vectors(n)] * 4,
             st.lists(WORDS, min_size=n, max_size=n).map(tuple),
         )
     ),
@@ -146,8 +150,8 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
         run=WORDS,
         scan=WORDS,
         number=COUNTS,
-        consumer=WORDS,
-        name=WORDS,
+        consumer=NAMES,
+        name=NAMES,
         dims=st.lists(WORDS, max_size=2).map(tuple),
         coords=st.dictionaries(WORDS, ARRAYS, max_size=2),
         units=st.dictionaries(WORDS, WORDS, max_size=2),
@@ -387,6 +391,26 @@ def test_an_oversize_header_is_not_read():
         unpack([bytes(9 << 20)])
 
 
+def on_grid(grid):
+    return dataclasses.replace(
+        TWO_FRAMES, trajectory=dataclasses.replace(TWO_FRAMES.trajectory, grid=grid)
+    )
+
+
+def with_axis(*names, unit="um"):
+    axes = tuple(Axis(name, unit, np.zeros(2)) for name in names)
+    return dataclasses.replace(TWO_FRAMES, trajectory=Trajectory((), axes))
+
+
+def result_of(consumer, name):
+    return Result("r", "s", 1, consumer, name, (), {}, {}, "", np.zeros(()), None, 1.0, 1, True)
+
+
+def samples_of(times, walls):
+    two = np.zeros(2)
+    return Samples("r", np.array(times), np.array(walls), two, two, two, two, ("a", "b"))
+
+
 def of_lengths(*lengths: int) -> list[np.ndarray]:
     return [np.zeros(n) for n in lengths]
 
@@ -458,6 +482,21 @@ def test_what_nobody_could_read_is_not_packed(message, words):
             dataclasses.replace(TWO_FRAMES, detector=dataclasses.replace(DETECTOR, shape=(3, 2))),
             "mask of shape",
         ),
+        *((dataclasses.replace(TWO_FRAMES, time=t), "is no time") for t in (nan, inf, -1.0, 1e300)),
+        *(
+            (on_grid(grid), "points are needed")
+            for grid in ((2**63,), (2, 0), (2, -1), (2000,) * 3, (1,) * 9)
+        ),
+        *((with_axis(name), "no '/'") for name in ("", ".", "..", "a/b", "/entry", "a\0b")),
+        (with_axis("x", unit="u\0m"), "zero byte"),
+        (with_axis("x", "x"), "stands twice"),
+        (dataclasses.replace(TWO_FRAMES, scan="s\0"), "zero byte"),
+        (dataclasses.replace(TWO_FRAMES, scan="s" * 1000), "at most"),
+        *((result_of(consumer, "n"), "consumer") for consumer in ("", "..", "/entry", "/", "a/b")),
+        *((result_of("c", name), "name") for name in ("", ".", "/entry/scan_0001", "a\0")),
+        (Positions("s", "/entry/potentiostat/time", "um", np.arange(2), np.zeros(2)), "axis"),
+        (samples_of([1.0, nan], [1.0, 2.0]), "time_s is not finite"),
+        (samples_of([1.0, 2.0], [1.0, inf]), "wall_s is not finite"),
     ],
 )
 def test_fields_that_do_not_fit_each_other_are_refused(message, words):
