@@ -44,7 +44,8 @@ class Intake:
     """Numbers, order and answers of all that is put. Used by the hub's thread alone.
 
     send: answers a peer
-    why_not: (identity, group, kind, role of its key) why a peer may not put such a message, or ""
+    why_not: (identity, group, kind, role of its key, component that a status is of) why a peer may
+        not put such a message, or ""
     window_bytes: see HubConfig
     """
 
@@ -53,7 +54,7 @@ class Intake:
         router: Router,
         spool: Spool | None,
         send: Send,
-        why_not: Callable[[bytes, str, str, str], str],
+        why_not: Callable[[bytes, str, str, str, str], str],
         window_bytes: int,
     ) -> None:
         self.refused = 0
@@ -139,7 +140,8 @@ class Intake:
             if not parts:
                 raise PackingError("a put without a message")
             kind, fields = peek(parts[0])
-            if why := self._why_not(identity, op.group, kind, key_role):
+            component = str(fields.get("component", ""))
+            if why := self._why_not(identity, op.group, kind, key_role, component):
                 raise Refusal(why)
             keepable = _keepable(parts)
             stored = None

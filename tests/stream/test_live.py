@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.live import LiveSubscriber
-from operando.stream.live_cache import KEPT_SAMPLES, LiveCache
+from operando.stream.live_cache import KEPT_LOOSE, KEPT_SAMPLES, LiveCache
 from operando.stream.members import Producer
 from operando.stream.messages import (
     Detector,
@@ -174,6 +174,20 @@ def test_the_cache_stays_bounded_however_many_scans_come():
         cache.keep(f"scan_start/{number}", [b"x" * 10], str(number))
     assert cache.bytes <= 1000
     assert len(list(cache.matching(""))) <= 100
+
+
+def test_what_is_of_no_scan_stays_bounded_and_what_is_said_again_stays():
+    cache = LiveCache(1000)
+    plans, large = b"p" * 1_000_000, b"x" * 2_000_000
+    for number in range(2000):
+        cache.keep("status/plan", [plans])
+        cache.keep(f"status/{number}", [large])
+    kept = [bytes(parts[0][:1]) for parts in cache.matching("status/")]
+    assert kept.count(b"p") == 1
+    assert 100 < len(kept) <= KEPT_LOOSE
+    for number in range(2000):
+        cache.keep(f"status/{number}", [b"x"])
+    assert len(list(cache.matching(""))) == KEPT_LOOSE
 
 
 def test_a_new_version_replaces_the_old_one():
