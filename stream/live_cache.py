@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .cell_clock import news
 from .held import Payload, size_of
 from .messages import Samples
 from .packing import pack
@@ -60,7 +61,7 @@ class LiveCache:
         self._requests.append((topic, parts))
 
     def keep_samples(self, samples: Samples) -> None:
-        """Append to the run's curve; what is older than its end is a repeat."""
+        """Append to the run's curve what is no repeat of it."""
         before = self._samples.get(samples.run)
         self._samples[samples.run] = samples if before is None else _joined(before, samples)
         while len(self._samples) > KEPT_RUNS:
@@ -105,10 +106,8 @@ class LiveCache:
 
 
 def _joined(before: Samples, new: Samples) -> Samples:
-    start = (
-        int(np.searchsorted(new.time_s, before.time_s[-1], "right")) if len(before.states) else 0
-    )
-    states = before.states + new.states[start:]
+    fresh = news(new.time_s, new.wall_s, before.time_s, before.wall_s)
+    states = before.states + tuple(s for s, is_new in zip(new.states, fresh, strict=True) if is_new)
     keep = np.ones(len(states), bool)
     if len(states) > KEPT_SAMPLES:  # thin, but keep both sides of every change of state
         keep[1::2] = False
@@ -118,7 +117,7 @@ def _joined(before: Samples, new: Samples) -> Samples:
         keep[-1] = True
 
     def both(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        joined = np.concatenate([getattr(before, name), getattr(new, name)[start:]])
+        joined = np.concatenate([getattr(before, name), getattr(new, name)[fresh]])
         kept: np.ndarray[tuple[int], np.dtype[np.float64]] = joined[keep]
         return kept
 

@@ -388,7 +388,7 @@ def test_a_key_made_for_a_window_is_good_for_nothing_else_whatever_name_its_hold
 @pytest.mark.parametrize(
     ("component", "role", "may"),
     [
-        ("window", "window", True), ("recommender", "recommender", True), ("", "recommender", False),
+        ("window", "window", True), ("recommender", "recommender", True), ("", "person", False),
         ("plan", "window", False), ("hub", "window", False), ("hub", PART, False),
         ("plan", PART, True), ("reducer-0", PART, True), ("", "window", False),
     ],

@@ -47,6 +47,18 @@ def samples(first, count, state="OCV"):
     return Samples("r", time_s, time_s, time_s, time_s, time_s, time_s, (state,) * count)
 
 
+# the potentiostat's clock glitches, is right again, begins again at 0; the third one is a repeat
+STRETCHES = (([1, 2], [11, 12]), ([1e12], [13]), ([2, 1e12], [12, 13]), ([3, 0], [14, 15]),
+             ([3, 0, 1], [14, 15, 16]))  # fmt: skip
+
+
+def on_clocks(times, walls):
+    one = np.ones(len(times))
+    return Samples(
+        "r", np.array(times, float), np.array(walls, float), *[one] * 4, ("OCV",) * len(times)
+    )
+
+
 def listen(live, enough):
     """Everything heard until enough(everything heard)."""
     heard = []
@@ -196,6 +208,14 @@ def test_a_new_version_replaces_the_old_one():
     cache.keep("result/s/c/map", [b"newer"], "s")
     assert list(cache.matching("result/")) == [[b"newer"]]
     assert cache.bytes == 5
+
+
+def test_a_potentiostats_clock_that_jumps_ends_no_curve():
+    cache = LiveCache(1000)
+    for times, walls in STRETCHES:
+        cache.keep_samples(on_clocks(times, walls))
+    (parts,) = cache.matching("samples/")
+    assert unpack(parts).time_s.tolist() == [1, 2, 1e12, 3, 0, 1]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends_and_every_change_of_state():

@@ -405,6 +405,21 @@ def wait_for(live, wanted):
     raise AssertionError("it never came")
 
 
+def test_a_potentiostats_clock_that_jumps_ends_no_history_and_the_file_says_so(tmp_path, caplog):
+    stretches = (([1, 2], [11, 12]), ([1e12], [13]), ([2, 1e12], [12, 13]), ([3, 0], [14, 15]),
+                 ([3, 0, 1], [14, 15, 16]), ([2, 3], [5, 6]))  # fmt: skip
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        for times, walls in stretches:
+            one = np.ones(len(times))
+            clocks = np.array(times, float), np.array(walls, float)
+            assert recorder.take(Samples("run", *clocks, *[one] * 4, ("CC",) * len(times))) == ""
+    with open_run(tmp_path / "run.nxs") as run:
+        assert run.samples().time_s.tolist() == [1, 2, 1e12, 3, 0, 1, 2, 3]
+    with h5py.File(tmp_path / "run.nxs") as file:
+        assert file["entry/potentiostat"].attrs["clock_set_back"] == 2
+    assert "went back" in caplog.text
+
+
 def test_the_account_of_a_large_scan_that_broke_off_is_short_in_the_file():
     reasons = {i: f"reason {i // 1000 % 2}" for i in range(20_000)}
     groups = (GroupAccount("record", 0, reasons), GroupAccount("process", 0, {}))
