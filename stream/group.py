@@ -265,7 +265,6 @@ class Group:
             self._maybe_stop(scan)
 
     # within --------------------------------------------------------------------------------
-
     def _drop_unwanted(self) -> None:
         """A group of reducers wants nothing that is meant for recorders."""
         if self._kind == "reduce":
