@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 import zmq
-from hostile_bytes import MESSAGES
+from hostile_bytes import MESSAGES, broken
 from operando.stream import members
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.members import HubUnreachable, Member, MemberRefused, Producer
@@ -131,15 +131,7 @@ def test_a_message_over_which_reading_itself_breaks_is_failed_and_skipped(
     ):
         for text in ("bad", "good"):
             producer.put(Document("r", "event", text))
-        whole = members.unpack
-
-        def breaks(parts):
-            message = whole(parts)
-            if getattr(message, "text", "") == "bad":
-                raise ZeroDivisionError("nobody thought of that")
-            return message
-
-        monkeypatch.setattr(members, "unpack", breaks)
+        monkeypatch.setattr(members, "unpack", broken(members.unpack, "text", "bad"))
         assert receive(member, Document).message.text == "good"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xxhash
 import zmq
-from hostile_bytes import MESSAGES
+from hostile_bytes import MESSAGES, broken
 from operando.stream import router
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.link import HubFull
@@ -388,11 +388,7 @@ def test_a_put_over_which_the_hub_breaks_is_refused_with_the_reason(bench, monke
     bench = bench()
     bench.start(groups=("record",))
     producer = bench.producer()
-
-    def breaks(parts):
-        raise ZeroDivisionError("nobody thought of that")
-
-    monkeypatch.setattr(router, "unpack", breaks)
+    monkeypatch.setattr(router, "unpack", broken(router.unpack, "scan", "s"))
     producer.put(scan_start())
     producer.flush(PATIENCE_S)
     assert producer.refused == 1
@@ -460,15 +456,7 @@ def test_a_record_over_which_the_hub_breaks_is_left_out_by_name(bench, monkeypat
     producer.put(scan_start("bad"))
     producer.put(scan_start("good", number=2))
     producer.flush()
-    whole = router.unpack
-
-    def breaks(parts):
-        message = whole(parts)
-        if getattr(message, "scan", "") == "bad":
-            raise ZeroDivisionError("nobody thought of that")
-        return message
-
-    monkeypatch.setattr(router, "unpack", breaks)
+    monkeypatch.setattr(router, "unpack", broken(router.unpack, "scan", "bad"))
     bench.restart()
     assert [start.scan for start in bench.hub.open_scans] == ["good"]
     assert bench.status()["damaged"] == 1

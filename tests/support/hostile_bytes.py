@@ -135,6 +135,18 @@ _VALUES: tuple[object, ...] = (
 )  # fmt: skip
 
 
+def broken(read: Callable[..., object], name: str, value: object) -> Callable[..., object]:
+    """read, but with a hole in it: it breaks over what has this value under this name."""
+
+    def breaks(parts: Sequence[object]) -> object:
+        message = read(parts)
+        if getattr(message, name, None) == value:
+            raise ZeroDivisionError("nobody thought of that")
+        return message
+
+    return breaks
+
+
 def mutated(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """data with one to four of a dozen kinds of damage."""
     for _ in range(random.choice((1, 1, 1, 2, 4))):
