@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..stream.image_files import frames_from_files
 from ..stream.image_readers import UnreadableImage
+from ..stream.link import insist
 from ..stream.messages import Status
 from ..stream.replayer import replay
 from ..stream.run_file import open_run
@@ -25,7 +26,7 @@ def feed_recording(recording: Path, experiment: Experiment, speed: float) -> Non
         open_run(recording) as run,
         producer_of(experiment, "replay", window=16) as producer,
     ):
-        replay(run, producer.put, frames_per_s=speed or None, stop=stop)
+        replay(run, lambda m: insist(producer.put, m, stop), frames_per_s=speed or None, stop=stop)
         producer.flush(FLUSH_S)
 
 
@@ -50,7 +51,7 @@ def feed_files(experiment: Experiment) -> int:
             for message in messages:
                 if stop.is_set():
                     break
-                producer.put(message)
+                insist(producer.put, message, stop)
         except (OSError, ValueError, UnreadableImage) as error:
             print(f"operando: {error}", flush=True)
             producer.put(Status("files", "failed", time.time(), {"reason": str(error)}))

@@ -18,6 +18,7 @@ from ..plans.map_quality import Criterion
 from ..plans.outbox import Outbox
 from ..plans.recommender import Finer, Policy, Recommender
 from ..plans.rescans import Adaptive, Rules
+from ..stream.link import insist
 from ..stream.messages import Decision, Message, Proposal
 from .adaptive_section import Adaptive as Section
 from .experiment import Experiment
@@ -127,5 +128,5 @@ def serve_recommender(experiment: Experiment, section: Section) -> None:
             for message in live.poll(TICK_S):
                 recommender.take(message, time.monotonic())
             for proposal in recommender.ask(time.monotonic(), time.time()):
-                producer.put(proposal)
+                insist(producer.put, proposal, stop)
             report.values = {"judged": recommender.judged, "left": recommender.left}

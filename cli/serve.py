@@ -8,10 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from ..stream.curve_keys import ClientKeys, KeysError, load_client_keys, load_server_keys
+from ..stream.link import HubUnreachable, insist
 from ..stream.live import LiveSubscriber
 from ..stream.members import Member, Producer
 from ..stream.messages import Message, Scalar, ScanStart, Status
@@ -28,6 +30,7 @@ HEARTBEAT_S = 1.0
 REDUCER_HANGS_S = 20.0
 ABSORBER_HANGS_S = 60.0
 RECORDER_HANGS_S = 300.0
+ATTEMPT_S = 5.0  # at a put that is repeated; how soon a stop is noticed
 
 
 def configure_logging() -> None:
@@ -85,12 +88,16 @@ def heartbeat(
     done = threading.Event()
 
     def beat() -> None:
-        with producer_of(experiment, f"{component}-status") as producer:
+        producer = producer_of(experiment, f"{component}-status")
+        try:
             while True:
                 values = {**said.values, **said.measure()}
-                producer.put(Status(component, said.state, time.time(), values))
+                with suppress(HubUnreachable):  # the next one says it as well, when there is a hub
+                    producer.put(Status(component, said.state, time.time(), values), HEARTBEAT_S)
                 if done.wait(HEARTBEAT_S):
                     return
+        finally:
+            producer.close()
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
@@ -181,9 +188,10 @@ def _receive(experiment: Experiment, stop: threading.Event, resume: ScanStart | 
         heartbeat(experiment, "receiver") as report,
         subscriber_of(experiment, ("status/plan",)) as live,
     ):
+        put = partial(producer.put, timeout_s=ATTEMPT_S)
         receiver = DectrisReceiver(
             experiment.detector.stream,
-            producer.put,
+            lambda message: insist(put, message, stop),  # waiting, it holds the detector back
             version=experiment.detector.format,
             resume=resume,
             held=plan_holds.is_set,

@@ -29,6 +29,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..stream.link import insist
 from ..stream.members import Delivery, Member
 from ..stream.messages import (
     Focus,
@@ -111,9 +112,11 @@ class Absorber:
         self._results_s = 0.0
         self._earlier = EarlierScans(findings)
         self._finals = ThreadPoolExecutor(1, "final-results")
+        self._stop = threading.Event()
 
     def run(self, member: Member, stop: threading.Event) -> None:
-        """Serve member until stop is set."""
+        """Serve member until stop is set. Raises HubUnreachable where the hub is away even then."""
+        self._stop = stop
         try:
             self._serve(member, stop)
         finally:
@@ -131,7 +134,7 @@ class Absorber:
                 self._pace.answered(now, time.monotonic())
             self._finish(member)
             if now >= next_status:
-                member.send(self._status())
+                self._tell(member, self._status())
                 next_status = now + STATUS_INTERVAL_S
 
     def _take(self, member: Member, delivery: Delivery) -> None:
@@ -299,14 +302,18 @@ class Absorber:
 
     def _send(self, member: Member, scan: OpenScan, results: list[Result]) -> None:
         for result in results:
-            member.send(result)
+            self._tell(member, result)
         if self._focus is not None and self._focus.scan in ("", scan.start.scan):
             self._show_details(member, scan)
 
     def _show_details(self, member: Member, scan: OpenScan) -> None:
         for consumer in scan.consumers.values():
             for result in consumer.details(self._focus) if self._focus is not None else ():
-                member.send(result)
+                self._tell(member, result)
+
+    def _tell(self, member: Member, message: Result | Status) -> None:
+        """Hand message to the hub, however long that takes: what has been absorbed must stay."""
+        insist(member.send, message, self._stop)
 
     def _status(self) -> Status:
         values: dict[str, Scalar] = {

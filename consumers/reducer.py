@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from ..stream.compression import DecodeError
+from ..stream.link import insist
 from ..stream.members import Member
 from ..stream.messages import Array, Frame, Message, Reduction, ScanStart
 from .catalogue import ScanNotForThis, make_consumer
@@ -46,14 +47,14 @@ class Reducer:
         return None
 
     def run(self, member: Member, stop: threading.Event) -> None:
-        """Serve member until stop is set."""
+        """Serve member until stop is set. Raises HubUnreachable where the hub is away even then."""
         while not stop.is_set():
             delivery = member.receive(0.2)
             if delivery is None:
                 continue
             reduction = self.take(delivery.message)
             if reduction is not None and delivery.intact():
-                member.send(reduction)
+                insist(member.send, reduction, stop)
 
     def _open(self, start: ScanStart) -> None:
         if start.scan in self._scans:

@@ -1,7 +1,8 @@
 """The cell's history as the window keeps it: bounded, in order, without repeats.
 
 Samples may arrive twice (a replay to a late joiner, a monitor that repeats itself) and in
-stretches of any length. They are keyed by the potentiostat's own clock. When the store is full,
+stretches of any length. They stand in the order of unix time: the potentiostat's own clock may be
+set back, or glitch, and the newest must stay the newest. When the store is full,
 every second sample of its older half goes, so that a week fits at ever coarser steps while the
 last hour stays fine.
 """
@@ -37,20 +38,20 @@ class CellHistory:
         """Take a stretch of samples; True where it told anything new."""
         rows = np.column_stack([np.asarray(getattr(samples, c), np.float64) for c in _COLUMNS])
         states = list(samples.states)
-        usable = np.isfinite(rows[:, 0])
+        usable = np.isfinite(rows[:, :2]).all(axis=1)
         rows, states = rows[usable], [s for s, ok in zip(states, usable, strict=True) if ok]
         if not states:
             return False
-        if len(self) and rows[0, 0] <= self._rows[-1, 0]:
-            new = ~np.isin(rows[:, 0], self._rows[:, 0])
+        if len(self) and rows[0, 1] <= self._rows[-1, 1]:
+            known = set(map(tuple, self._rows[:, :2].tolist()))
+            new = np.array([tuple(clocks) not in known for clocks in rows[:, :2].tolist()])
             rows, states = rows[new], [s for s, ok in zip(states, new, strict=True) if ok]
             if not states:
                 return False
         self._rows = np.concatenate([self._rows, rows])
         self.states += states
-        if np.any(np.diff(self._rows[-len(states) - 1 :, 0]) <= 0):
-            order = np.unique(self._rows[:, 0], return_index=True)[1]
-            self._keep(order)
+        if np.any(np.diff(self._rows[-len(states) - 1 :, 1]) <= 0):
+            self._keep(np.unique(self._rows[:, 1::-1], axis=0, return_index=True)[1])
         while len(self) > self._capacity:
             half = len(self) // 2
             self._keep(np.r_[0:half:2, half : len(self)])

@@ -2,7 +2,8 @@
 
 Rule for joining: the IOC posts E, I, Q, T and STATE of a tick with one time stamp and then TIME. A
 sample is made when TIME arrives, of the newest value of each that is not younger than TIME's
-stamp. Times that do not grow are dropped: monitors repeat themselves after a reconnection.
+stamp. What is later by no clock is dropped: monitors repeat themselves after a reconnection. A time
+that is no number is none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..stream.cell_clock import news
 from ..stream.messages import Message, Samples
 
 _BATCH_S = 0.5
@@ -50,7 +52,7 @@ class SampleJoiner:
 
     def __init__(self) -> None:
         self._newest: dict[str, deque[tuple[float, Any]]] = {n: deque(maxlen=4) for n in _NAMES}
-        self._last_time_s = -math.inf
+        self._last = np.full((2, 1), -math.inf)  # by its clock, and in unix time [s]
 
     def value(self, name: str, value: Any, stamp: float) -> None:
         """A value of name, posted at stamp."""
@@ -60,9 +62,10 @@ class SampleJoiner:
         """TIME has arrived: the sample, or None where it is none."""
         found = {name: self._at(name, stamp) for name in _NAMES}
         missing = any(found[name] is None for name in ("voltage", "current", "charge", "state"))
-        if missing or not time_s > self._last_time_s:
+        times = np.array([[time_s], [stamp]])
+        if missing or not np.isfinite(times).all() or not news(*times, *self._last).any():
             return None
-        self._last_time_s = time_s
+        self._last = times
         numbers = tuple(
             math.nan if found[n] is None else float(found[n])
             for n in ("voltage", "current", "charge", "temperature")

@@ -14,7 +14,7 @@ import orjson
 from bluesky import plan_stubs as bps
 from bluesky.utils import Msg
 
-from ..stream.account_words import account_reasons, account_sums
+from ..stream.account_words import account_reasons, account_sums, by_reason
 from ..stream.messages import Account
 
 Plan = Generator[Msg, Any, Any]
@@ -66,9 +66,9 @@ class _Reading:
     def __init__(self, account: Account) -> None:
         process, record = account.group("process"), account.group("record")
         reasons = {
-            "lost": account.lost,
-            "not_recorded": record.failed,
-            "failed": process.failed,
+            "lost": by_reason(account.lost),
+            "not_recorded": by_reason(record.failed),
+            "failed": by_reason(process.failed),
         }
         pending = account.received - process.done - len(process.failed)
         self._values: dict[str, int | bool | str] = {
@@ -81,11 +81,11 @@ class _Reading:
             "account_failed": len(process.failed),
             "account_pending": max(0, pending),
             "account_closed": account.closed,
-            "account_reasons": orjson.dumps(reasons, option=orjson.OPT_NON_STR_KEYS).decode(),
+            "account_reasons": orjson.dumps(reasons).decode(),
         }
 
     def read(self) -> dict[str, Any]:
-        """Counts of frames; and the reasons, index by index, as JSON."""
+        """Counts of frames; and the reasons, each with its frames as ranges, as JSON."""
         now = time.time()
         return {key: {"value": value, "timestamp": now} for key, value in self._values.items()}
 

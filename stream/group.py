@@ -165,9 +165,7 @@ class Group:
             self._kind = "all" if hello.role == "all" else "reduce"
             if self._journal is not None:
                 self._journal.kind(self.name, self._kind)
-            if self._kind == "reduce":
-                self.deliveries.drop(self._backlog)
-                self._backlog.clear()
+            self._drop_unwanted()
         self._tell_what_was(peer)
         for scan in list(self.scans):
             self._maybe_stop(scan)
@@ -270,10 +268,16 @@ class Group:
     def restored(self) -> None:
         """All has been told: go on from here."""
         self._restoring = self.deliveries.restoring = False
+        self._drop_unwanted()  # the hub may have been killed before it had noted that they were
         for scan in list(self.scans):
             self._maybe_stop(scan)
 
     # within --------------------------------------------------------------------------------
+    def _drop_unwanted(self) -> None:
+        """A group of reducers wants nothing that is meant for recorders."""
+        if self._kind == "reduce":
+            self.deliveries.drop(self._backlog)
+            self._backlog.clear()
 
     def _peers(self, role: str) -> Iterator[Peer]:
         return (p for p in self.peers.values() if p.role == role)

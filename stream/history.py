@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import h5py
 import numpy as np
 
+from .cell_clock import news, set_back
 from .messages import Document, Samples
 from .nexus import new_group
 from .table import (
@@ -17,6 +19,8 @@ from .table import (
     write_rows,
     write_texts,
 )
+
+log = logging.getLogger(__name__)
 
 SIGN_RULE = "discharge is negative (IUPAC); charge counts from the start of the run"
 # field of Samples -> (name in the file, units)
@@ -33,18 +37,25 @@ OUTSIDE_HISTORY = "potentiostat_outside"  # before a run and after it: samples t
 DOCUMENT_FIELDS = ("run", "name", "text")
 SAMPLE_COLUMNS = (*(name for name, _ in COLUMNS.values()), "state")
 STATE_BYTES = 32
+KNOWN = 10_000  # samples among which a repeat is looked for; more have been acknowledged long ago
 STATE = h5py.string_dtype("utf-8", STATE_BYTES)
 
 
 def append_samples(entry: h5py.Group, samples: Samples) -> None:
-    """Add what is newer than the end of the run's history."""
+    """Add what is no repeat of what the run's history has, in the order in which it comes."""
     group = _samples_group(entry, samples.run)
     have = rows_of(group, SAMPLE_COLUMNS)
-    last = group["time"][have - 1] if have else -np.inf
-    new = samples.time_s > last
-    count = int(new.sum())
-    if not count:
+    known = [group[name][max(0, have - KNOWN) : have] for name in ("time", "wall_time")]
+    new = news(samples.time_s, samples.wall_s, *known)
+    if not new.any():
         return
+    last, first = float(known[0][-1]) if have else -np.inf, float(samples.time_s[new][0])
+    jumps = set_back(samples.time_s[new], last)
+    if jumps:
+        log.warning(
+            "run %r: the potentiostat's clock went back: %g s, %g s", samples.run, last, first
+        )
+        group.attrs["clock_set_back"] = int(group.attrs.get("clock_set_back", 0)) + jumps
     states = [s for s, n in zip(samples.states, new, strict=True) if n]
     for field, (name, _) in COLUMNS.items():
         write_rows(group[name], have, getattr(samples, field)[new])

@@ -35,6 +35,7 @@ from .shared_frames import Borrowed, SharedFrames
 from .spool import KEPT_SENDERS, Spool
 from .spool_room import SpoolConfig
 from .wire_ops import (
+    MAX_NAME,
     MAX_PARTS,
     Ack,
     AckFrame,
@@ -258,6 +259,8 @@ class Hub:
                 if group is not None:
                     group.acknowledge(identity, op.tags, op.failed)
             case Beat():
+                if why := why_not_join(role):
+                    raise WireError(why)
                 member, group_name = op.of, self._groups_of.get(op.of)
                 peer = self._router.groups[group_name].peers.get(member) if group_name else None
                 if peer is not None:
@@ -273,12 +276,13 @@ class Hub:
             case _:
                 raise WireError(f"{type(op).__name__} is for the hub to say")
 
-    def _why_not(self, identity: bytes, group: str, kind: str, role: str) -> str:
+    def _why_not(self, identity: bytes, group: str, kind: str, role: str, component: str) -> str:
         """Why this peer may not put such a message; "" where it may."""
         joined = (
             self._router.groups[group].peers.get(identity) if group in self._router.groups else None
         )
-        return why_not_put(kind, identity, role, group, joined.role if joined is not None else "")
+        member = joined.role if joined is not None else ""
+        return why_not_put(kind, identity, role, group, member, component)
 
     def _hello(self, identity: bytes, op: Hello, now: float, role: str) -> None:
         if why := why_not_join(role):
@@ -288,6 +292,10 @@ class Hub:
         if group is None:
             known = ", ".join(self._router.groups)
             self._send(identity, Refused(f"no group {op.group!r} here, there are: {known}"), ())
+            return
+        if len(op.name) > MAX_NAME:
+            why = f"a name of {len(op.name)} characters, at most {MAX_NAME}"
+            self._send(identity, Refused(why), ())
             return
         if op.role not in ("reduce", "absorb", "all") or op.credit < 1:
             raise WireError(f"hello as {op.role!r} with credit {op.credit}")
@@ -345,9 +353,9 @@ class Hub:
                 self._leave(identity, died=True)
         self._shared.tidy(self._groups_of)
         self._router.publish_accounts()
-        if self._spool is not None:
-            self._spool.tidy(self._router.owed_from())
         self._router.publish(self._status())
+        if self._spool is not None:  # last: on a disk that fails it says so
+            self._spool.tidy(self._router.owed_from())
 
     def _status(self) -> Status:
         now = time.monotonic()

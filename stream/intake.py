@@ -1,8 +1,10 @@
 """What peers put into the hub: each message once, in each peer's order, on disk before its answer.
 
 A frame is taken at once, but its producer hears Got only when there is room again: in the window
-of a hub without a spool, or in the spool. Nothing is dropped for want of room, and what empties the
-window (reductions, acknowledgements) never waits for it.
+of a hub without a spool, or in the spool. A disk that cannot be written is as a full one: what was
+put waits, and is tried again. What is answered has been taken, or refused with a reason. Nothing is
+dropped for want of room, and what empties the window (reductions, acknowledgements) never waits
+for it.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Intake:
     """Numbers, order and answers of all that is put. Used by the hub's thread alone.
 
     send: answers a peer
-    why_not: (identity, group, kind, role of its key) why a peer may not put such a message, or ""
+    why_not: (identity, group, kind, role of its key, component that a status is of) why a peer may
+        not put such a message, or ""
     window_bytes: see HubConfig
     """
 
@@ -52,7 +55,7 @@ class Intake:
         router: Router,
         spool: Spool | None,
         send: Send,
-        why_not: Callable[[bytes, str, str, str], str],
+        why_not: Callable[[bytes, str, str, str, str], str],
         window_bytes: int,
     ) -> None:
         self.refused = 0
@@ -138,12 +141,16 @@ class Intake:
             if not parts:
                 raise PackingError("a put without a message")
             kind, fields = peek(parts[0])
-            if why := self._why_not(identity, op.group, kind, key_role):
+            component = str(fields.get("component", ""))
+            if why := self._why_not(identity, op.group, kind, key_role, component):
                 raise Refusal(why)
             keepable = _keepable(parts)
             stored = None
             if self._spool is not None:
-                stored = self._spool.put(identity, op.seq, op.group, kind, fields, keepable)
+                try:
+                    stored = self._spool.put(identity, op.seq, op.group, kind, fields, keepable)
+                except OSError as error:  # nothing of it is kept: it waits, as for want of room
+                    raise SpoolFull(f"the spool cannot be written: {error}") from None
             self.frames += kind == "frame"
             self._router.route(kind, fields, keepable, op.group, stored)
         except SpoolFull as full:
@@ -156,6 +163,11 @@ class Intake:
             refused = str(error)[:500]
             if worth_a_line(self.refused):
                 log.warning("hub: refused from %s: %s", identity[:60], refused)
+        except Exception as error:  # its sender must hear that it was not taken, whatever it is
+            self.refused += 1
+            refused = f"{kind or 'put'}: {type(error).__name__}: {error}"[:500]
+            if worth_a_line(self.refused):
+                log.exception("hub: refused from %s: %s", identity[:60], refused)
         sender.withheld.discard(op.seq)
         if not refused and not self._has_room(kind):
             sender.withheld.add(op.seq)

@@ -16,6 +16,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from .messages import Account, GroupAccount, ScanStop, Withdrawal
+from .reasons import FewReasons
 
 
 class LedgerError(ValueError):
@@ -39,6 +40,7 @@ class ScanLedger:
         self.stopped = False
         self._end = announced  # frames from here on are withdrawn, unless they came
         self._why_withdrawn = ""
+        self._few = FewReasons()
         self._received: set[int] = set()
         self._duplicates = 0
         self._lost: dict[int, str] = {}
@@ -74,10 +76,11 @@ class ScanLedger:
     def fail(self, group: str, index: int, reason: str) -> bool:
         """Enter that group has given up on a frame; False where that was known."""
         self._check(group, index)
-        if self._failed[group].get(index) == reason:
+        why = self._few.said(reason, f"frame {index} of scan {self.scan}: ")
+        if self._failed[group].get(index) == why:
             return False
         self._done[group].discard(index)
-        self._failed[group][index] = reason
+        self._failed[group][index] = why
         return True
 
     def withdraw(self, message: Withdrawal) -> None:
@@ -103,7 +106,7 @@ class ScanLedger:
         self.stopped = True
         missing = set(range(self._end)) - self._received
         silent = f"not received when the source stopped ({message.reason})"
-        self._lost = {i: message.lost.get(i, silent) for i in sorted(missing)}
+        self._lost = {i: self._few.said(message.lost.get(i, silent)) for i in sorted(missing)}
 
     def pending(self, group: str) -> int:
         """Frames received and not yet done or failed in group."""

@@ -9,6 +9,7 @@ after something important calls flush() first.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections import deque
@@ -212,6 +213,24 @@ class Link:
             self._socket.send_multipart([head, *parts], zmq.NOBLOCK, copy=False)
         except zmq.Again:  # the hub has been away very long; it is put again when it comes back
             log.warning("%s: message %d waits, no hub at %s", self.name, seq, self.address)
+
+
+def insist(put: Callable[[Message], None], message: Message, stop: threading.Event) -> None:
+    """Put message however often it takes: whoever waits here is held back, and nothing is lost.
+
+    put: one attempt, e.g. Producer.put
+    stop: no further attempt is made. Raises HubUnreachable (HubFull) then, and only then.
+    """
+    waited = False
+    while True:
+        try:
+            return put(message)
+        except HubUnreachable as error:
+            if stop.is_set():
+                raise
+            if not waited:
+                log.warning("%s; it is tried until it is taken", error)
+            waited = True
 
 
 def open_dealer(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .cell_clock import news
 from .held import Payload, size_of
 from .messages import Samples
 from .packing import pack
@@ -20,18 +21,21 @@ KEPT_SAMPLES = 20_000  # points of one run's curve; a screen shows some 2000
 KEPT_RUNS = 2
 KEPT_DOCUMENTS = 64
 KEPT_REQUESTS = 256  # proposals and the decisions on them
+KEPT_LOOSE = 256  # topics of no scan: a status a component, the newest frame
+LOOSE_BYTES = 256 << 20  # of them together; a large detector's frame is 72 MB
 
 
 class LiveCache:
     """Last values by topic.
 
-    limit_bytes: of results and other messages of scans; what is not of a scan is small
+    limit_bytes: of results and other messages of scans; what is not of a scan has limits of its own
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.bytes = 0
         self._limit = limit_bytes
-        self._loose: dict[str, Payload] = {}
+        self._loose: OrderedDict[str, Payload] = OrderedDict()
+        self._loose_bytes = 0
         self._scans: OrderedDict[str, dict[str, Payload]] = OrderedDict()
         self._documents: deque[Payload] = deque(maxlen=KEPT_DOCUMENTS)
         self._requests: deque[tuple[str, Payload]] = deque(maxlen=KEPT_REQUESTS)
@@ -40,7 +44,7 @@ class LiveCache:
     def keep(self, topic: str, parts: Payload, scan: str = "") -> None:
         """Keep this message as the last of its topic; scan: whose it is, "" for none."""
         if not scan:
-            self._loose[topic] = parts
+            self._keep_loose(topic, parts)
             return
         kept = self._scans.setdefault(scan, {})
         self.bytes += size_of(parts) - size_of(kept.get(topic, ()))
@@ -57,7 +61,7 @@ class LiveCache:
         self._requests.append((topic, parts))
 
     def keep_samples(self, samples: Samples) -> None:
-        """Append to the run's curve; what is older than its end is a repeat."""
+        """Append to the run's curve what is no repeat of it."""
         before = self._samples.get(samples.run)
         self._samples[samples.run] = samples if before is None else _joined(before, samples)
         while len(self._samples) > KEPT_RUNS:
@@ -78,6 +82,14 @@ class LiveCache:
                 if topic.startswith(prefix):
                     yield parts
 
+    def _keep_loose(self, topic: str, parts: Payload) -> None:
+        self._loose_bytes += size_of(parts) - size_of(self._loose.pop(topic, ()))
+        self._loose[topic] = parts
+        while len(self._loose) > 1 and (
+            len(self._loose) > KEPT_LOOSE or self._loose_bytes > LOOSE_BYTES
+        ):  # those go that nobody has said again for longest
+            self._loose_bytes -= size_of(self._loose.popitem(last=False)[1])
+
     def _drop_oldest(self, current: str) -> bool:
         """Drop the oldest scan that still has results: these first, its bare facts last."""
         for scan, topics in self._scans.items():
@@ -94,10 +106,8 @@ class LiveCache:
 
 
 def _joined(before: Samples, new: Samples) -> Samples:
-    start = (
-        int(np.searchsorted(new.time_s, before.time_s[-1], "right")) if len(before.states) else 0
-    )
-    states = before.states + new.states[start:]
+    fresh = news(new.time_s, new.wall_s, before.time_s, before.wall_s)
+    states = before.states + tuple(s for s, is_new in zip(new.states, fresh, strict=True) if is_new)
     keep = np.ones(len(states), bool)
     if len(states) > KEPT_SAMPLES:  # thin, but keep both sides of every change of state
         keep[1::2] = False
@@ -107,7 +117,7 @@ def _joined(before: Samples, new: Samples) -> Samples:
         keep[-1] = True
 
     def both(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        joined = np.concatenate([getattr(before, name), getattr(new, name)[start:]])
+        joined = np.concatenate([getattr(before, name), getattr(new, name)[fresh]])
         kept: np.ndarray[tuple[int], np.dtype[np.float64]] = joined[keep]
         return kept
 

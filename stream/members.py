@@ -181,10 +181,12 @@ class Member(_Linked):
             if isinstance(op, Item):
                 try:
                     return self._delivery(op, parts)
-                except PackingError as error:  # its producer lied: nobody can use it
-                    self._link.send_op(Ack((op.tag,), f"{self.name} cannot read it: {error}"))
                 except NotShared as error:
                     self._without_sharing(error)
+                except Exception as error:  # whatever it is, the next one would die of it, too
+                    why = f"{self.name} cannot read it: {type(error).__name__}: {error}"[:500]
+                    log.warning("%s", why)
+                    self._link.send_op(Ack((op.tag,), why))
             elif isinstance(op, Share):
                 try:
                     self._arenas.learn(op)

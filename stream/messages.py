@@ -183,7 +183,7 @@ class Positions:
 class Samples:
     """A stretch of potentiostat history; all arrays (n,) float64.
 
-    time_s: the potentiostat's own clock [s], strictly increasing within a run
+    time_s: the potentiostat's own clock [s], increasing unless somebody sets it: see cell_clock.py
     wall_s: unix time of each sample [s]
     voltage_v [V], current_a [A, discharge negative], charge_ah [A h], temperature_c [deg C]
     states: (n,) the potentiostat's state at each sample

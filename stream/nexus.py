@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ from .messages import (
     ScanStop,
     Trajectory,
 )
+from .reasons import from_ranges, to_ranges
 
 FORMAT = 1
 TEXT = h5py.string_dtype()
@@ -233,8 +234,8 @@ def read_result(data: h5py.Group, start: ScanStart, consumer: str) -> Result:
 
 
 def stop_text(stop: ScanStop) -> str:
-    """A ScanStop as JSON."""
-    return json.dumps(dataclasses.asdict(stop))
+    """A ScanStop as JSON; lost: reason -> [[first, last], ...]."""
+    return json.dumps({**_fields(stop), "lost": _by_reason(stop.lost)})
 
 
 def stop_of(text: str) -> ScanStop:
@@ -244,8 +245,9 @@ def stop_of(text: str) -> ScanStop:
 
 
 def account_text(account: Account) -> str:
-    """An Account as JSON."""
-    return json.dumps(dataclasses.asdict(account))
+    """An Account as JSON; lost, and failed of each group: reason -> [[first, last], ...]."""
+    groups = [{**_fields(g), "failed": _by_reason(g.failed)} for g in account.groups]
+    return json.dumps({**_fields(account), "lost": _by_reason(account.lost), "groups": groups})
 
 
 def account_of(text: str) -> Account:
@@ -257,5 +259,15 @@ def account_of(text: str) -> Account:
     return Account(**{**raw, "lost": _by_index(raw["lost"]), "groups": groups})
 
 
-def _by_index(raw: Mapping[str, Any]) -> dict[int, str]:
-    return {int(index): str(reason) for index, reason in raw.items()}
+def _fields(message: ScanStop | Account | GroupAccount) -> dict[str, Any]:
+    return {f.name: getattr(message, f.name) for f in dataclasses.fields(message)}
+
+
+def _by_reason(reasons: Mapping[int, str]) -> dict[str, list[list[int]]]:
+    words, table = to_ranges(reasons)
+    return {why: table[table[:, 2] == place, :2].tolist() for place, why in enumerate(words)}
+
+
+def _by_index(raw: Mapping[str, Sequence[Sequence[int]]]) -> dict[int, str]:
+    rows = [(*span, place) for place, spans in enumerate(raw.values()) for span in spans]
+    return from_ranges(list(raw), np.array(sorted(rows), np.int64).reshape(-1, 3))

@@ -1,10 +1,12 @@
 """Messages to bytes and back: a msgpack header with a version, then raw buffers.
 
 pack() gives the parts of a ZeroMQ message: the header and one part for each array or payload,
-none of them copied. unpack() gives the message back, its arrays being read-only views of the
-parts. Everything that comes from outside is checked here, against the types that messages.py
-declares, once: unknown kinds, wrong versions, missing or extra fields, wrong types, lying shapes
-and oversize headers raise PackingError. There is no pickle and no object array.
+none of them copied. What is said frame by frame (index -> reason) travels as in reasons.py, or the
+header of a scan that broke off would be too large to be read. unpack() gives the message back, its
+arrays being read-only views of the parts. Everything that comes from outside is checked here,
+against the types that messages.py declares, once: unknown kinds, wrong versions, missing or extra
+fields, wrong types, lying shapes and oversize headers raise PackingError. There is no pickle and no
+object array.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 
 from .consistency import inconsistency
 from .messages import Message
+from .reasons import from_ranges, to_ranges
 
 VERSION = 1
 MAX_HEADER_BYTES = 8 << 20  # the largest header seen is a document of some 100 kB
@@ -58,8 +61,13 @@ def pack_fields(value: Any) -> list[Buffer]:
     """The parts of any dataclass whose fields are such as messages have; see unpack_fields()."""
     buffers: list[Buffer] = []
     fields = _pack_value(value, buffers)
-    header = {"v": VERSION, "kind": _kind(type(value)), "fields": fields}
-    return [msgpack.packb(header, use_bin_type=True), *buffers]
+    kind = _kind(type(value))
+    header: bytes = msgpack.packb({"v": VERSION, "kind": kind, "fields": fields}, use_bin_type=True)
+    if len(header) > MAX_HEADER_BYTES:
+        raise PackingError(
+            f"a {kind} with a header of {len(header)} bytes, at most {MAX_HEADER_BYTES} are read"
+        )
+    return [header, *buffers]
 
 
 def _pack_value(value: Any, buffers: list[Buffer]) -> Any:
@@ -76,6 +84,8 @@ def _pack_value(value: Any, buffers: list[Buffer]) -> Any:
         return {
             f.name: _pack_value(getattr(value, f.name), buffers) for f in dataclasses.fields(value)
         }
+    if isinstance(value, dict) and any(isinstance(k, int) for k in value):
+        return _pack_reasons(value, buffers)
     if isinstance(value, dict):
         return [[k, _pack_value(v, buffers)] for k, v in value.items()]
     if isinstance(value, (tuple, list)):
@@ -83,6 +93,14 @@ def _pack_value(value: Any, buffers: list[Buffer]) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return value
+
+
+def _pack_reasons(value: dict[int, str], buffers: list[Buffer]) -> list[Any]:
+    try:
+        words, table = to_ranges(value)
+    except (TypeError, ValueError) as error:
+        raise PackingError(str(error)) from None
+    return [words, _pack_value(table, buffers)]
 
 
 def unpack(parts: Sequence[Part]) -> Message:
@@ -155,7 +173,7 @@ def _reader(annotation: Any) -> Reader:
     if origin is tuple:
         return _tuple_reader(arguments)
     if origin is dict:
-        return _dict_reader(arguments)
+        return _read_reasons if arguments == (int, str) else _dict_reader(arguments)
     if origin is np.ndarray:
         (dtype,) = typing.get_args(arguments[1])
         return functools.partial(_read_array, None if dtype is np.generic else np.dtype(dtype))
@@ -230,6 +248,21 @@ def _dict_reader(arguments: tuple[Any, ...]) -> Reader:
     return read
 
 
+def _read_reasons(
+    value: Any, buffers: Sequence[memoryview], used: set[int], where: str
+) -> dict[int, str]:
+    if value == []:
+        return {}
+    if not isinstance(value, list) or len(value) != 2:
+        raise PackingError(f"{where}: needs reasons and their ranges, got {str(value)[:60]!r}")
+    words = _reader(tuple[str, ...])(value[0], buffers, used, where)
+    table = _read_array(np.dtype(np.int64), value[1], buffers, used, where)
+    try:
+        return from_ranges(words, table)
+    except ValueError as error:
+        raise PackingError(f"{where}: {error}") from None
+
+
 def _take(index: Any, buffers: Sequence[memoryview], used: set[int], where: str) -> memoryview:
     if type(index) is not int or not 0 <= index < len(buffers) or index in used:
         raise PackingError(f"{where}: names buffer {index!r}, {len(buffers)} came, each used once")
@@ -265,7 +298,13 @@ def _read_array(
     need = math.prod(shape) * found.itemsize
     if need != len(buffer):
         raise PackingError(f"{where}: shape {shape} of {found} is {need} bytes, {len(buffer)} came")
-    return np.frombuffer(buffer, found).reshape(shape)
+    try:
+        return np.frombuffer(buffer, found).reshape(shape)
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # of no element, and yet too large, e.g. (0, 2**62)
+        raise PackingError(f"{where}: shape {str(shape)[:60]} of {found}: {error}") from None
 
 
 def _read_float(value: Any, buffers: Sequence[memoryview], used: set[int], where: str) -> float:

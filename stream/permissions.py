@@ -4,8 +4,9 @@ A peer says itself who it is, so its name keeps a part from doing what is not it
 no proof of identity. Where keys are needed (off this machine, always) only those who hold one on
 the list can say anything at all, and a key may be made for a role (`operando keys --may window`):
 then it is good for that role alone, whatever name its holder gives. A member of a group sends what
-its work makes, and nothing else. None of these messages starts, stops or configures a part or the
-cell.
+its work makes, and nothing else. A status is about its sender: with a key for a role, about that
+role only, and from nobody about the hub. None of these messages starts, stops or configures a part
+or the cell.
 
 Names are those of producers and members: "plan", "window", "reducer-0", ... What a name may send
 or a kind may come from is unlimited where it does not stand here.
@@ -44,12 +45,19 @@ def refusal(kind: str, sender: str) -> str:
     return ""
 
 
-def why_not_put(kind: str, identity: bytes, key_role: str, group: str, member: str) -> str:
+def why_not_put(
+    kind: str, identity: bytes, key_role: str, group: str, member: str, component: str = ""
+) -> str:
     """Why this peer may not put a message of this kind; "" where it may.
 
     key_role: for which its key was made; PART where there are no keys
     group: in whose name it is put, "" for none; member: its role there, "" where it has not joined
+    component: of whom a status is: the plan goes by the hub's, people by everybody's
     """
+    if kind == "status" and component == "hub":
+        return "a status of the hub, which says it itself"
+    if kind == "status" and key_role != PART and component != key_role:
+        return f"a status of {component[:40]!r} with a key that is good for {key_role or 'nothing'}"
     if key_role != PART and kind not in {*ONLY_SENDS.get(key_role, ()), "status"}:
         return f"a {kind} with a key that is good for {key_role or 'nothing'}"
     if group and kind not in MEMBER_SENDS.get(member, _ANY_MEMBER):

@@ -29,6 +29,7 @@ from .messages import (
     ScanStop,
     Withdrawal,
 )
+from .reasons import FewReasons
 from .run_file import RunFile
 
 PLAN = "plan"  # whose results, like the dose, no analysis of frames can make again
@@ -103,7 +104,9 @@ def _stop_of(
     recorded = run_file.stops(start.scan)
     reason = recorded[0].reason if recorded else "failed: the recording ends before the scan does"
     before = recorded[0].lost if recorded else {}
-    return ScanStop(start.scan, frames, reason, {**before, **lost})
+    few = FewReasons()
+    all_lost = {index: few.said(why) for index, why in {**before, **lost}.items()}
+    return ScanStop(start.scan, frames, reason, all_lost)
 
 
 class _History:

@@ -6,6 +6,7 @@ alone; the few small messages that the ledger or the curve of samples needs are 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -30,10 +31,12 @@ from .messages import (
     Withdrawal,
 )
 from .packing import PackingError, pack, peek, unpack
+from .reasons import MAX_SCAN_FRAMES
 from .shared_frames import copied
 from .spool import Delivered, Ended, GroupKind, LastPuts, PutAgain, Settled, Spool
 
-MAX_SCAN_FRAMES = 2_000_000  # the ledger holds some 100 bytes a frame
+log = logging.getLogger(__name__)
+
 RECORD = "record"  # the group whose word makes a frame safe elsewhere than in the spool
 KEPT_CLOSED = 1000  # finished scans whose late frames are still known as such
 EARLY_POSITIONS = 2000  # messages, of scans whose start is still on its way
@@ -166,6 +169,11 @@ class Router:
             self.route(kind, fields, parts, past.group, past.stored)
         except (PackingError, LedgerError, Refusal):  # as it was then
             return
+        except Exception as error:  # one record must not keep the hub from starting
+            what = f"record {past.stored.number} is left out: {type(error).__name__}: {error}"
+            log.exception("hub: %s", what)
+            if self._spool is not None:
+                self._spool.damages.append(what)
 
     def _settled_again(self, group: str, key: FrameKey, reason: str) -> None:
         ledger = self._ledgers.get(key[0])

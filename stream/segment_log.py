@@ -16,6 +16,7 @@ leaves behind. Files are never repaired in place: a log opened again goes on in 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -225,10 +226,15 @@ class SegmentLog:
     def _next_segment(self, first: int) -> Segment:
         seed = secrets.randbits(63)
         path = self.folder / f"{first:019d}-{seed:016x}{SUFFIX}"
+        file = -1
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             _sync_folder(self.folder)
         except OSError as error:
+            if file >= 0:  # it will be tried again, perhaps for hours
+                os.close(file)
+                with contextlib.suppress(OSError):
+                    path.unlink()
             if error.errno in _NO_ROOM:
                 raise LogFull(error.errno, f"no room for {path}") from None
             raise
@@ -248,8 +254,11 @@ class SegmentLog:
                 left = _rest(left, written)
                 written = os.writev(self._file, left)
         except OSError as error:
-            os.ftruncate(self._file, segment.length)
-            os.lseek(self._file, segment.length, os.SEEK_SET)
+            try:
+                os.ftruncate(self._file, segment.length)
+                os.lseek(self._file, segment.length, os.SEEK_SET)
+            except OSError:  # what stands behind its last record stays; the next begins a segment
+                self._current = None
             if error.errno in _NO_ROOM:
                 raise LogFull(error.errno, f"no room in {segment.path}") from None
             raise

@@ -8,6 +8,7 @@ message says so. After the end, what has not come within a time without any prog
 from __future__ import annotations
 
 from .messages import ScanStart, ScanStop
+from .reasons import FewReasons
 
 NEVER_ARRIVED = "never arrived from the detector"
 DIED_WITH_IT = "did not come through: the receiver was killed and started again in this series"
@@ -96,8 +97,9 @@ class SeriesAccount:
         have come, whatever is said here.
         """
         missing = missing or (DIED_WITH_IT if self.resumed else NEVER_ARRIVED)
+        few = FewReasons()
         lost = {
-            index: self.damaged.get(index, missing)
+            index: few.said(self.damaged.get(index, missing))
             for index, passed in enumerate(self._passed)
             if not passed
         }

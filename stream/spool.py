@@ -291,6 +291,8 @@ class Spool:
             return self._logs[name].append(self._number, parts)
         except LogFull as full:
             raise SpoolFull(str(full)) from None
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error}") from None
 
     def _stored(self, name: str, number: int, size: int, place: Place) -> Stored:
         return Stored(number, size, place, self._read[name])

@@ -17,7 +17,8 @@ from typing import Any
 import msgpack
 
 MAX_OP_BYTES = 1 << 20
-MAX_NAME = 200  # characters in names of members, groups and reasons' first line
+MAX_NAME = 200  # characters in names of members
+MAX_IDENTITY = 255  # bytes: ZeroMQ's own limit
 MAX_PARTS = 64  # the message with most parts, a Result with many coordinates, has about ten
 
 
@@ -185,7 +186,7 @@ def _checks(name: str) -> dict[str, Callable[[Any], bool]]:
     kinds: dict[Any, Callable[[Any], bool]] = {
         int: lambda v: type(v) is int and 0 <= v < 1 << 63,
         str: lambda v: type(v) is str,
-        bytes: lambda v: type(v) is bytes,
+        bytes: lambda v: type(v) is bytes and len(v) <= MAX_IDENTITY,
         tuple[int, ...]: lambda v: (
             type(v) is list and all(type(n) is int and 0 <= n < 1 << 63 for n in v)
         ),

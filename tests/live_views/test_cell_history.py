@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from operando.live_views.cell_history import CellHistory
+from operando.stream.messages import Samples
 
 
 def test_a_stretch_that_comes_twice_is_taken_once(small):
@@ -20,6 +21,22 @@ def test_stretches_that_overlap_or_come_late_end_up_in_order(small):
     whole = small.samples(800.0)
     np.testing.assert_array_equal(history.time_s, whole.time_s)
     np.testing.assert_array_equal(history.voltage_v, whole.voltage_v)
+
+
+def test_after_a_glitch_or_a_new_beginning_of_its_clock_the_newest_is_the_newest(small):
+    history = CellHistory()
+    whole = small.samples(400.0)
+    clock = whole.time_s.copy()
+    clock[40] = 1e12
+    clock[70:] -= clock[70]
+    for stretch in (slice(0, 45), slice(45, 100), slice(30, 60)):
+        columns = {f.name: getattr(whole, f.name)[stretch] for f in dataclasses.fields(whole)[2:]}
+        history.add(Samples(whole.run, clock[stretch], **columns))
+    np.testing.assert_array_equal(history.time_s, clock)
+    np.testing.assert_array_equal(history.voltage_v, whole.voltage_v)
+    assert not history.add(Samples(whole.run, clock, **{
+        f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)[2:]
+    }))  # fmt: skip
 
 
 def test_memory_is_bounded_and_the_last_hour_stays_fine(small):

@@ -33,6 +33,17 @@ def test_repeated_and_returning_times_are_dropped() -> None:
     assert [s.time_s for s in kept if s is not None] == [2.0, 3.0]
 
 
+def test_a_clock_that_jumps_or_begins_again_ends_no_history() -> None:
+    joiner = SampleJoiner()
+    for name in ("voltage", "current", "charge"):
+        joiner.value(name, 0.0, 1.0)
+    joiner.value("state", "IDLE", 1.0)
+    times = (2.0, np.nan, 1e12, 3.0, np.inf, 0.0, 0.5, 0.5)
+    kept = [joiner.time(t, 2.0 + i, "") for i, t in enumerate(times)]
+    assert [s.time_s for s in kept if s is not None] == [2.0, 1e12, 3.0, 0.0, 0.5]
+    assert joiner.time(0.5, 9.0, "") is None  # a monitor that repeats itself
+
+
 def test_the_history_goes_on_before_inside_and_after_a_run(
     beamline: Make, until: Callable[..., None]
 ) -> None:

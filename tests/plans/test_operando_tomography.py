@@ -464,7 +464,7 @@ def test_the_scans_stop_document_carries_the_closed_account_and_names_what_is_lo
     )
     (counted,) = account_events(setup)
     assert (counted["account_announced"], counted["account_in_results"]) == (64, 62)
-    assert orjson.loads(counted["account_reasons"])["lost"] == {"7": why, "9": why}
+    assert orjson.loads(counted["account_reasons"])["lost"] == [f"7, 9: {why}"]
 
 
 def interrupt_in_scan(setup: Setup, how: str, account_of: Callable[[str], Account]) -> None:

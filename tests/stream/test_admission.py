@@ -21,13 +21,23 @@ from operando.stream.curve_keys import (
     make_keys,
 )
 from operando.stream.hub import Hub, HubConfig
-from operando.stream.link import HubUnreachable
+from operando.stream.link import HubUnreachable, open_dealer
 from operando.stream.live import LiveSubscriber
 from operando.stream.members import Member, MemberRefused, Producer
 from operando.stream.messages import Document, Focus, Status
 from operando.stream.packing import pack
 from operando.stream.permissions import PART, why_not_join, why_not_put
-from operando.stream.wire_ops import Beat, Got, Item, Put, Refused, Who, pack_op
+from operando.stream.wire_ops import (
+    Beat,
+    Got,
+    Item,
+    Put,
+    Refused,
+    Who,
+    WireError,
+    pack_op,
+    unpack_op,
+)
 
 WAIT_S = 10.0
 REFUSED_S = 0.6  # how long somebody who is not let in tries
@@ -388,6 +398,60 @@ def test_a_key_made_for_a_window_is_good_for_nothing_else_whatever_name_its_hold
             plan.put(Document("run", "start", "{}"))
             plan.flush(WAIT_S)
             assert plan.refused == 0
+
+
+@pytest.mark.parametrize(
+    ("component", "role", "may"),
+    [
+        ("window", "window", True), ("recommender", "recommender", True), ("", "person", False),
+        ("plan", "window", False), ("hub", "window", False), ("hub", PART, False),
+        ("plan", PART, True), ("reducer-0", PART, True), ("", "window", False),
+    ],
+)  # fmt: skip
+def test_a_status_is_about_its_sender_and_never_about_the_hub(component, role, may):
+    assert (why_not_put("status", b"x/1", role, "", "", component) == "") is may
+
+
+def test_a_window_reports_of_itself_and_beats_for_nobody(folder, context):
+    add_client(folder, "desk", "window")
+    config = HubConfig("tcp://127.0.0.1:*", "tcp://127.0.0.1:*", keys=load_server_keys(folder))
+    desk, part = load_client_keys(folder / "desk"), load_client_keys(folder)
+    with (
+        Hub(config, context) as hub,
+        Producer(hub.items_address, "x", context, keys=desk) as holder,
+        Producer(hub.items_address, "y", context, keys=part) as other,
+    ):
+        for producer in (holder, other):
+            for component in ("window", "hub"):
+                producer.put(status(component))
+        holder.put(status("plan"))
+        for producer in (holder, other):
+            producer.flush(WAIT_S)
+        assert (holder.refused, other.refused) == (2, 1)
+        dealer = open_dealer(context, b"beats", desk)
+        dealer.connect(hub.items_address)
+        dealer.send(pack_op(Beat(b"somebody")))
+        with LiveSubscriber(hub.live_address, context, topics=("status/hub",)) as live:
+            assert any(
+                message.values["ignored"] == 1 for _ in range(20) for message in live.poll(WAIT_S)
+            )
+        dealer.close(linger=0)
+
+
+def test_a_beat_names_an_identity_and_nothing_longer():
+    assert unpack_op(pack_op(Beat(b"x" * 255))) == Beat(b"x" * 255)
+    with pytest.raises(WireError, match="of is"):
+        unpack_op(pack_op(Beat(b"x" * 256)))
+
+
+def test_a_member_of_too_long_a_name_is_told_so(tmp_path, context):
+    config = HubConfig(f"ipc://{tmp_path}/i", f"ipc://{tmp_path}/l")
+    with (
+        Hub(config, context) as hub,
+        Member(hub.items_address, "record", "all", "x" * 201, context=context) as member,
+        pytest.raises(MemberRefused, match="at most 200"),
+    ):
+        member.receive(WAIT_S)
 
 
 def test_a_role_that_is_none_is_no_key(folder):

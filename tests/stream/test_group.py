@@ -296,6 +296,18 @@ def test_a_group_of_reducers_keeps_nothing_meant_for_recorders(wire):
     assert group.outstanding() == 0
 
 
+def test_a_hub_killed_before_it_noted_what_reducers_do_not_want_has_nothing_outstanding(wire):
+    group = Group("process", wire.send, wire.enter)
+    group.restore("")
+    group.open_scan("s", START, number=1)
+    group.add_item((b"samples",), number=2)
+    group.restore("reduce")  # the last that it noted
+    group.restore_settled(("s", 0), "")
+    group.restored()
+    assert group.outstanding() == 0
+    assert group.control_bytes == 0
+
+
 def test_a_member_that_acknowledges_nothing_is_not_flooded(wire):
     group = opened(wire)
     recorder = join(group, "rec", "all")

@@ -3,6 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from operando.stream.ledger import LedgerError, ScanLedger, withdrawal_of
 from operando.stream.messages import ScanStop, Withdrawal
+from operando.stream.packing import pack, unpack
+from operando.stream.reasons import MAX_REASONS
 
 GROUPS = ("record", "process")
 
@@ -78,6 +80,19 @@ def test_a_failure_is_named_and_the_last_word_counts():
     assert book.account().group("process").done == 0
     book.done("process", 0)
     assert book.account().group("process").failed == {}
+
+
+def test_reasons_that_name_their_frame_are_one_reason_and_an_account_of_many_can_be_read():
+    book = ledger(20_000)
+    for index in range(20_000):
+        book.receive(index)
+        book.fail("record", index, f"frame {index} of scan scan: not begun here")
+        book.fail("process", index, f"this is what is wrong with {index}: " + "x" * 1000)
+    account = book.account()
+    assert set(account.group("record").failed.values()) == {"not begun here"}
+    assert len(account.group("process").failed) == 20_000
+    assert len(set(account.group("process").failed.values())) <= MAX_REASONS
+    assert unpack(pack(account)) == account
 
 
 @pytest.mark.parametrize("index", [-1, 4, 10**12])

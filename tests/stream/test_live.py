@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.live import LiveSubscriber
-from operando.stream.live_cache import KEPT_SAMPLES, LiveCache
+from operando.stream.live_cache import KEPT_LOOSE, KEPT_SAMPLES, LiveCache
 from operando.stream.members import Producer
 from operando.stream.messages import (
     Detector,
@@ -45,6 +45,18 @@ def scan_start(scan="s"):
 def samples(first, count, state="OCV"):
     time_s = np.arange(first, first + count, dtype=np.float64)
     return Samples("r", time_s, time_s, time_s, time_s, time_s, time_s, (state,) * count)
+
+
+# the potentiostat's clock glitches, is right again, begins again at 0; the third one is a repeat
+STRETCHES = (([1, 2], [11, 12]), ([1e12], [13]), ([2, 1e12], [12, 13]), ([3, 0], [14, 15]),
+             ([3, 0, 1], [14, 15, 16]))  # fmt: skip
+
+
+def on_clocks(times, walls):
+    one = np.ones(len(times))
+    return Samples(
+        "r", np.array(times, float), np.array(walls, float), *[one] * 4, ("OCV",) * len(times)
+    )
 
 
 def listen(live, enough):
@@ -176,12 +188,34 @@ def test_the_cache_stays_bounded_however_many_scans_come():
     assert len(list(cache.matching(""))) <= 100
 
 
+def test_what_is_of_no_scan_stays_bounded_and_what_is_said_again_stays():
+    cache = LiveCache(1000)
+    plans, large = b"p" * 1_000_000, b"x" * 2_000_000
+    for number in range(2000):
+        cache.keep("status/plan", [plans])
+        cache.keep(f"status/{number}", [large])
+    kept = [bytes(parts[0][:1]) for parts in cache.matching("status/")]
+    assert kept.count(b"p") == 1
+    assert 100 < len(kept) <= KEPT_LOOSE
+    for number in range(2000):
+        cache.keep(f"status/{number}", [b"x"])
+    assert len(list(cache.matching(""))) == KEPT_LOOSE
+
+
 def test_a_new_version_replaces_the_old_one():
     cache = LiveCache(1000)
     cache.keep("result/s/c/map", [b"old"], "s")
     cache.keep("result/s/c/map", [b"newer"], "s")
     assert list(cache.matching("result/")) == [[b"newer"]]
     assert cache.bytes == 5
+
+
+def test_a_potentiostats_clock_that_jumps_ends_no_curve():
+    cache = LiveCache(1000)
+    for times, walls in STRETCHES:
+        cache.keep_samples(on_clocks(times, walls))
+    (parts,) = cache.matching("samples/")
+    assert unpack(parts).time_s.tolist() == [1, 2, 1e12, 3, 0, 1]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends_and_every_change_of_state():

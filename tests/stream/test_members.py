@@ -4,6 +4,8 @@ import time
 import numpy as np
 import pytest
 import zmq
+from hostile_bytes import MESSAGES, broken
+from operando.stream import members
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.members import HubUnreachable, Member, MemberRefused, Producer
 from operando.stream.messages import (
@@ -105,6 +107,32 @@ def test_a_message_that_cannot_be_read_is_acknowledged_as_failed_and_skipped(hub
         assert delivery.message.text == "good"
         member.acknowledge(delivery)
     dealer.close(linger=0)
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_a_shape_that_cannot_be_harms_neither_the_hub_nor_a_member(hub, context, case):
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(hub.items_address)
+    dealer.send_multipart([pack_op(Put(1, 1, "")), *MESSAGES[case]])
+    assert dealer.poll(PATIENCE_S * 1000), "the hub said nothing to it"
+    assert unpack_op(dealer.recv_multipart()[0]).seq == 1
+    dealer.send_multipart([pack_op(Put(2, 1, "")), *pack(Document("r", "event", "good"))])
+    with Member(hub.items_address, "record", "all", "rec", context=context) as member:
+        assert receive(member, Document).message.text == "good"
+    dealer.close(linger=0)
+
+
+def test_a_message_over_which_reading_itself_breaks_is_failed_and_skipped(
+    hub, context, monkeypatch
+):
+    with (
+        Producer(hub.items_address, "p", context) as producer,
+        Member(hub.items_address, "record", "all", "rec", context=context) as member,
+    ):
+        for text in ("bad", "good"):
+            producer.put(Document("r", "event", text))
+        monkeypatch.setattr(members, "unpack", broken(members.unpack, "text", "bad"))
+        assert receive(member, Document).message.text == "good"
 
 
 def test_the_newcomer_of_the_same_name_stays_and_the_old_one_is_told(hub, context):

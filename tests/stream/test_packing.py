@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from math import inf, nan
 
 import msgpack
 import numpy as np
@@ -35,12 +36,24 @@ from operando.stream.messages import (
     Trajectory,
     Withdrawal,
 )
-from operando.stream.packing import VERSION, PackingError, kind_of, pack, peek, unpack
+from operando.stream.packing import (
+    MAX_HEADER_BYTES,
+    VERSION,
+    PackingError,
+    kind_of,
+    pack,
+    peek,
+    unpack,
+)
+from operando.stream.reasons import MAX_SCAN_FRAMES
 
 WORDS = st.text(max_size=12)
 COUNTS = st.integers(0, 2**40)
 NUMBERS = st.floats(width=64)
 IDS = st.text(min_size=1, max_size=12)
+NAMES = st.from_regex(r"\w[\w .-]{0,11}", fullmatch=True)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+TIMES = st.floats(0, 1e11)
 PLACES = st.floats(-1e3, 1e3)
 SCALARS = st.one_of(WORDS, COUNTS, NUMBERS, st.booleans())
 NOTES = st.dictionaries(WORDS, SCALARS, max_size=3)
@@ -56,11 +69,10 @@ def vectors(size: int) -> st.SearchStrategy[np.ndarray]:
 
 
 def trajectories(frames: int) -> st.SearchStrategy[Trajectory]:
-    axes = st.builds(Axis, WORDS, WORDS, vectors(frames if frames < 6 else 0))
+    axes = st.builds(Axis, NAMES, TEXTS, vectors(frames if frames < 6 else 0))
+    several = st.lists(axes, max_size=2 if frames < 6 else 0, unique_by=lambda axis: axis.name)
     return st.builds(
-        Trajectory,
-        st.lists(COUNTS, max_size=3).map(tuple),
-        st.lists(axes, max_size=2 if frames < 6 else 0).map(tuple),
+        Trajectory, st.lists(st.integers(1, 100), max_size=3).map(tuple), several.map(tuple)
     )
 
 
@@ -81,10 +93,10 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
     ScanStart: (st.integers(0, 5) | COUNTS).flatmap(
         lambda frames: st.builds(
             ScanStart,
-            run=WORDS,
-            scan=WORDS,
+            run=TEXTS,
+            scan=TEXTS,
             number=COUNTS,
-            technique=WORDS,
+            technique=TEXTS,
             frames=st.just(frames),
             detector=DETECTORS,
             trajectory=trajectories(frames),
@@ -92,7 +104,7 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
             energy_ev=NUMBERS,
             exposure_s=NUMBERS,
             cell=st.none() | CELLS,
-            time=NUMBERS,
+            time=TIMES,
             notes=NOTES,
         )
     ),
@@ -111,7 +123,7 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
     Positions: st.integers(0, 4).flatmap(
         lambda n: st.builds(
             Positions,
-            *(WORDS, WORDS, WORDS),
+            *(WORDS, NAMES, WORDS),
             hnp.arrays(np.int64, n, elements=st.integers(0, 2**63 - 1)),
             vectors(n),
         )
@@ -119,8 +131,9 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
     Samples: st.integers(0, 4).flatmap(
         lambda n: st.builds(
             Samples,
-            WORDS,
-            *[vectors(n)] * 6,
+            TEXTS,
+            *[hnp.arrays(np.float64, n, elements=PLACES)] * 2,
+            *[vectors(n)] * 4,
             st.lists(WORDS, min_size=n, max_size=n).map(tuple),
         )
     ),
@@ -137,8 +150,8 @@ MESSAGES: dict[type, st.SearchStrategy[Message]] = {
         run=WORDS,
         scan=WORDS,
         number=COUNTS,
-        consumer=WORDS,
-        name=WORDS,
+        consumer=NAMES,
+        name=NAMES,
         dims=st.lists(WORDS, max_size=2).map(tuple),
         coords=st.dictionaries(WORDS, ARRAYS, max_size=2),
         units=st.dictionaries(WORDS, WORDS, max_size=2),
@@ -348,6 +361,8 @@ def test_headers_that_are_not_ours_are_refused_by_reason(header, words):
         ([0, "<f8", [4]], bytes(24), "32 bytes, 24 came"),
         ([0, "<f8", [-1]], bytes(24), "shape"),
         ([0, "<f8", [2**62, 2**62]], bytes(24), "bytes"),
+        ([0, "<f8", [0, 2**62]], b"", "shape"),  # no bytes are needed, none came
+        ([0, "<f8", [0, 2**64 - 1]], b"", "shape"),
         ([0, "|O", [3]], bytes(24), "does not travel"),
         ([0, "<U2", [3]], bytes(24), "does not travel"),
         ([0, "(3,)f8", [1]], bytes(24), "does not travel"),
@@ -383,6 +398,26 @@ def test_an_oversize_header_is_not_read():
         unpack([bytes(9 << 20)])
 
 
+def on_grid(grid):
+    return dataclasses.replace(
+        TWO_FRAMES, trajectory=dataclasses.replace(TWO_FRAMES.trajectory, grid=grid)
+    )
+
+
+def with_axis(*names, unit="um"):
+    axes = tuple(Axis(name, unit, np.zeros(2)) for name in names)
+    return dataclasses.replace(TWO_FRAMES, trajectory=Trajectory((), axes))
+
+
+def result_of(consumer, name):
+    return Result("r", "s", 1, consumer, name, (), {}, {}, "", np.zeros(()), None, 1.0, 1, True)
+
+
+def samples_of(times, walls):
+    two = np.zeros(2)
+    return Samples("r", np.array(times), np.array(walls), two, two, two, two, ("a", "b"))
+
+
 def of_lengths(*lengths: int) -> list[np.ndarray]:
     return [np.zeros(n) for n in lengths]
 
@@ -392,6 +427,53 @@ TWO_FRAMES = ScanStart(
     "r", "s", 1, "xrdct", 2, DETECTOR, Trajectory((2,), (Axis("x", "um", np.zeros(2)),)),
     "", 5e4, 0.1, None, 0.0,
 )  # fmt: skip
+
+
+def test_the_end_of_a_large_scan_that_broke_off_is_read_as_it_was_sent():
+    halves = {i: ("never arrived", "died on the way")[i // 30_000] for i in range(60_000)}
+    turns = {i: f"reason {i % 3}, which is of fair length" for i in range(60_000)}
+    groups = tuple(GroupAccount(name, 0, turns) for name in ("record", "process"))
+    for message in (
+        ScanStop("s", 0, "aborted", halves),
+        Account("r", "s", 1, 60_000, 0, 0, turns, groups, True),
+    ):
+        parts = pack(message)
+        assert len(parts[0]) < 1000
+        assert unpack(parts) == message
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ([[0, 3, 0], [3, 4, 0]], "do not ascend"),
+        ([[5, 4, 0]], "do not ascend"),
+        ([[-1, 4, 0]], "do not ascend"),
+        ([[0, 2**62, 0]], "go beyond"),
+        ([[0, 4, 1]], "names a reason"),
+        ([[0, 4, -1]], "names a reason"),
+        ([[0, 4]], "shape"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_refused(table, words):
+    array = np.array(table, np.int64)
+    lost = [["why"], [0, "<i8", list(array.shape)]]
+    fields = {"scan": "s", "frames": 0, "reason": "aborted", "lost": lost}
+    header = msgpack.packb({"v": VERSION, "kind": "scan_stop", "fields": fields})
+    with pytest.raises(PackingError, match=words):
+        unpack([header, array.tobytes()])
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (Document("r", "event", "x" * (MAX_HEADER_BYTES + 1)), "at most"),
+        (ScanStop("s", 0, "aborted", {MAX_SCAN_FRAMES: "x"}), "a reason for frame"),
+        (ScanStop("s", 0, "aborted", {-1: "x"}), "a reason for frame"),
+    ],
+)
+def test_what_nobody_could_read_is_not_packed(message, words):
+    with pytest.raises(PackingError, match=words):
+        pack(message)
 
 
 @pytest.mark.parametrize(
@@ -407,6 +489,21 @@ TWO_FRAMES = ScanStart(
             dataclasses.replace(TWO_FRAMES, detector=dataclasses.replace(DETECTOR, shape=(3, 2))),
             "mask of shape",
         ),
+        *((dataclasses.replace(TWO_FRAMES, time=t), "is no time") for t in (nan, inf, -1.0, 1e300)),
+        *(
+            (on_grid(grid), "points are needed")
+            for grid in ((2**63,), (2, 0), (2, -1), (2000,) * 3, (1,) * 9)
+        ),
+        *((with_axis(name), "no '/'") for name in ("", ".", "..", "a/b", "/entry", "a\0b")),
+        (with_axis("x", unit="u\0m"), "zero byte"),
+        (with_axis("x", "x"), "stands twice"),
+        (dataclasses.replace(TWO_FRAMES, scan="s\0"), "zero byte"),
+        (dataclasses.replace(TWO_FRAMES, scan="s" * 1000), "at most"),
+        *((result_of(consumer, "n"), "consumer") for consumer in ("", "..", "/entry", "/", "a/b")),
+        *((result_of("c", name), "name") for name in ("", ".", "/entry/scan_0001", "a\0")),
+        (Positions("s", "/entry/potentiostat/time", "um", np.arange(2), np.zeros(2)), "axis"),
+        (samples_of([1.0, nan], [1.0, 2.0]), "time_s is not finite"),
+        (samples_of([1.0, 2.0], [1.0, inf]), "wall_s is not finite"),
     ],
 )
 def test_fields_that_do_not_fit_each_other_are_refused(message, words):

@@ -37,6 +37,7 @@ from operando.stream.messages import (
     Status,
     Trajectory,
 )
+from operando.stream.nexus import account_of, account_text, stop_of, stop_text
 from operando.stream.recorder import Recorder, RecorderError
 from operando.stream.redo_log import log_of
 from operando.stream.run_file import open_run
@@ -443,6 +444,32 @@ def wait_for(live, wanted):
             if wanted(message):
                 return message
     raise AssertionError("it never came")
+
+
+def test_a_potentiostats_clock_that_jumps_ends_no_history_and_the_file_says_so(tmp_path, caplog):
+    stretches = (([1, 2], [11, 12]), ([1e12], [13]), ([2, 1e12], [12, 13]), ([3, 0], [14, 15]),
+                 ([3, 0, 1], [14, 15, 16]), ([2, 3], [5, 6]))  # fmt: skip
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        for times, walls in stretches:
+            one = np.ones(len(times))
+            clocks = np.array(times, float), np.array(walls, float)
+            assert recorder.take(Samples("run", *clocks, *[one] * 4, ("CC",) * len(times))) == ""
+    with open_run(tmp_path / "run.nxs") as run:
+        assert run.samples().time_s.tolist() == [1, 2, 1e12, 3, 0, 1, 2, 3]
+    with h5py.File(tmp_path / "run.nxs") as file:
+        assert file["entry/potentiostat"].attrs["clock_set_back"] == 2
+    assert "went back" in caplog.text
+
+
+def test_the_account_of_a_large_scan_that_broke_off_is_short_in_the_file():
+    reasons = {i: f"reason {i // 1000 % 2}" for i in range(20_000)}
+    groups = (GroupAccount("record", 0, reasons), GroupAccount("process", 0, {}))
+    account = Account("r", "s", 1, 40_000, 20_000, 0, {i + 20_000: "late" for i in reasons},
+                      groups, True)  # fmt: skip
+    stop = ScanStop("s", 20_000, "aborted", account.lost)
+    assert len(account_text(account)) < 1000
+    assert account_of(account_text(account)) == account
+    assert stop_of(stop_text(stop)) == stop
 
 
 def test_a_whole_run_through_the_hub_closes_its_account_in_the_file(tmp_path):

@@ -1,5 +1,6 @@
 """The log against cut files, flipped bits, full disks and kill -9 of its writer."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -48,6 +49,52 @@ def test_what_was_appended_is_read_back_over_many_segments(tmp_path):
     write(tmp_path, 100, segment_bytes=2000)
     assert len(segments_of(tmp_path)) > 5
     assert read(tmp_path) == (list(range(1, 101)), [])
+
+
+def test_a_segment_that_cannot_be_begun_leaves_neither_file_nor_descriptor(tmp_path, monkeypatch):
+    log = SegmentLog(tmp_path, sync_s=0)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fails(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    for number in range(1, 21):
+        with pytest.raises(OSError, match="Input/output"):
+            log.append(number, [b"x"])
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    log.append(21, parts_of(21))
+    log.close()
+    assert read(tmp_path) == ([21], [])
+
+
+def test_after_a_write_that_could_not_be_taken_back_the_log_goes_on_elsewhere(
+    tmp_path, monkeypatch
+):
+    log = SegmentLog(tmp_path, sync_s=0)
+    log.append(1, parts_of(1))
+    whole = os.writev
+
+    def half(file, buffers):
+        monkeypatch.setattr(os, "writev", fails)
+        return whole(file, [b"half of a record"[:8]])
+
+    def fails(file, *_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "writev", half)
+    monkeypatch.setattr(os, "ftruncate", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        log.append(2, parts_of(2))
+    monkeypatch.undo()
+    place = log.append(3, parts_of(3))
+    assert [bytes(p) for p in log.read(place)] == parts_of(3)
+    log.close()
+    sound, damages = read(tmp_path)
+    assert sound == [1, 3]
+    assert [damage.length for damage in damages] == [8]
 
 
 def test_a_record_is_read_at_its_place_while_the_log_is_open(tmp_path):

@@ -1,13 +1,17 @@
 """A hub with a spool: killed and restarted, overtaken by its source, out of room, rotten."""
 
 import contextlib
+import errno
 import itertools
+import os
 import time
 
 import numpy as np
 import pytest
 import xxhash
 import zmq
+from hostile_bytes import MESSAGES, broken
+from operando.stream import router
 from operando.stream.hub import Hub, HubConfig
 from operando.stream.link import HubFull
 from operando.stream.live import LiveSubscriber
@@ -28,6 +32,7 @@ from operando.stream.packing import pack, peek, unpack
 from operando.stream.segment_log import segments_of
 from operando.stream.spool import LastPuts, PutAgain, read_spool
 from operando.stream.spool_room import SpoolConfig
+from operando.stream.wire_ops import Got, Put, pack_op, unpack_op
 
 PATIENCE_S = 20.0
 
@@ -378,6 +383,53 @@ def test_at_its_declared_size_the_spool_holds_the_source_back_and_then_lets_it_g
     assert bench.status()["spool_bytes"] <= 150_000 + 100 * 400  # notes on its frames go beyond
 
 
+def test_a_disk_that_fails_for_a_while_holds_the_source_back_and_loses_nothing(bench, monkeypatch):
+    bench = bench()
+    bench.start(groups=("record",))
+    dealer = bench.context.socket(zmq.DEALER)
+    dealer.setsockopt(zmq.IDENTITY, b"receiver")
+    dealer.connect(bench.config["items"])
+
+    def put(seq, message):
+        dealer.send_multipart([pack_op(Put(seq, 1, "")), *pack(message)])
+
+    def answer(for_s=PATIENCE_S):
+        return unpack_op(dealer.recv_multipart()[0]) if dealer.poll(for_s * 1000) else None
+
+    put(1, scan_start())
+    assert answer() == Got(1, "")
+    whole = os.writev
+
+    def fails(file, buffers):
+        if sum(len(b) for b in buffers) > 900:  # a frame; what else is written is small
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(file, buffers)
+
+    monkeypatch.setattr(os, "writev", fails)
+    for index in range(3):
+        put(2 + index, make_frame(index))
+    full = bench.until(lambda m: isinstance(m, Status) and m.state == "full").values
+    assert "cannot be written" in full["held"]
+    put(2, make_frame(0))  # as after a reconnection
+    recorder = bench.member("record", "all")
+    take(recorder, ScanStart, 1)  # the others are served meanwhile
+    assert answer(0.3) is None
+    monkeypatch.setattr(os, "writev", whole)
+    assert [answer() for _ in range(3)] == [Got(2, ""), Got(3, ""), Got(4, "")]
+    assert [d.message.index for d in take(recorder, Frame, 3)] == [0, 1, 2]
+    dealer.close(linger=0)
+
+
+def test_a_put_over_which_the_hub_breaks_is_refused_with_the_reason(bench, monkeypatch):
+    bench = bench()
+    bench.start(groups=("record",))
+    producer = bench.producer()
+    monkeypatch.setattr(router, "unpack", broken(router.unpack, "scan", "s"))
+    producer.put(scan_start())
+    producer.flush(PATIENCE_S)
+    assert producer.refused == 1
+
+
 def test_a_segment_stays_until_every_group_is_done_with_all_of_it(bench, tmp_path):
     bench = bench(limit_bytes=100_000, segment_bytes=10_000)
     bench.start(window_bytes=10_000)
@@ -470,6 +522,35 @@ def test_a_frame_that_rots_in_the_spool_is_failed_by_name_and_the_others_are_not
     account = bench.until(lambda m: isinstance(m, Account) and m.group("record").failed)
     assert list(account.group("record").failed) == [6]
     assert "damaged" in account.group("record").failed[6]
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_a_shape_that_cannot_be_does_not_keep_the_next_hub_from_starting(bench, case):
+    bench = bench()
+    bench.start()
+    dealer = bench.context.socket(zmq.DEALER)
+    dealer.connect(bench.config["items"])
+    dealer.send_multipart([pack_op(Put(1, 1, "")), *MESSAGES[case]])
+    assert dealer.poll(PATIENCE_S * 1000)
+    dealer.close(linger=0)
+    producer = bench.producer()
+    producer.put(scan_start())
+    producer.flush()
+    bench.restart()
+    assert [start.scan for start in bench.hub.open_scans] == ["s"]
+
+
+def test_a_record_over_which_the_hub_breaks_is_left_out_by_name(bench, monkeypatch):
+    bench = bench()
+    bench.start()
+    producer = bench.producer()
+    producer.put(scan_start("bad"))
+    producer.put(scan_start("good", number=2))
+    producer.flush()
+    monkeypatch.setattr(router, "unpack", broken(router.unpack, "scan", "bad"))
+    bench.restart()
+    assert [start.scan for start in bench.hub.open_scans] == ["good"]
+    assert bench.status()["damaged"] == 1
 
 
 def test_frames_whose_segments_were_let_go_still_count_after_a_restart(bench, tmp_path):

@@ -70,8 +70,10 @@ def hostile_message(random: Random) -> list[bytes]:
         parts = [p for p in parts if random.random() < 0.7]
     elif kind < 0.9:
         parts.insert(random.randrange(len(parts) + 1), random.choice(SOUND)[-1])
-    else:
+    elif kind < 0.95:
         parts[0] = random.choice(list(hostile.MSGPACK.values()))
+    else:
+        parts = list(random.choice(list(hostile.MESSAGES.values())))
     return parts
 
 

@@ -44,6 +44,32 @@ MSGPACK = {
     "pickle": b"cos\nsystem\n(S'echo pwned'\ntR.",
 }
 
+
+def _ours(kind: str, fields: dict[str, object], buffers: int) -> list[bytes]:
+    header = msgpack.packb({"v": 1, "kind": kind, "fields": fields})
+    return [header, *[b""] * buffers]
+
+
+_NOTHING_OF_MUCH = ("<f8", [0, 2**62])  # needs no byte, and is larger than an address can say
+_COLUMNS = ("time_s", "wall_s", "voltage_v", "current_a", "charge_ah", "temperature_c")
+MESSAGES = {  # whole, with a header in which all but a shape makes sense
+    "samples of 0 x 2**62": _ours(
+        "samples",
+        {"run": "r", "states": []} | {n: [i, *_NOTHING_OF_MUCH] for i, n in enumerate(_COLUMNS)},
+        len(_COLUMNS),
+    ),
+    "final result of 0 x 2**62": _ours(
+        "result",
+        {
+            "run": "r", "scan": "s", "number": 1, "consumer": "c", "name": "n", "dims": ["x"],
+            "coords": [], "units": [], "unit": "", "values": [0, *_NOTHING_OF_MUCH],
+            "uncertainty": None, "completeness": 1.0, "revision": 1, "final": True, "live": False,
+            "attrs": [],
+        },
+        1,
+    ),
+}  # fmt: skip
+
 CBOR = {
     "nothing": b"",
     "break alone": b"\xff",
@@ -104,9 +130,21 @@ YAML = {
 _NUMBERS = (0, 1, -1, 255, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1, -(2**63))
 _VALUES: tuple[object, ...] = (
     *_NUMBERS, None, True, False, math.nan, math.inf, -0.0, 1e308, "", "x" * 1000, "\x00", b"",
-    b"\xff" * 16, [], {}, [[[[[[[[[[1]]]]]]]]]], {"a": {"b": 1}}, "bslz4", "lz4", "raw", "uint32",
-    "float64", "../../x", "scan", "\ud800", -3, 3.7,
+    b"\xff" * 16, [], {}, [[[[[[[[[[1]]]]]]]]]], {"a": {"b": 1}}, [0, 2**62], "bslz4", "lz4", "raw",
+    "uint32", "float64", "../../x", "scan", "\ud800", -3, 3.7,
 )  # fmt: skip
+
+
+def broken(read: Callable[..., object], name: str, value: object) -> Callable[..., object]:
+    """read, but with a hole in it: it breaks over what has this value under this name."""
+
+    def breaks(parts: Sequence[object]) -> object:
+        message = read(parts)
+        if getattr(message, name, None) == value:
+            raise ZeroDivisionError("nobody thought of that")
+        return message
+
+    return breaks
 
 
 def mutated(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
