@@ -182,12 +182,7 @@ def _receive(experiment: Experiment, stop: threading.Event, resume: ScanStart | 
                         plan_holds.clear()
                 heard = receiver.connected.is_set()
                 report.state = "hears the detector" if heard else "starting"
-                counters = receiver.counters
-                report.values = {
-                    "frames": counters.frames,
-                    "strays": counters.strays,
-                    "rejected": sum(counters.rejected.values()),
-                }
+                report.values = receiver.status()
 
         watcher = threading.Thread(target=watch, name="receiver-watch", daemon=True)
         watcher.start()
