@@ -27,6 +27,7 @@ from .folder import (
     write_resolved,
     write_view,
 )
+from .kernel_cache import require_own_cache
 from .observer import Observer
 from .parts import Part, Parts
 from .progress import Progress
@@ -287,7 +288,11 @@ class Run:
 
 
 def compile_kernels(say: Callable[[str], None]) -> None:
-    """Compile and cache every kernel once, so that no part of a run compiles under load."""
+    """Compile and cache every kernel once, so that no part of a run compiles under load.
+
+    Exits with a line where others can write the cache.
+    """
+    require_own_cache()
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "operando.cli.main", "warm"],

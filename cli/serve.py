@@ -18,6 +18,7 @@ from ..stream.messages import Message, Scalar, ScanStart, Status
 from .experiment import Experiment, Network
 from .experiment_file import check_consumers, check_faults, check_twin
 from .folder import epics_environment
+from .kernel_cache import require_own_cache
 from .parts import on_supervisor_gone, stop_when_asked
 
 HEARTBEAT_S = 1.0
@@ -229,6 +230,7 @@ def serve_absorber(experiment: Experiment, findings: Path | None = None) -> None
     from ..consumers.absorber import Absorber
     from ..consumers.warm_up import warm_up
 
+    require_own_cache()
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
@@ -247,6 +249,7 @@ def serve_reducer(experiment: Experiment, name: str) -> None:
     from ..consumers.reducer import Reducer
     from ..consumers.warm_up import warm_up
 
+    require_own_cache()
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
@@ -318,6 +321,7 @@ def serve_window(network: Network, offscreen: bool, out: Path, every_s: float, t
 
 def serve_sim(experiment: Experiment, truth: Path | None) -> None:
     """Serve the digital twin of an experiment with a simulation."""
+    require_own_cache()
     use_epics(experiment)
     from ..sim.server import Prefixes, Simulation
     from ..sim.twin import Twin
