@@ -8,9 +8,10 @@ hardware or its plan. After each run every promise is looked at (soak_verdict.py
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MISBEHAVIOUR = {
     "duplicate": 0.01, "reorder": 0.01, "zero_prefix": 0.01, "drop": 0.001, "truncate": 0.001,
-    "wrong_size": 0.001, "end_early": 0.05,
+    "wrong_size": 0.001, "end_early": 0.05, "header_missed": 0.02,
 }  # fmt: skip
 PICTURE_EVERY_S = 5.0
 MOST_RUNS = 1000
@@ -198,22 +199,25 @@ def judged(record: RunRecord) -> Verdict:
         record.folder, record.experiment, record.cell, may_lose, record.not_recorded
     )
     verdict.problems += outcome_problems(
-        record.outcome, record.struck, given_up(verdict.lost_shares)
+        record.outcome, record.struck, given_up(verdict.lost_shares, record.outcome.trouble)
     )
     verdict.problems += left_behind(record.folder.path)
     return verdict
 
 
-def given_up(lost_shares: Sequence[float]) -> bool:
+def given_up(lost_shares: Mapping[int, float], trouble: Sequence[str]) -> bool:
     """Whether a plan may give up: every attempt at its last tomogram lost too many frames.
 
-    lost_shares: of each scan's frames, in order
+    lost_shares: of each scan's frames, by its number; all of one whose header was missed, which was
+    announced nowhere: where it was the last, the trouble names it
     """
     from ..detectors.dectris import TOO_MANY_LOST
     from ..plans.operando_tomography import ATTEMPTS
 
-    last = lost_shares[-ATTEMPTS:]
-    return len(last) == ATTEMPTS and min(last) > TOO_MANY_LOST
+    named = [int(n) for line in trouble for n in re.findall(r"frames of scan (\d+)", line)]
+    last = max([*lost_shares, *named], default=0)
+    attempts = range(last - ATTEMPTS + 1, last + 1)
+    return last >= ATTEMPTS and all(lost_shares.get(n, 1.0) > TOO_MANY_LOST for n in attempts)
 
 
 def outcome_problems(

@@ -28,7 +28,7 @@ OPEN_STATES = ("IDLE", "HOLD_OCV", "FINISHED", "LIMIT", "FAULT", "DISCONNECTED")
 class Verdict:
     """What is left of a run, and every promise that it did not keep, in words.
 
-    lost: reason -> frames; lost_shares: of each scan's announced frames, in order
+    lost: reason -> frames; lost_shares: of each scan's announced frames, by its number
     same: final results that are the same bytes as the undisturbed ones, of results
     """
 
@@ -37,7 +37,7 @@ class Verdict:
     in_results: int = 0
     failed: int = 0
     lost: dict[str, int] = field(default_factory=dict)
-    lost_shares: list[float] = field(default_factory=list)
+    lost_shares: dict[int, float] = field(default_factory=dict)
     same: int = 0
     results: int = 0
     cell: str = ""
@@ -93,7 +93,9 @@ def _judge(
         found.recorded += kept
         found.in_results += account.group("process").done
         found.failed += len(account.group("process").failed)
-        found.lost_shares.append(len(account.lost) / account.announced)
+        # somebody else's series may carry a number again; the plan's own is the better one
+        share = len(account.lost) / account.announced
+        found.lost_shares[start.number] = min(share, found.lost_shares.get(start.number, 1.0))
         for reason in account.lost.values():
             found.lost[reason] = found.lost.get(reason, 0) + 1
         found.problems += account_problems(account, kept, may_lose)

@@ -231,10 +231,20 @@ def test_trouble_is_a_problem_unless_it_was_asked_for():
 
 
 def test_a_plan_may_give_up_where_every_attempt_at_its_last_scan_lost_too_many():
-    said = Outcome(False, ["plan ended with exit 1: FramesMissing: detector: 700 of ..."], [], 1.0)
-    assert outcome_problems(said, [], given_up([0.003, 0.4, 1.0, 0.43])) == []
-    for shares in ([0.4, 1.0, 0.003], [0.4, 0.43], [0.4, 0.003, 0.4]):
-        assert "FramesMissing" in outcome_problems(said, [], given_up(shares))[0]
+    words = "plan ended with exit 1: FramesMissing: detector took 700 frames of scan 4, 0 arrived"
+    said = Outcome(False, [words], [], 1.0)
+
+    def explained(*shares: float | None) -> bool:
+        known = {n: share for n, share in enumerate(shares, 1) if share is not None}
+        return outcome_problems(said, [], given_up(known, said.trouble)) == []
+
+    assert explained(0.003, 0.4, 1.0, 0.43)
+    assert explained(0.003, None, 1.0, 0.43)  # one whose header was missed was never announced
+    assert explained(0.003, 0.4, 1.0)
+    for shares in ((0.1, 0.4, 1.0, 0.003), (0.4, 0.43, 0.003), (0.4, 0.003, 0.4)):
+        assert not explained(*shares)
+    assert not given_up({1: 0.4, 2: 0.43}, [])
+    assert not given_up({}, [])
 
 
 def test_a_soak_that_meets_what_it_was_not_made_for_still_tells_what_it_knows(
