@@ -38,7 +38,8 @@ WISHED_S = 20.0  # for parts without which a run goes on
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
 SETTLE_S = 60.0
 CLOSE_S = 20.0
-PLAN_STOP_S = 30.0
+STOPPED = 130  # exit code of a plan that was told to stop and left the cell safe
+PLAN_STOP_S = 60.0  # longer than cell, stage and detector may each be silent when told to stop
 ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
 
 DISPENSABLE = ("window", "recommender")  # a run goes on without them
@@ -142,7 +143,7 @@ class Run:
                 trouble += self._follow(parts, live, source)
                 if self.disturbance is not None:
                     self.disturbance.calm()
-                trouble += self._end_source(parts, source)
+                trouble += self._end_source(parts, live, source)
                 trouble += self._settle(parts, live)
                 if self.disturbance is not None:
                     self.disturbance.last_look()
@@ -239,17 +240,20 @@ class Run:
             progress.show(self.observer)
         return trouble
 
-    def _end_source(self, parts: Parts, source: Part) -> list[str]:
-        if source.alive():
+    def _end_source(self, parts: Parts, live: LiveSubscriber, source: Part) -> list[str]:
+        asked = source.alive()
+        if asked:
             if self.choices.live:
                 self.say("ending the run: opening the cell, disarming the detector")
             said = parts.stop(source, PLAN_STOP_S, signal.SIGINT)
-            return [said] if said else []
+            if said or not self.choices.live:
+                return [said] if said else []
+            self._poll(live, 0.5)  # why it could not leave everything safe
         code = source.process.returncode if source.process is not None else 1
-        if not code:
+        if code == 0 or (asked and code == STOPPED):
             return []
-        said = self.observer.statuses.get(source.name)
-        reason = said.values.get("reason") if said is not None else None
+        last = self.observer.statuses.get(source.name)
+        reason = last.values.get("reason") if last is not None else None
         return [f"{source.name} ended with exit {code}: {reason or parts.tail(source, 1)}"]
 
     def _settle(self, parts: Parts, live: LiveSubscriber) -> list[str]:

@@ -22,7 +22,7 @@ from .soak_clock import WallClock
 from .soak_laboratory import Laboratory, Struck
 from .soak_measure import rate
 from .soak_report import RunRecord, say_table, write_json
-from .soak_schedule import KILL_PLAN, KILL_SIM, Deck, Fault, faults
+from .soak_schedule import KILL_SIM_IN_CURRENT, Deck, Fault, ending_of, faults
 from .soak_verdict import Verdict, left_behind, memory_problems, verdict_of
 from .summary import Outcome
 
@@ -36,6 +36,7 @@ PICTURE_EVERY_S = 5.0
 MOST_RUNS = 1000
 LEAST_S = 10.0  # counts for a run that was none
 GAVE_UP = ("FramesMissing",)
+NOT_SAFE = "not safe, look at the hardware"
 UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
 
 Say = Callable[[str], None]
@@ -110,7 +111,7 @@ class Soak:
         """Runs until the minutes are over, every fault was done, and one run was ended by one."""
         seed = self.choices.seed
         deck = Deck(faults(self.experiment.analysis.reducers), seed)
-        ending = KILL_PLAN if seed % 2 else KILL_SIM
+        ending = ending_of(seed)
         left_s = self.choices.minutes * 60
         number, ended = 1, False
         while (left_s > 0 or not ended) and number <= MOST_RUNS and not self._stopped:
@@ -195,9 +196,14 @@ def judged(record: RunRecord) -> Verdict:
     """Which promises a run has kept; that of its memory needs another run to compare with."""
     misbehaves = bool(record.experiment.simulation and record.experiment.simulation.detector_faults)
     may_lose = misbehaves or any(s.fault.loses for s in record.struck)
+    ended = next((s.fault for s in record.struck if s.fault.ends), None)
     verdict = verdict_of(
-        record.folder, record.experiment, record.cell, may_lose, record.not_recorded
+        record.folder, record.experiment, record.cell, may_lose, record.not_recorded, ended
     )
+    if ended == KILL_SIM_IN_CURRENT and not any(
+        NOT_SAFE in line for line in record.outcome.trouble
+    ):
+        verdict.problems.append(f"nobody was told {NOT_SAFE!r}: {record.outcome.trouble}")
     verdict.problems += outcome_problems(
         record.outcome, record.struck, given_up(verdict.lost_shares, record.outcome.trouble)
     )

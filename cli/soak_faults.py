@@ -8,11 +8,13 @@ machine do not suffer.
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from ..detectors.simplon import Simplon, SimplonError
@@ -23,6 +25,7 @@ from .soak_cable import Cable
 from .soak_clock import WallClock
 from .soak_schedule import Fault
 
+REPEATED_S = 1.0  # how long a series that somebody repeats goes on
 SLICE_S = 0.5  # a part that is slowed down works for a share of each such slice of time
 
 Mend = Callable[[], None]
@@ -81,7 +84,7 @@ def strike(fault: Fault, bench: Bench, parts: Parts) -> Strike:
         case "abort":
             mend = _command(bench.experiment, "abort")
         case "repeat":
-            mend = _command(bench.experiment, "arm", "disarm")
+            mend = _repeat(bench.experiment)
         case _:
             raise ValueError(f"no fault is called {fault.kind!r}")
     return Strike(fault, time.monotonic() + fault.lasts_s, mend, meanwhile)
@@ -134,6 +137,30 @@ def _process(parts: Parts, name: str) -> subprocess.Popen[bytes]:
     if part is None or part.process is None or not part.alive():
         raise NotNow(f"{name} does not run")
     return part.process
+
+
+def _repeat(experiment: Experiment) -> Mend:
+    """Somebody else takes the last series again, with its description: some frames of it.
+
+    The plan writes everything that this changes before it arms.
+    """
+    with closing(Simplon(experiment.detector.rest, experiment.detector.api)) as simplon:
+        try:
+            counts = [
+                int(str(simplon.get("detector", "config", name)))
+                for name in ("nimages", "ntrigger")
+            ]
+            for name, value in (
+                ("trigger_mode", "ints"), ("nimages", math.prod(counts)), ("ntrigger", 1),
+            ):  # fmt: skip
+                simplon.put("detector", name, value)
+            simplon.command("arm", timeout_s=5.0)
+            with contextlib.suppress(SimplonError):  # no answer: it goes on until it is disarmed
+                simplon.command("trigger", timeout_s=REPEATED_S)
+            simplon.command("disarm", timeout_s=10.0)
+        except (SimplonError, ValueError) as error:
+            raise NotNow(str(error)) from None
+    return _nothing
 
 
 def _command(experiment: Experiment, *names: str) -> Mend:

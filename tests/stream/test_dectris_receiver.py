@@ -232,6 +232,28 @@ def test_a_description_left_over_from_an_earlier_scan_does_not_name_the_next():
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_series_that_comes_again_whole_is_a_scan_of_its_own_and_the_first_stays(version):
+    """The same number and the same description, as from a detector that was started again."""
+    start = start_of(1, user_data=DESCRIPTION.to_json())
+    with line(version) as (emitter, listening):
+        send_all(emitter, start)
+        first, frames, _ = listening.scan()
+        emitter.start(start)
+        for index in range(6):
+            emitter.image(1, index, IMAGES[(index + 1) % 6])
+        emitter.end()
+        second, others, stop = listening.scan()
+    assert first.scan == "scan-1"
+    assert second.scan.startswith("scan-1-series-1-")
+    assert "came before" in second.notes["description_problem"]
+    assert (stop.reason, stop.lost, stop.dropped) == ("complete", {}, ())
+    for index in range(6):
+        np.testing.assert_array_equal(decode(frames[index]), IMAGES[index])
+        np.testing.assert_array_equal(decode(others[index]), IMAGES[(index + 1) % 6])
+    assert listening.counters.conflicts == 0
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
 def test_images_that_never_arrive_are_lost_by_index_after_the_end(version):
     with line(version) as (emitter, listening):
         emitter.start(start_of())
