@@ -26,7 +26,7 @@ check: .venv/ready
 
 # whole runs have the machine to themselves; all else goes three at a time: tests mostly wait for
 # something
-WHOLE = tests/end_to_end tests/faults/test_endings.py tests/faults/test_soak.py
+WHOLE = tests/end_to_end tests/faults/test_soak.py
 test: check
 	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%)
 	.venv/bin/python -m pytest $(WHOLE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from .experiment import Experiment
 
 __all__ = ["app", "file_commands", "part_commands"]
+
+with contextlib.suppress(OSError, ValueError):  # where there is no error stream
+    faulthandler.enable()  # a crash below Python leaves its stacks in the part's log
 
 
 @app.command()

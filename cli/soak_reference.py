@@ -1,20 +1,24 @@
 """A recorded run analysed in one go, in this process: what no fault can have touched.
 
-The same consumers take the same frames with one thread, as the parts of a run have: sums over
-several threads are rounded otherwise. Each scan's final results are made after those of the
-scans before it, whose findings it is given, as the absorber does it (consumers/absorber.py).
+The same consumers take the same frames, each scan in one thread, as the parts of a run do: sums
+over several threads are rounded otherwise. Several scans are taken at once. Each scan's final
+results are made after those of the scans before it, whose findings it is given, as the absorber
+does it (consumers/absorber.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import os
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import threadpool_limits
 
 from ..consumers.contract import Consumer
 from ..consumers.earlier_scans import EarlierScans
 from ..consumers.reducer import Reducer, consumers_of
-from ..stream.messages import Reduction, Result, ScanStart
+from ..stream.messages import Frame, Reduction, Result, ScanStart
 from ..stream.run_file import RunFile
 from .experiment import Experiment
 from .experiment_file import check_consumers
@@ -31,8 +35,11 @@ class Reference:
     ) -> None:
         self._configs = check_consumers(experiment, "experiment")
         self.starts = [start for start in run.scans() if start.scan in left_out]
-        with threadpool_limits(1):
-            self._consumers = [self._taken(run, s, set(left_out[s.scan])) for s in self.starts]
+        self._reading = threading.Lock()  # h5py is used by one thread at a time
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+            self._consumers = list(
+                pool.map(lambda s: self._taken(run, s, set(left_out[s.scan])), self.starts)
+            )
         self._made: list[list[Result]] = []
         self._earlier = EarlierScans()
 
@@ -47,15 +54,22 @@ class Reference:
         reducer = Reducer(self._configs)
         reducer.take(start)
         consumers = consumers_of(start, self._configs)
-        for frame in run.frames(start.scan):
+        with self._reading:
+            places = run.positions(start.scan)
+            frames = run.frames(start.scan)
+        for frame in iter(lambda: self._next(frames), None):
             reduction = reducer.take(frame) if frame.index not in left_out else None
             if isinstance(reduction, Reduction):
                 for name, array in reduction.arrays.items():
                     consumers[name].absorb(frame.index, array)
-        for positions in run.positions(start.scan):
+        for positions in places:
             for consumer in consumers.values():
                 consumer.place(positions)
         return consumers
+
+    def _next(self, frames: Iterator[Frame]) -> Frame | None:
+        with self._reading:
+            return next(frames, None)
 
     def _make(self, place: int) -> None:
         """Make one scan's results; those of the scans before it are made."""

@@ -37,51 +37,51 @@ class FrameTable:
     def __init__(self, group: h5py.Group, scan: str, detector: Detector, count: int) -> None:
         self._group = group
         self._scan = scan
-        self._detector = detector
+        self._count = count
+        self._shape, self._dtype = detector.shape, np.dtype(detector.dtype)
         self._data: h5py.Dataset | None = group.get("data")
         self._encoding = "" if self._data is None else str(self._data.attrs["encoding"])
         if "written" not in group:
             for name, dtype in _TABLES.items():
                 group.create_dataset(name, shape=(count,), dtype=dtype, fillvalue=_fill(name))
             group["time"].attrs["units"] = "s"
-        self._tables: dict[str, NDArray[Any]] = {name: group[name][()] for name in _TABLES}
+        self._tables: dict[str, NDArray[Any]] = {}  # in memory while frames come
         self._dirty: set[int] = set()
 
     @property
     def written(self) -> int:
         """How many frames are in."""
-        return int(self._tables["written"].sum())
+        return int(self._in_memory()["written"].sum())
 
     def write(self, frame: Frame) -> None:
         """Write one frame; again the same one replaces it. Raises FrameRefused and OSError."""
-        count = len(self._tables["written"])
-        wanted = self._detector
-        if not 0 <= frame.index < count:
-            raise FrameRefused(f"frame {frame.index} of scan {self._scan}, which has {count}")
-        if frame.shape != wanted.shape or np.dtype(frame.dtype) != np.dtype(wanted.dtype):
+        if not 0 <= frame.index < self._count:
+            raise FrameRefused(f"frame {frame.index} of scan {self._scan}, which has {self._count}")
+        if frame.shape != self._shape or np.dtype(frame.dtype) != self._dtype:
             raise FrameRefused(
                 f"frame {frame.index} of scan {self._scan} is {frame.shape} {frame.dtype}, "
-                f"announced was {wanted.shape} {wanted.dtype}"
+                f"announced was {self._shape} {self._dtype}"
             )
         if self._data is None:
-            self._data = self._create(frame.encoding, count)
+            self._data = self._create(frame.encoding)
         if frame.encoding not in ("raw", self._encoding):
             # Damage must not get a checksum of its own
             pixels = np.ascontiguousarray(decode(frame, verify=True)).tobytes()
             frame = dataclasses.replace(
                 frame, encoding="raw", data=pixels, checksum=checksum(pixels)
             )
-        need = math.prod(wanted.shape) * np.dtype(wanted.dtype).itemsize
+        need = math.prod(self._shape) * self._dtype.itemsize
         if frame.encoding == "raw" and len(frame.data) != need:
             raise FrameRefused(
                 f"frame {frame.index} of scan {self._scan} has {len(frame.data)} bytes, "
-                f"{wanted.shape} {wanted.dtype} is {need}"
+                f"{self._shape} {self._dtype} is {need}"
             )
         mask = UNFILTERED if frame.encoding == "raw" else 0
         self._data.id.write_direct_chunk((frame.index, 0, 0), frame.data, mask)
-        self._tables["checksum"][frame.index] = frame.checksum
-        self._tables["time"][frame.index] = frame.time_s
-        self._tables["written"][frame.index] = 1
+        tables = self._in_memory()
+        tables["checksum"][frame.index] = frame.checksum
+        tables["time"][frame.index] = frame.time_s
+        tables["written"][frame.index] = 1
         self._dirty.add(frame.index)
 
     def sync(self) -> None:
@@ -93,13 +93,23 @@ class FrameTable:
             self._group[name][first:end] = table[first:end]
         self._dirty.clear()
 
-    def _create(self, encoding: str, count: int) -> h5py.Dataset:
+    def let_go(self) -> None:
+        """Keep nothing in memory until another frame comes; after sync()."""
+        if not self._dirty:
+            self._tables = {}
+
+    def _in_memory(self) -> dict[str, NDArray[Any]]:
+        if not self._tables:
+            self._tables = {name: self._group[name][()] for name in _TABLES}
+        return self._tables
+
+    def _create(self, encoding: str) -> h5py.Dataset:
         filters = hdf5plugin.LZ4() if encoding == "lz4" else hdf5plugin.Bitshuffle(cname="lz4")
-        rows, cols = self._detector.shape
+        rows, cols = self._shape
         dataset = self._group.create_dataset(
             "data",
-            shape=(count, rows, cols),
-            dtype=self._detector.dtype,
+            shape=(self._count, rows, cols),
+            dtype=self._dtype,
             chunks=(1, rows, cols),
             fillvalue=0,
             **filters,

@@ -1,14 +1,10 @@
 """Writes one run into one NeXus/HDF5 file, while it runs.
 
-The file is NAME.part until close(), then it is renamed: what stands under its own name is
-whole. Everything acknowledged has been flushed before, so that after kill -9 the .part opens with
-all of it; a recorder started again on the same path continues it. (Against a power failure only
-what stood at the end of a scan is promised: there the file is synced to the disk.)
-
-HDF5 writes its own bookkeeping from a cache whenever it likes; a kill between two such writes
-could leave a file that does not open. So the cache may not evict, and bookkeeping reaches the
-disk in flush() only. Right after a flush everything in the cache is on the disk, too: there a cache
-that has grown is emptied, or it would hold the bookkeeping of the whole run.
+The file is NAME.part until close(), then it is renamed: what stands under its own name is whole.
+Everything acknowledged was committed before (redo_file.py): after kill -9 at any moment the .part,
+read with the log beside it, has all of it, and a recorder started again on the same path continues
+it. At the end of each scan the file itself is brought up to date and to the disk: that is also
+promised against a power failure, and any HDF5 program may read it while the run goes on.
 
 Where the disk is nearly full nothing is taken until there is room: what comes waits in the spool,
 and the plan holds. What cannot be written for another reason, or because it makes no sense, is
@@ -30,6 +26,7 @@ import numpy as np
 from .compression import DecodeError, checksum
 from .disk_watch import DiskWatch
 from .frame_table import FrameRefused, FrameTable
+from .hdf5_cache import forget_bookkeeping, keep_bookkeeping
 from .history import append_documents, append_samples, read_documents
 from .map_stack import stack_map
 from .members import Delivery, Member
@@ -58,6 +55,7 @@ from .nexus import (
     write_result,
     write_start,
 )
+from .redo_file import RedoFile
 from .requests import Request, append_request, read_requests
 
 log = logging.getLogger(__name__)
@@ -66,11 +64,9 @@ FLUSH_AFTER_S = 0.1  # the longest that something written waits for its acknowle
 FLUSH_AFTER = 16  # frames: half of the credit that a recorder is given
 FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
 DRAIN_S = 2.0
-LEAST_CACHE_BYTES = 1 << 10  # the smallest that HDF5 takes
-BOOKKEEPING_BYTES = 2 << 20  # kept in memory
 ROOM_S = 0.2  # how often a full disk is looked at
 # what h5py, HDF5, NumPy and our own checks raise for one message that cannot be written
-UNWRITABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError)
+UNWRITABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError)
 
 
 class RecorderError(RuntimeError):
@@ -99,10 +95,11 @@ class Recorder:
         self._member = member
         self._scans: dict[str, h5py.Group] = {}
         self._tables: dict[str, FrameTable] = {}
-        self._starts: dict[str, ScanStart] = {}
+        self._frames: dict[str, int] = {}  # announced
+        self._closed: set[str] = set()  # scans that have their account
         self._unsynced = False
         self._full = False
-        self._file = self._open(experiment_text)
+        self._redo, self._file = self._open(experiment_text)
         self._entry = self._file["entry"]
         self._documents: set[tuple[str, str, int]] = set()
         self._new_documents: list[Document] = []
@@ -113,7 +110,10 @@ class Recorder:
         self._requests: set[Request] = set(read_requests(self._entry))
         for group in self._entry.values():
             if isinstance(group, h5py.Group) and group.attrs.get("NX_class") == "NXsubentry":
-                self._adopt(read_start(group), group)
+                try:
+                    self._adopt(read_start(group), group)
+                except UNWRITABLE as error:
+                    log.error("recorder: %s in %s is left alone: %s", group.name, self.part, error)
         self._flush()
 
     @property
@@ -186,17 +186,18 @@ class Recorder:
                 del self._entry["end_time"]
             put_dataset(self._entry, "end_time", iso_time(time.time()))
             self._flush()
-            self._sync()
             if self.path.exists():
                 raise OSError(f"{self.path} has appeared meanwhile")
-            # flushed, it is whole; HDF5 has been seen to crash in closing after a full disk
+            self._redo.finish()
+            # it is whole; HDF5 has been seen to crash in closing after a full disk
             os.replace(self.part, self.path)
-            _sync_path(self.path.parent)
+            _sync_folder(self.path.parent)
             self._file.close()
         except UNWRITABLE as error:
             log.error("recorder: the run stays in %s: %s", self.part, error)
             with contextlib.suppress(*UNWRITABLE):
                 self._file.close()
+        self._redo.close()
 
     def __enter__(self) -> Recorder:
         return self
@@ -204,24 +205,28 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, experiment_text: str) -> h5py.File:
+    def _open(self, experiment_text: str) -> tuple[RedoFile, h5py.File]:
+        redo = None
         try:
             if self.path.exists():
                 raise RecorderError(f"{self.path} exists; a run is never written over another")
-            old = self.part.exists()
-            file = h5py.File(self.part, "r+" if old else "x")
-            _keep_bookkeeping_in_memory(file)
-            if old and int(file.attrs.get("operando_run", 0)) != FORMAT:
+            redo = RedoFile(self.part, "r+" if self.part.exists() else "x")
+            new = redo.empty
+            file = h5py.File(redo, "x" if new else "r+")
+            keep_bookkeeping(file)
+            if not new and int(file.attrs.get("operando_run", 0)) != FORMAT:
                 raise ValueError(f"it is no unfinished run of format {FORMAT}")
             if "entry" not in file:
                 _begin(file, self.path.stem, experiment_text)
-        except (OSError, ValueError) as error:
+        except UNWRITABLE as error:
+            if redo is not None:
+                redo.abandon()
             raise RecorderError(f"{self.part} cannot be written: {error}") from None
-        return file
+        return redo, file
 
     def _adopt(self, start: ScanStart, group: h5py.Group) -> None:
         self._scans[start.scan] = group
-        self._starts[start.scan] = start
+        self._frames[start.scan] = start.frames
         self._tables[start.scan] = FrameTable(
             group["instrument/detector"], start.scan, start.detector, start.frames
         )
@@ -234,7 +239,7 @@ class Recorder:
             table.write(message)
         elif isinstance(message, ScanStart):
             if message.scan not in self._scans:
-                self._adopt(message, write_start(self._entry, self._new_name(message), message))
+                self._begin_scan(message)
         elif isinstance(message, ScanStop):
             self._replace_text(self._scan(message.scan), "stop", stop_text(message))
             self._unsynced = True
@@ -252,6 +257,7 @@ class Recorder:
                 self._requests.add(message)
         elif isinstance(message, Account):
             self._replace_text(self._scan(message.scan), "account", account_text(message))
+            self._closed.add(message.scan)
             self._unsynced = True
         # whatever else a member gets is not for the record
 
@@ -259,6 +265,18 @@ class Recorder:
         if scan not in self._scans:
             raise KeyError(f"scan {scan} has not begun here")
         return self._scans[scan]
+
+    def _begin_scan(self, start: ScanStart) -> None:
+        """All of it or nothing: what cannot be read back would stop whoever is started again."""
+        name = self._new_name(start)
+        try:
+            group = write_start(self._entry, name, start)
+            read_start(group)
+        except UNWRITABLE:
+            if name in self._entry:
+                del self._entry[name]
+            raise
+        self._adopt(start, group)
 
     def _new_name(self, start: ScanStart) -> str:
         name = base = scan_group(start.number)
@@ -275,7 +293,7 @@ class Recorder:
 
     def _place(self, positions: Positions) -> None:
         measured = self._scan(positions.scan)["trajectory/measured"]
-        frames = self._starts[positions.scan].frames
+        frames = self._frames[positions.scan]
         if len(positions.indices) == 0:
             return
         measured_there = np.isfinite(positions.values)
@@ -299,10 +317,14 @@ class Recorder:
 
     def _result(self, result: Result) -> None:
         scan = self._scan(result.scan)
+        if not _free_for(scan, result.consumer, "NXprocess"):
+            raise ValueError(f"a consumer cannot be called {result.consumer!r} in the file")
         if result.consumer not in scan:
             process = new_group(scan, result.consumer, "NXprocess")
             put_dataset(process, "program", "operando")
         process = scan[result.consumer]
+        if not _free_for(process, result.name, "NXdata"):
+            raise ValueError(f"a result cannot be called {result.name!r} in the file")
         if result.name in process:
             del process[result.name]
         write_result(process, result.name, result)
@@ -327,20 +349,17 @@ class Recorder:
                 self._member.acknowledge(delivery, failed=reason or trouble)
 
     def _flush(self) -> None:
-        for table in self._tables.values():
+        for scan, table in self._tables.items():
             table.sync()
+            if scan in self._closed:
+                table.let_go()
         if self._new_documents:
             append_documents(self._entry, self._new_documents)
             self._new_documents.clear()
         self._file.flush()
-        if self._file.id.get_mdc_size()[2] > BOOKKEEPING_BYTES:
-            _forget_bookkeeping(self._file)
-        if self._unsynced:
-            self._unsynced = False
-            self._sync()
-
-    def _sync(self) -> None:
-        _sync_path(self.part)
+        forget_bookkeeping(self._file)
+        self._redo.commit(to_disk=self._unsynced)
+        self._unsynced = False
 
 
 def _begin(file: h5py.File, title: str, experiment_text: str) -> None:
@@ -354,30 +373,15 @@ def _begin(file: h5py.File, title: str, experiment_text: str) -> None:
     file.attrs["operando_run"] = FORMAT
 
 
-def _keep_bookkeeping_in_memory(file: h5py.File) -> None:
-    config = file.id.get_mdc_config()
-    config.evictions_enabled = False
-    config.incr_mode = config.decr_mode = config.flash_incr_mode = 0  # HDF5 asks for that
-    file.id.set_mdc_config(config)
+def _free_for(group: h5py.Group, name: str, nx_class: str) -> bool:
+    """Whether a group of that class may have that name there: nothing else has it."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        return False
+    found = group.get(name)
+    return found is None or found.attrs.get("NX_class") == nx_class
 
 
-def _forget_bookkeeping(file: h5py.File) -> None:
-    """Empty the cache of a file that has just been flushed: nothing is written by that.
-
-    HDF5 evicts at the first access after it was told of a smaller cache.
-    """
-    config = file.id.get_mdc_config()
-    size = config.initial_size
-    config.evictions_enabled = config.set_initial_size = True
-    config.initial_size = config.min_size = LEAST_CACHE_BYTES
-    file.id.set_mdc_config(config)
-    file.attrs.get("default")
-    config.initial_size = size
-    file.id.set_mdc_config(config)
-    _keep_bookkeeping_in_memory(file)
-
-
-def _sync_path(path: Path) -> None:
+def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -17,6 +17,7 @@ from .frame_table import read_frame
 from .history import history_groups, read_documents, read_samples
 from .messages import Account, Document, Frame, Positions, Result, Samples, ScanStart, ScanStop
 from .nexus import FORMAT, account_of, read_result, read_start, stop_of, text_of
+from .redo_file import RedoFile, log_of
 from .requests import Request, read_requests
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ class RunFile:
     damaged: scan and index -> why, for the frames that frames() had to leave out
     """
 
-    def __init__(self, path: Path, file: h5py.File) -> None:
+    def __init__(self, path: Path, file: h5py.File, redo: RedoFile | None = None) -> None:
         self.path = path
+        self._redo = redo
         self.damaged: dict[tuple[str, int], str] = {}
         self._file = file
         self._entry = file["entry"]
@@ -79,7 +81,7 @@ class RunFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        _close(self._file, self._redo)
 
     @property
     def experiment_text(self) -> str:
@@ -200,23 +202,32 @@ class RunFile:
 
 
 def open_run(path: Path | str) -> RunFile:
-    """Open a recorded run. Raises RunFileError where path is none, or is damaged."""
+    """Open a recorded run; of one that is being written, or was cut off, what was committed last.
+
+    Raises RunFileError where path is none, or is damaged.
+    """
     path = Path(path)
-    file = None
+    file = redo = None
     try:
-        file = h5py.File(path, "r", locking=False)
+        if log_of(path).exists():
+            redo = RedoFile(path, "r")
+        file = h5py.File(redo or path, "r", locking=False)
         version = file.attrs.get("operando_run")
         if version is None:
             raise RunFileError(f"{path}: an HDF5 file, but no recorded run of operando")
         if int(version) != FORMAT:
             raise RunFileError(f"{path}: a run of format {version}, this program reads {FORMAT}")
-        return RunFile(path, file)
+        return RunFile(path, file, redo)
     except RunFileError:
-        if file is not None:
-            file.close()
+        _close(file, redo)
         raise
     except DAMAGE as error:
-        if file is not None:
-            file.close()
+        _close(file, redo)
         line = " ".join(str(error).split())[:300]
         raise RunFileError(f"{path}: cannot be read as a recorded run: {line}") from None
+
+
+def _close(file: h5py.File | None, redo: RedoFile | None) -> None:
+    for each in (file, redo):
+        if each is not None:
+            each.close()

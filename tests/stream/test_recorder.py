@@ -471,3 +471,55 @@ def test_the_filters_are_those_that_every_hdf5_reader_has_plugins_for(tmp_path):
         with h5py.File(path) as file:
             properties = file["entry/scan_0001/instrument/detector/data"].id.get_create_plist()
             assert properties.get_filter(0)[0] == filter_id
+
+
+@pytest.mark.parametrize(
+    ("consumer", "name"),
+    [
+        ("instrument", "detector"), ("/entry", "scan_0001"), ("/", "entry"), ("..", "x"),
+        ("xrdct", "program"), ("xrdct", "a/b"), ("xrdct", ""), ("", "map"),
+    ],
+)  # fmt: skip
+def test_no_result_can_take_the_place_of_something_else(tmp_path, consumer, name):
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        recorder.take(scan_start())
+        recorder.take(make_frame(0))
+        assert recorder.take(lattice_map(1)) == ""
+        bad = replace(lattice_map(1), consumer=consumer, name=name)
+        assert "cannot be called" in recorder.take(bad)
+    with open_run(tmp_path / "run.nxs") as run:
+        assert [f.data for f in run.frames("s1")] == [make_frame(0).data]
+        assert [r.name for r in run.results()] == ["lattice_parameter"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": float("nan")}, {"time": float("inf")}, {"scan": "s\0x"},
+        {"trajectory": Trajectory((2**63,), ())},
+    ],
+)  # fmt: skip
+def test_a_scan_that_cannot_be_written_leaves_nothing_and_stops_nobody(tmp_path, change):
+    with Recorder(tmp_path / "run.nxs") as recorder:
+        assert recorder.take(replace(scan_start(), **change)) != ""
+        assert recorder.take(scan_start("s2", 2)) == ""
+        assert recorder.flush() == ""
+        recorder._file.close()  # a kill
+        recorder._redo.close()
+    with Recorder(tmp_path / "run.nxs") as again:
+        assert again.take(make_frame(0, "s2")) == ""
+    with open_run(tmp_path / "run.nxs") as run:
+        assert [start.scan for start in run.scans()] == ["s2"]
+
+
+def test_a_group_that_cannot_be_read_is_left_alone_by_whoever_goes_on(tmp_path, caplog):
+    recorder = Recorder(tmp_path / "run.nxs")
+    recorder.take(scan_start("s1", 1))
+    recorder.take(scan_start("s2", 2))
+    del recorder._scans["s1"]["number"]
+    recorder.flush()
+    recorder._file.close()
+    recorder._redo.close()
+    with Recorder(tmp_path / "run.nxs") as again:
+        assert again.take(make_frame(0, "s2")) == ""
+    assert "/entry/scan_0001 in" in caplog.text

@@ -9,10 +9,22 @@ import shutil
 
 import numpy as np
 import pytest
-from operando.stream import recorder as module
+from operando.stream import hdf5_cache
 from operando.stream.compression import checksum
-from operando.stream.messages import Axis, Detector, Frame, Result, ScanStart, Trajectory
+from operando.stream.frame_table import FrameTable
+from operando.stream.messages import (
+    Account,
+    Axis,
+    Detector,
+    Frame,
+    GroupAccount,
+    Result,
+    ScanStart,
+    ScanStop,
+    Trajectory,
+)
 from operando.stream.recorder import Recorder
+from operando.stream.redo_file import log_of
 from operando.stream.run_file import open_run
 
 FRAMES = 200
@@ -43,13 +55,24 @@ def one_map(number: int, name: int, revision: int) -> Result:
 
 
 def written(recorder: Recorder) -> str:
-    return hashlib.sha256(recorder.part.read_bytes()).hexdigest()
+    files = (recorder.part, log_of(recorder.part))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def account(number: int) -> Account:
+    groups = (GroupAccount("record", 1, {}), GroupAccount("process", 1, {}))
+    return Account("run", f"s{number}", number, FRAMES, 1, 0, {}, groups, True)
+
+
+def held_by(table: FrameTable) -> int:
+    """What a table holds in memory [bytes]."""
+    return sum(values.nbytes for values in table._tables.values())
 
 
 @pytest.fixture
 def kept(monkeypatch) -> list[int]:
     """Sizes of the bookkeeping in memory after each flush [bytes]."""
-    monkeypatch.setattr(module, "BOOKKEEPING_BYTES", KEPT_BYTES)
+    monkeypatch.setattr(hdf5_cache, "KEPT_BYTES", KEPT_BYTES)
     return []
 
 
@@ -84,13 +107,32 @@ def test_nothing_reaches_the_disk_but_in_a_flush(tmp_path, kept):
     for revision in range(1, 20):
         assert recorder.flush() == ""
         flushed = written(recorder)
-        module._forget_bookkeeping(recorder._file)
+        hdf5_cache.forget_bookkeeping(recorder._file, 0)
         assert written(recorder) == flushed
         for name in range(MAPS):
             recorder.take(one_map(1, name, revision))
         assert recorder._file.id.get_mdc_size()[2] > 4096
         left = tmp_path / "left.nxs"  # what a kill would leave at this moment
         shutil.copyfile(recorder.part, left)
+        shutil.copyfile(log_of(recorder.part), log_of(left))
         with open_run(left) as run:
             assert {r.revision for r in run.results("s1")} <= {revision - 1}
     recorder.close()
+
+
+def test_masks_and_tables_of_finished_scans_are_not_kept(tmp_path):
+    recorder = Recorder(tmp_path / "run.nxs")
+    for number in (1, 2):
+        recorder.take(scan_start(number))
+        recorder.take(frame(number, 0))
+        assert recorder.flush() == ""
+        before = held_by(recorder._tables[f"s{number}"])
+        recorder.take(ScanStop(f"s{number}", 1, "complete"))
+        recorder.take(account(number))
+        assert recorder.flush() == ""
+        assert held_by(recorder._tables[f"s{number}"]) < before - 15 * FRAMES
+    assert recorder.take(frame(1, 1)) == ""  # late, and still at its place
+    assert recorder.frames == 3
+    recorder.close()
+    with open_run(tmp_path / "run.nxs") as run:
+        assert run.frame_indices("s1") == [0, 1]
