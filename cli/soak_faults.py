@@ -8,7 +8,6 @@ machine do not suffer.
 from __future__ import annotations
 
 import contextlib
-import math
 import resource
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from .soak_cable import Cable
 from .soak_clock import WallClock
 from .soak_schedule import Fault
 
-REPEATED_S = 1.0  # how long a series that somebody repeats goes on
+REPEATED = 8  # frames of a series that somebody takes under an old description
 SLICE_S = 0.5  # a part that is slowed down works for a share of each such slice of time
 
 Mend = Callable[[], None]
@@ -140,25 +139,19 @@ def _process(parts: Parts, name: str) -> subprocess.Popen[bytes]:
 
 
 def _repeat(experiment: Experiment) -> Mend:
-    """Somebody else takes the last series again, with its description: some frames of it.
+    """Somebody else takes a few frames under the description of the last series.
 
-    The plan writes everything that this changes before it arms.
+    It ends by itself: a command that came late would end the plan's own. The plan writes everything
+    that is changed here before it arms.
     """
     with closing(Simplon(experiment.detector.rest, experiment.detector.api)) as simplon:
         try:
-            counts = [
-                int(str(simplon.get("detector", "config", name)))
-                for name in ("nimages", "ntrigger")
-            ]
-            for name, value in (
-                ("trigger_mode", "ints"), ("nimages", math.prod(counts)), ("ntrigger", 1),
-            ):  # fmt: skip
+            for name, value in (("trigger_mode", "ints"), ("nimages", REPEATED), ("ntrigger", 1)):
                 simplon.put("detector", name, value)
             simplon.command("arm", timeout_s=5.0)
-            with contextlib.suppress(SimplonError):  # no answer: it goes on until it is disarmed
-                simplon.command("trigger", timeout_s=REPEATED_S)
-            simplon.command("disarm", timeout_s=10.0)
-        except (SimplonError, ValueError) as error:
+            with contextlib.suppress(SimplonError):  # the plan has ended it
+                simplon.command("trigger", timeout_s=5.0)
+        except SimplonError as error:
             raise NotNow(str(error)) from None
     return _nothing
 
