@@ -38,7 +38,6 @@ WISHED_S = 20.0  # for parts without which a run goes on
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
 SETTLE_S = 60.0
 CLOSE_S = 20.0
-STOPPED = 130  # exit code of a plan that was told to stop and left the cell safe
 PLAN_STOP_S = 60.0  # longer than cell, stage and detector may each be silent when told to stop
 ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
 
@@ -250,9 +249,9 @@ class Run:
                 return [said] if said else []
             self._poll(live, 0.5)  # why it could not leave everything safe
         code = source.process.returncode if source.process is not None else 1
-        if code == 0 or (asked and code == STOPPED):
-            return []
         last = self.observer.statuses.get(source.name)
+        if not code or (asked and (last is None or last.state != "failed")):
+            return []
         reason = last.values.get("reason") if last is not None else None
         return [f"{source.name} ended with exit {code}: {reason or parts.tail(source, 1)}"]
 
