@@ -20,6 +20,7 @@ from .cautions import cautions_of
 from .experiment import Experiment, duration_s
 from .experiment_file import ExperimentError, check_twin
 from .folder import epics_environment
+from .kernel_cache import cache_fault
 from .measure import disk_mb_s, existing, reduction, socket_mb_s
 
 COMPRESSED_SHARE = 0.35  # of a uint16 frame of some counts a pixel, bitshuffle/LZ4
@@ -107,6 +108,8 @@ def check_experiment(
 ) -> bool:
     """Say what the experiment will do and need; False where it cannot work."""
     faults = faults_of(experiment)
+    untrusted = cache_fault()
+    faults += [untrusted] if untrusted else []
     say(f"ok    {experiment.title}: every key is known and in range")
     cell = experiment.cell
     say(
@@ -122,7 +125,7 @@ def check_experiment(
     load = _load(experiment, ask=reach and not faults)
     _say_duration(experiment, load, say)
     faults += _room(experiment, load, say) + _spool_room(experiment, load, say)
-    if measure:
+    if measure and not untrusted:
         faults += _measure(experiment, load, say)
     for fault in faults:
         say(f"FAULT {fault}")

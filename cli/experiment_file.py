@@ -161,8 +161,8 @@ def check_faults(experiment: Experiment, name: str) -> Misbehaviour:
     where = f"{name}: simulation.detector_faults"
     settings = experiment.simulation.detector_faults if experiment.simulation else {}
     faults: Misbehaviour = _settings(Misbehaviour, settings, where)
-    if faults.bad_md5:
-        raise ExperimentError(f"{where}.bad_md5: the simulated detector's stream V2 has no md5")
+    if faults.bad_md5 and experiment.detector.format == "v2":
+        raise ExperimentError(f"{where}.bad_md5: the stream V2 has no md5; detector.format v1 has")
     return faults
 
 

@@ -189,12 +189,16 @@ class Accounts:
 
 def _last_samples(watch: Any, potentiostat: Any) -> None:
     """Follow the cell until its own clock has moved on: the record ends with the state it is in."""
-    before = potentiostat.time.get()
-    deadline = time.monotonic() + 2.0
-    while potentiostat.time.get() == before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.1)  # the monitors of the same tick
-    watch.stop()
+    try:
+        before = potentiostat.time.get()
+        deadline = time.monotonic() + 2.0
+        while potentiostat.time.get() == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.1)  # the monitors of the same tick
+    except Exception as error:  # nobody answers: what is known must still be sent
+        log.error("the cell's last state is not known: %s", error)
+    finally:
+        watch.stop()
 
 
 def arguments(experiment: Experiment) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from .folder import (
     write_resolved,
     write_view,
 )
+from .kernel_cache import require_own_cache
 from .observer import Observer
 from .parts import Part, Parts
 from .progress import Progress
@@ -38,7 +39,7 @@ WISHED_S = 20.0  # for parts without which a run goes on
 START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a cold machine
 SETTLE_S = 60.0
 CLOSE_S = 20.0
-PLAN_STOP_S = 30.0
+PLAN_STOP_S = 60.0  # longer than cell, stage and detector may each be silent when told to stop
 ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
 
 DISPENSABLE = ("window", "recommender")  # a run goes on without them
@@ -143,7 +144,7 @@ class Run:
                 trouble += self._follow(parts, live, source)
                 if self.disturbance is not None:
                     self.disturbance.calm()
-                trouble += self._end_source(parts, source)
+                trouble += self._end_source(parts, live, source)
                 trouble += self._settle(parts, live)
                 if self.disturbance is not None:
                     self.disturbance.last_look()
@@ -240,17 +241,20 @@ class Run:
             progress.show(self.observer)
         return trouble
 
-    def _end_source(self, parts: Parts, source: Part) -> list[str]:
-        if source.alive():
+    def _end_source(self, parts: Parts, live: LiveSubscriber, source: Part) -> list[str]:
+        asked = source.alive()
+        if asked:
             if self.choices.live:
                 self.say("ending the run: opening the cell, disarming the detector")
             said = parts.stop(source, PLAN_STOP_S, signal.SIGINT)
-            return [said] if said else []
+            if said or not self.choices.live:
+                return [said] if said else []
+            self._poll(live, 0.5)  # why it could not leave everything safe
         code = source.process.returncode if source.process is not None else 1
-        if not code:
+        last = self.observer.statuses.get(source.name)
+        if not code or (asked and (last is None or last.state != "failed")):
             return []
-        said = self.observer.statuses.get(source.name)
-        reason = said.values.get("reason") if said is not None else None
+        reason = last.values.get("reason") if last is not None else None
         return [f"{source.name} ended with exit {code}: {reason or parts.tail(source, 1)}"]
 
     def _settle(self, parts: Parts, live: LiveSubscriber) -> list[str]:
@@ -290,7 +294,11 @@ class Run:
 
 
 def compile_kernels(say: Callable[[str], None]) -> None:
-    """Compile and cache every kernel once, so that no part of a run compiles under load."""
+    """Compile and cache every kernel once, so that no part of a run compiles under load.
+
+    Exits with a line where others can write the cache.
+    """
+    require_own_cache()
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "operando.cli.main", "warm"],

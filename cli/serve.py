@@ -20,6 +20,7 @@ from ..stream.messages import Message, Scalar, ScanStart, Status
 from .experiment import Experiment, Network
 from .experiment_file import check_consumers, check_faults, check_twin, settings_checksum
 from .folder import epics_environment
+from .kernel_cache import require_own_cache
 from .parts import on_supervisor_gone, stop_when_asked
 
 log = logging.getLogger(__name__)
@@ -206,12 +207,7 @@ def _receive(experiment: Experiment, stop: threading.Event, resume: ScanStart | 
                         plan_holds.clear()
                 heard = receiver.connected.is_set()
                 report.state = "hears the detector" if heard else "starting"
-                counters = receiver.counters
-                report.values = {
-                    "frames": counters.frames,
-                    "strays": counters.strays,
-                    "rejected": sum(counters.rejected.values()),
-                }
+                report.values = receiver.status()
 
         watcher = threading.Thread(target=watch, name="receiver-watch", daemon=True)
         watcher.start()
@@ -260,6 +256,7 @@ def serve_absorber(experiment: Experiment, findings: Path | None = None) -> None
     from ..consumers.absorber import Absorber
     from ..consumers.warm_up import warm_up
 
+    require_own_cache()
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
@@ -281,6 +278,7 @@ def serve_reducer(experiment: Experiment, name: str) -> None:
     from ..consumers.reducer import Reducer
     from ..consumers.warm_up import warm_up
 
+    require_own_cache()
     configure_logging()
     stop = stop_when_asked()
     configs = check_consumers(experiment, "experiment")
@@ -357,6 +355,7 @@ def serve_window(network: Network, offscreen: bool, out: Path, every_s: float, t
 
 def serve_sim(experiment: Experiment, truth: Path | None) -> None:
     """Serve the digital twin of an experiment with a simulation."""
+    require_own_cache()
     use_epics(experiment)
     from ..sim.server import Prefixes, Simulation
     from ..sim.twin import Twin

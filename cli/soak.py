@@ -8,9 +8,10 @@ hardware or its plan. After each run every promise is looked at (soak_verdict.py
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from .soak_clock import WallClock
 from .soak_laboratory import Laboratory, Struck
 from .soak_measure import rate
 from .soak_report import RunRecord, say_table, write_json
-from .soak_schedule import KILL_PLAN, KILL_SIM, Deck, Fault, faults
+from .soak_schedule import KILL_SIM_IN_CURRENT, Deck, Fault, ending_of, faults
 from .soak_verdict import Verdict, left_behind, memory_problems, verdict_of
 from .summary import Outcome
 
@@ -29,12 +30,13 @@ log = logging.getLogger(__name__)
 
 MISBEHAVIOUR = {
     "duplicate": 0.01, "reorder": 0.01, "zero_prefix": 0.01, "drop": 0.001, "truncate": 0.001,
-    "wrong_size": 0.001, "end_early": 0.05,
+    "wrong_size": 0.001, "end_early": 0.05, "header_missed": 0.02,
 }  # fmt: skip
 PICTURE_EVERY_S = 5.0
 MOST_RUNS = 1000
 LEAST_S = 10.0  # counts for a run that was none
 GAVE_UP = ("FramesMissing",)
+NOT_SAFE = "not safe, look at the hardware"
 UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
 
 Say = Callable[[str], None]
@@ -109,7 +111,7 @@ class Soak:
         """Runs until the minutes are over, every fault was done, and one run was ended by one."""
         seed = self.choices.seed
         deck = Deck(faults(self.experiment.analysis.reducers), seed)
-        ending = KILL_PLAN if seed % 2 else KILL_SIM
+        ending = ending_of(seed)
         left_s = self.choices.minutes * 60
         number, ended = 1, False
         while (left_s > 0 or not ended) and number <= MOST_RUNS and not self._stopped:
@@ -194,26 +196,34 @@ def judged(record: RunRecord) -> Verdict:
     """Which promises a run has kept; that of its memory needs another run to compare with."""
     misbehaves = bool(record.experiment.simulation and record.experiment.simulation.detector_faults)
     may_lose = misbehaves or any(s.fault.loses for s in record.struck)
+    ended = next((s.fault for s in record.struck if s.fault.ends), None)
     verdict = verdict_of(
-        record.folder, record.experiment, record.cell, may_lose, record.not_recorded
+        record.folder, record.experiment, record.cell, may_lose, record.not_recorded, ended
     )
+    if ended == KILL_SIM_IN_CURRENT and not any(
+        NOT_SAFE in line for line in record.outcome.trouble
+    ):
+        verdict.problems.append(f"nobody was told {NOT_SAFE!r}: {record.outcome.trouble}")
     verdict.problems += outcome_problems(
-        record.outcome, record.struck, given_up(verdict.lost_shares)
+        record.outcome, record.struck, given_up(verdict.lost_shares, record.outcome.trouble)
     )
     verdict.problems += left_behind(record.folder.path)
     return verdict
 
 
-def given_up(lost_shares: Sequence[float]) -> bool:
+def given_up(lost_shares: Mapping[int, float], trouble: Sequence[str]) -> bool:
     """Whether a plan may give up: every attempt at its last tomogram lost too many frames.
 
-    lost_shares: of each scan's frames, in order
+    lost_shares: of each scan's frames, by its number; all of one whose header was missed, which was
+    announced nowhere: where it was the last, the trouble names it
     """
     from ..detectors.dectris import TOO_MANY_LOST
     from ..plans.operando_tomography import ATTEMPTS
 
-    last = lost_shares[-ATTEMPTS:]
-    return len(last) == ATTEMPTS and min(last) > TOO_MANY_LOST
+    named = [int(n) for line in trouble for n in re.findall(r"frames of scan (\d+)", line)]
+    last = max([*lost_shares, *named], default=0)
+    attempts = range(last - ATTEMPTS + 1, last + 1)
+    return last >= ATTEMPTS and all(lost_shares.get(n, 1.0) > TOO_MANY_LOST for n in attempts)
 
 
 def outcome_problems(

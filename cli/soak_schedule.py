@@ -71,6 +71,14 @@ def faults(reducers: int) -> tuple[Fault, ...]:
 
 KILL_SIM = Fault("kill", "sim", phase="scanning", loses=True, ends=True)
 KILL_PLAN = Fault("kill", "plan", phase="discharging", loses=True, ends=True)
+# detector and potentiostat go, while current flows: nobody is left who could be asked or told
+KILL_SIM_IN_CURRENT = Fault("kill", "sim", phase="discharging", loses=True, ends=True)
+ENDINGS = (KILL_SIM_IN_CURRENT, KILL_PLAN, KILL_SIM)
+
+
+def ending_of(seed: int) -> Fault:
+    """How the last run of a soak is ended."""
+    return ENDINGS[seed % len(ENDINGS)]
 
 
 class Deck:

@@ -20,6 +20,7 @@ from .folder import RunFolder
 from .recover import RecoverError, recover_run
 from .replay import same
 from .soak_reference import Reference
+from .soak_schedule import KILL_SIM_IN_CURRENT, Fault
 
 OPEN_STATES = ("IDLE", "HOLD_OCV", "FINISHED", "LIMIT", "FAULT", "DISCONNECTED")
 
@@ -28,7 +29,7 @@ OPEN_STATES = ("IDLE", "HOLD_OCV", "FINISHED", "LIMIT", "FAULT", "DISCONNECTED")
 class Verdict:
     """What is left of a run, and every promise that it did not keep, in words.
 
-    lost: reason -> frames; lost_shares: of each scan's announced frames, in order
+    lost: reason -> frames; lost_shares: of each scan's announced frames, by its number
     same: final results that are the same bytes as the undisturbed ones, of results
     """
 
@@ -37,7 +38,7 @@ class Verdict:
     in_results: int = 0
     failed: int = 0
     lost: dict[str, int] = field(default_factory=dict)
-    lost_shares: list[float] = field(default_factory=list)
+    lost_shares: dict[int, float] = field(default_factory=dict)
     same: int = 0
     results: int = 0
     cell: str = ""
@@ -50,12 +51,14 @@ def verdict_of(
     cell: str,
     may_lose: bool,
     not_recorded: int,
+    ended: Fault | None = None,
 ) -> Verdict:
     """Look through everything that a run left behind.
 
     cell: the potentiostat's own last word, "" where it could not be asked any more
     may_lose: one of the faults may cost frames, each by name
     not_recorded: frames that could not be written: they are recovered from the spool first
+    ended: the fault after which the run could not go on
     """
     found = Verdict()
     part = folder.file.with_name(folder.file.name + ".part")
@@ -66,8 +69,14 @@ def verdict_of(
             recover_run(folder.path, file, lambda line: None)
         with open_run(folder.file if folder.file.exists() else part) as run:
             _judge(found, run, file, experiment, may_lose)
+            if not run.scans() and (ended is None or ended.phase == "scanning"):
+                found.problems.append("no scan was recorded")
             found.cell = cell or f"{last_state(run.histories())}, as recorded"
-            found.problems += cell_problems(cell, run.histories())
+            lease_s = experiment.potentiostat.lease_s
+            if ended == KILL_SIM_IN_CURRENT:
+                found.cell += f"; it was killed in current: open by its lease of {lease_s:g} s"
+            else:
+                found.problems += cell_problems(cell, run.histories())
     except (RunFileError, OSError) as error:
         found.problems.append(f"no record: {error}")
     except RecoverError as error:
@@ -93,12 +102,12 @@ def _judge(
         found.recorded += kept
         found.in_results += account.group("process").done
         found.failed += len(account.group("process").failed)
-        found.lost_shares.append(len(account.lost) / account.announced)
+        # somebody else's series may carry a number again; the plan's own is the better one
+        share = len(account.lost) / account.announced
+        found.lost_shares[start.number] = min(share, found.lost_shares.get(start.number, 1.0))
         for reason in account.lost.values():
             found.lost[reason] = found.lost.get(reason, 0) + 1
         found.problems += account_problems(account, kept, may_lose)
-    if not run.scans():
-        found.problems.append("no scan was recorded")
     with open_run(file) as whole:
         for start in run.scans():
             frames, account = len(whole.frame_indices(start.scan)), accounts.get(start.scan)

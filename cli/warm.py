@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from .kernel_cache import require_own_cache
+
 
 def warm_kernels(say: Callable[[str], None]) -> None:
-    """Run small scans through every consumer and a frame of the twin; says how long it took."""
+    """Run small scans through every consumer and a frame of the twin; says how long it took.
+
+    Exits with a line where others can write the cache.
+    """
+    require_own_cache()
     for what, warm in (("consumers", _warm_consumers), ("twin", _warm_twin)):
         began = time.monotonic()
         warm()

@@ -37,6 +37,7 @@ FORWARD = 0.005  # by which F(0,0,0) may differ from the electrons in the cell
 CONTENT = 0.02  # by which the cell's elements may be in other proportions than in the formula
 SAME_LINE = 1e-6  # relative distance below which reflections of an unknown cell are one line
 ABSENT = 1e-9  # of the strongest line's strength, below which a line is none
+MOST_TERMS = 20_000_000  # of the structure factors' sums, some 300 MB: whole zeolites stay below
 GRAM_PER_CM3 = 1.66053906892  # of 1 u / Å3; CODATA 2022
 
 
@@ -79,10 +80,12 @@ class Crystal:
         self._kinds = _kinds(atoms)
         _check_content(structure.name, atoms, self._kinds, block)
         # a cell that shrinks by a twelfth brings in what was beyond q_max
-        hkl = _indices(cell, q_max * 1.08)
+        hkl = _indices(structure.name, cell, q_max * 1.08, len(atoms))
         self._line_of, self._key = self._gather(hkl)
         self._geometry = _geometry(atoms, self._kinds, hkl)
         self._drop_absent(hkl)
+        if not np.isfinite(self.lines().strength).all():
+            raise StructureError(f"structure {self.name}: its lines have no finite strength")
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -177,10 +180,12 @@ def _read(structure: Structure) -> tuple[gemmi.SmallStructure, gemmi.cif.Block]:
     try:
         block = gemmi.cif.read_string(structure.cif).sole_block()
         small = gemmi.make_small_structure_from_block(block)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:  # the last where there is no block
         said = " ".join(str(error).split())
         raise StructureError(f"structure {structure.name}: no CIF of one crystal: {said}") from None
-    if not small.cell.is_crystal() or small.spacegroup is None or not small.sites:
+    edges = small.cell.a, small.cell.b, small.cell.c
+    cell = small.cell.is_crystal() and min(edges) > 0
+    if not cell or small.spacegroup is None or not small.sites:
         raise StructureError(
             f"structure {structure.name}: the CIF gives no unit cell, no space group or no atoms"
         )
@@ -223,13 +228,24 @@ def _scattering(kind: _Kind, q: F64) -> F64:
     return scattered
 
 
-def _indices(cell: gemmi.UnitCell, q_max: float) -> I64:
-    """All Miller indices but (0,0,0) up to q_max, (n, 3)."""
+def _indices(name: str, cell: gemmi.UnitCell, q_max: float, atoms: int) -> I64:
+    """All Miller indices but (0,0,0) up to q_max, (n, 3). Raises StructureError."""
+    terms = atoms * math.prod(edge * q_max / math.pi + 1 for edge in (cell.a, cell.b, cell.c))
+    if not terms <= MOST_TERMS:
+        raise StructureError(
+            f"structure {name}: a cell of {cell.a:g} x {cell.b:g} x {cell.c:g} Å with {atoms} "
+            "atoms is too large for powder lines"
+        )
     ends = cell.get_hkl_limits(2 * math.pi / q_max)
     grid = np.meshgrid(*[np.arange(-n, n + 1) for n in ends], indexing="ij")
     hkl = np.stack([axis.ravel() for axis in grid], axis=1)
     inverse_d2 = cell.calculate_1_d2_array(hkl.astype(np.int32))
     kept = (inverse_d2 > 0) & (inverse_d2 <= (q_max / (2 * math.pi)) ** 2)
+    if not kept.any():
+        raise StructureError(
+            f"structure {name}: a cell of {cell.a:g} x {cell.b:g} x {cell.c:g} Å has no line below "
+            f"{q_max:.3g} 1/Å"
+        )
     return hkl[kept].astype(np.int64)
 
 

@@ -46,7 +46,13 @@ class EarlierScans:
                 self._runs = _with(self._runs, kept)
 
     def keep(self, start: ScanStart, found: Mapping[str, Findings]) -> None:
-        """Take what each consumer, by name, found in a scan; instead of what was known of it."""
+        """Take what each consumer, by name, found in a scan; instead of what was known of it.
+
+        A scan that is not what its description says, as one that somebody else took with the
+        description of another, hands nothing down: it would take that one's place.
+        """
+        if "description_problem" in start.notes:
+            return
         before = self._runs
         self._runs = _with(before, Kept(start.run, start.number, role_of(start), dict(found)))
         if self._folder is not None:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from ..stream.messages import Positions
 from .contract import ScanNotForThis
 from .kernels import fbp
+from .measured_places import MeasuredPlaces
 from .rotation_centre import centre_of_rotation
 from .sinogram_grid import SinogramGrid, on_either_side
 from .surroundings import Outside
@@ -94,6 +95,7 @@ class Tomogram:
         self._energies: dict[int, NDArray[np.float64]] = {}
         self._matrices: dict[tuple[int, int], NDArray[np.float32]] = {}
         self._outside: Outside | None = None
+        self.measured_places = MeasuredPlaces(len(grid.slots))
 
     def absorb(self, index: int, spectrum: NDArray[np.float32], excess: float = 1.0) -> None:
         """Put the spectrum of frame index, (channels,) without nan, into its slot.
@@ -118,10 +120,8 @@ class Tomogram:
         table = {rotation: self._angle_deg, translation: self._place_um}.get(positions.axis)
         if table is None:
             return
-        known = (positions.indices >= 0) & (positions.indices < len(self.grid.slots))
-        known &= np.isfinite(positions.values)
-        rows, columns = self.grid.slots[positions.indices[known]].T
-        values = positions.values[known]
+        indices, values = self.measured_places.usable(positions)
+        rows, columns = self.grid.slots[indices].T
         changed = np.unique(rows[table[rows, columns] != values]).tolist()
         self._withdraw(changed)
         table[rows, columns] = values

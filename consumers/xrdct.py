@@ -266,6 +266,7 @@ class Xrdct:
         return inside
 
     def _final_results(self) -> Iterable[Result]:
+        self._tomogram.measured_places.tell(self._start.scan)
         if self._record is None:
             self._record = rebuild(
                 self._tomogram, None if self._config.volume else self._used, self._used

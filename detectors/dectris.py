@@ -198,15 +198,25 @@ class DectrisDetector(Device):
     def _arm(self, exposure: Exposure, status: DeviceStatus) -> None:
         try:
             with self._arming:
-                self.configure_series(exposure)
-                if self._ended_by_us.is_set():
-                    raise DetectorError(f"{self.name} was stopped before it was armed")
-                self.simplon.command("arm")
+                try:
+                    self._configure_and_arm(exposure)
+                except SimplonError as refused:
+                    if self.simplon.get("detector", "status", "state") in _IDLE:
+                        raise
+                    self.log.warning("%s: somebody else's series is ended: %s", self.name, refused)
+                    self.simplon.command("disarm")
+                    self._configure_and_arm(exposure)
         except Exception as error:
             self._flying = False
             status.set_exception(error)
         else:
             status.set_finished()
+
+    def _configure_and_arm(self, exposure: Exposure) -> None:
+        self.configure_series(exposure)
+        if self._ended_by_us.is_set():
+            raise DetectorError(f"{self.name} was stopped before it was armed")
+        self.simplon.command("arm")
 
     def configure_series(self, exposure: Exposure) -> None:
         """Write everything that the series needs. Raises SimplonError."""

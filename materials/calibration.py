@@ -76,7 +76,10 @@ def calibration(table: str) -> Calibration:
 def read_calibration(text: str, name: str) -> Calibration:
     """A table from CSV text; name stands in the messages. Raises ValueError."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    except csv.Error as error:
+        raise ValueError(f"calibration table {name}: not CSV: {error}") from None
     header = rows[0] if rows else []
     if len(header) not in (3, 4) or header[0] != "segment" or header[1] not in ("a", "c"):
         raise ValueError(

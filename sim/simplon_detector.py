@@ -98,8 +98,9 @@ class SimulatedDetector:
             int(shown.saturation),
         )
         self.stream: dict[str, Parameter] = stream_config()
+        # which version it speaks is decided anew at each arm, by the stream's parameter `format`
         self.emitter = DectrisEmitter(
-            stream_address, timeout_s=_SEND_TIMEOUT_S, misbehaviour=faults
+            stream_address, "v1", timeout_s=_SEND_TIMEOUT_S, misbehaviour=faults
         )
         self.dropped = 0
         self.frames_sent = 0

@@ -28,8 +28,8 @@ def account_sums(account: Account) -> str:
 
 
 def account_reasons(account: Account) -> list[str]:
-    """What is lost, not recorded or failed: each reason once, with the frames it holds for."""
-    return [
+    """What is lost, not recorded, failed or dropped: each reason once, with its frames."""
+    gone = [
         f"{what}: {line}"
         for what, reasons in (
             ("lost", account.lost),
@@ -38,6 +38,7 @@ def account_reasons(account: Account) -> list[str]:
         )
         for line in by_reason(reasons)
     ]
+    return gone + [f"dropped: {line}" for line in account.dropped]
 
 
 def by_reason(reasons: dict[int, str]) -> list[str]:

@@ -70,6 +70,7 @@ class DectrisEmitter:
     def speak(self, version: Literal["v1", "v2"]) -> None:
         """Send in this version from the next series on."""
         self._version = version
+        self._line.v1 = version == "v1"
 
     def start(self, start: Start) -> None:
         """Announce a series. Raises EmitterBlocked."""

@@ -91,6 +91,7 @@ class FaultyLine:
     """Turns what a detector would send into what a misbehaving one does; used by one thread.
 
     build: makes the messages' parts of an Image
+    v1: whether what it builds is stream V1
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class FaultyLine:
     ) -> None:
         self._misbehaviour = misbehaviour
         self._build = build
-        self._v1 = v1
+        self.v1 = v1
         self._gives_up_at = math.inf
         self._ended = False
         self._held: Parts | None = None
@@ -143,14 +144,14 @@ class FaultyLine:
             image = dataclasses.replace(image, data=_ZERO_PREFIX + data[len(_ZERO_PREFIX) :])
         elif fault == "truncate":
             image = dataclasses.replace(image, data=data[: len(data) // 2])
-        elif fault == "wrong_size" and not self._v1:
+        elif fault == "wrong_size" and not self.v1:
             rows, cols = image.shape
             image = dataclasses.replace(image, shape=(rows + 1, cols))
         parts = self._build(image)
-        if fault == "wrong_size" and self._v1:
+        if fault == "wrong_size" and self.v1:
             told = b'"size": %d' % len(data)
             parts[1] = parts[1].replace(told, b'"size": %d' % (len(data) + 1))
-        elif fault == "bad_md5" and self._v1:
+        elif fault == "bad_md5" and self.v1:
             digest = parts[0].index(b'"hash": "') + len(b'"hash": "')
             parts[0] = parts[0][:digest] + b"0" * 32 + parts[0][digest + 32 :]
         return parts

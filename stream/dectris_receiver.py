@@ -3,7 +3,7 @@
 Policy:
 - Only images of the one open series are handed on, each once. Everything else is counted and
   dropped: images before a start or after a stop (a detector sends them after an abort), of another
-  series, repeated ones.
+  series, repeated ones. One that comes again with other content is named; the first is kept.
 - A damaged image is lost by its index and the reason; it costs no other image.
 - A start while a series is open closes the old one as "aborted".
 - A receiver that takes over from one that was killed is told the scan that was open (resume): what
@@ -34,8 +34,8 @@ import zmq
 from . import dectris_series, dectris_v1, dectris_v2
 from .dectris_series import End, Image, ImageError, Start, StreamError
 from .line_monitor import LineMonitor
-from .messages import Message, ScanStart
-from .series_account import SeriesAccount, taken_over
+from .messages import Message, Scalar, ScanStart
+from .series_account import OTHER_CONTENT, SeriesAccount, taken_over
 
 Version = Literal["v1", "v2", "auto"]
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Counters:
 
     messages: ZeroMQ messages of any kind
     frames: handed on
-    duplicates: images that came again
+    duplicates: images that came again; conflicts: those of them whose content was another
     strays: images and ends of no open series
     scans, ends: series begun, and ends announced by the detector
     rejected: kind of fault -> how often; damaged images are among them
@@ -64,6 +64,7 @@ class Counters:
     messages: int = 0
     frames: int = 0
     duplicates: int = 0
+    conflicts: int = 0
     strays: int = 0
     scans: int = 0
     ends: int = 0
@@ -113,6 +114,7 @@ class DectrisReceiver:
         self._context = context or zmq.Context.instance()
         self._parts = dectris_v1.PartsReader()
         self._open: SeriesAccount | None = None
+        self._in_conflict: SeriesAccount | None = None  # until the next series begins
         self._pending: Start | None = None  # a V1 header without details, until its first image
         self._scans: deque[str] = deque(maxlen=_REMEMBERED_SCANS)
         self._logged: set[str] = set()
@@ -121,6 +123,22 @@ class DectrisReceiver:
             self._scans.append(resume.scan)
         self._abort_reason = ""
         self._abort = threading.Event()
+
+    def status(self) -> dict[str, Scalar]:
+        """For a Status: what has come, and what was dropped, by kind; any thread may ask."""
+        counters, series = self.counters, self._in_conflict
+        values: dict[str, Scalar] = {
+            "frames": counters.frames,
+            "duplicates": counters.duplicates,
+            "conflicts": counters.conflicts,
+            "strays": counters.strays,
+            "rejected": sum(counters.rejected.copy().values()),
+        }
+        for kind, count in counters.rejected.copy().items():
+            values[f"rejected: {kind}"] = count
+        if series is not None:
+            values["warning"] = f"scan {series.start.number}: {series.conflict}"
+        return values
 
     def abort(self, reason: str = "aborted") -> None:
         """Close the open scan, if there is one; what still comes of it is dropped."""
@@ -247,6 +265,7 @@ class DectrisReceiver:
             self._reject("reader failed", f"{type(error).__name__}: {error}")
             return
         self.counters.scans += 1
+        self._in_conflict = None
         self._scans.append(scan.scan)
         self._put(scan)
         self._open = SeriesAccount(start.series, start.unique, scan, time.monotonic())
@@ -258,7 +277,7 @@ class DectrisReceiver:
             self._open_series(dataclasses.replace(pending, shape=image.shape, dtype=name))
         series = self._open
         if series is None or not series.matches(image.series, image.unique):
-            self.counters.strays += 1
+            self._stray()
             self._log_once("stray", f"image {image.index} of series {image.series} is of no scan")
             return
         if not series.announced(image.index):
@@ -269,7 +288,7 @@ class DectrisReceiver:
             )
             return
         if series.has(image.index):
-            self.counters.duplicates += 1
+            self._again(image, series)
             return
         try:
             self._check_form(image, series)
@@ -279,8 +298,33 @@ class DectrisReceiver:
             return
         self._put(frame)
         self.counters.frames += 1
-        series.accept(image.index, time.monotonic())
+        series.accept(image.index, frame.checksum, time.monotonic())
         self._close_if_finished()
+
+    def _again(self, image: Image, series: SeriesAccount) -> None:
+        try:
+            self._check_form(image, series)
+            checksum: int | None = dectris_series.frame(image, series.start.scan).checksum
+        except ImageError:
+            checksum = None
+        self._came_again(image.index, checksum, series)
+
+    def _came_again(self, index: int, checksum: int | None, series: SeriesAccount) -> None:
+        self.counters.duplicates += 1
+        if series.again(index, checksum):
+            return
+        self.counters.conflicts += 1
+        if series is not self._in_conflict:
+            self._in_conflict = series
+            _log.warning(
+                "image %d of series %d %s (further ones of this series are only counted)",
+                *(index, series.series, OTHER_CONTENT),
+            )
+
+    def _stray(self) -> None:
+        self.counters.strays += 1
+        if self._open is not None:
+            self._open.dropped["image of another series"] += 1
 
     def _check_form(self, image: Image, series: SeriesAccount) -> None:
         detector = series.start.detector
@@ -296,11 +340,14 @@ class DectrisReceiver:
     def _damaged(self, error: ImageError) -> None:
         series = self._open
         if series is None or not series.matches(error.series, ""):
-            self.counters.strays += 1
+            self._stray()
+            return
+        if series.announced(error.index) and series.has(error.index):
+            self._came_again(error.index, None, series)
             return
         scan = series.start.scan
         self._reject(error.kind, f"frame {error.index} of scan {scan} is lost: {error}")
-        if series.announced(error.index) and not series.has(error.index):
+        if series.announced(error.index):
             series.damage(error.index, str(error), time.monotonic())
             self._close_if_finished()
 
@@ -331,6 +378,8 @@ class DectrisReceiver:
 
     def _reject(self, kind: str, reason: str) -> None:
         self.counters.rejected[kind] = self.counters.rejected.get(kind, 0) + 1
+        if self._open is not None:
+            self._open.dropped[f"message that was rejected: {kind}"] += 1
         self._log_once(kind, reason)
 
     def _log_once(self, kind: str, reason: str) -> None:

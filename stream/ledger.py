@@ -44,6 +44,7 @@ class ScanLedger:
         self._received: set[int] = set()
         self._duplicates = 0
         self._lost: dict[int, str] = {}
+        self._dropped: tuple[str, ...] = ()
         self._done: dict[str, set[int]] = {name: set() for name in groups}
         self._failed: dict[str, dict[int, str]] = {name: {} for name in self._done}
 
@@ -104,6 +105,7 @@ class ScanLedger:
     def stop(self, message: ScanStop) -> None:
         """Enter what the source said at its end: what has not come by now is lost."""
         self.stopped = True
+        self._dropped = message.dropped
         missing = set(range(self._end)) - self._received
         silent = f"not received when the source stopped ({message.reason})"
         self._lost = {i: self._few.said(message.lost.get(i, silent)) for i in sorted(missing)}
@@ -136,6 +138,7 @@ class ScanLedger:
             closed=self.closed,
             withdrawn=withdrawn,
             why_withdrawn=self._why_withdrawn if withdrawn else "",
+            dropped=self._dropped,
         )
 
     def _check(self, group: str, index: int) -> None:

@@ -155,12 +155,14 @@ class ScanStop:
     frames: frames that the receiver handed on
     reason: "complete", "aborted", or "failed: ..." in words
     lost: index -> reason, for every announced frame that will not come
+    dropped: what else came meanwhile and was handed on by nobody, a line for each kind
     """
 
     scan: str
     frames: int
     reason: str
     lost: dict[int, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,7 @@ class Account:
     groups: what each group has done with the received ones
     closed: True when every announced frame is accounted for in every group
     withdrawn: frames that were announced and then not to be taken any more; why: in words
+    dropped: what the source has dropped, as its ScanStop says
     """
 
     run: str
@@ -302,6 +305,7 @@ class Account:
     closed: bool
     withdrawn: int = 0
     why_withdrawn: str = ""
+    dropped: tuple[str, ...] = ()
 
     def group(self, name: str) -> GroupAccount:
         """The account of group name; an empty one where it has not reported."""

@@ -241,7 +241,8 @@ def stop_text(stop: ScanStop) -> str:
 def stop_of(text: str) -> ScanStop:
     """The ScanStop in text."""
     raw = json.loads(text)
-    return ScanStop(raw["scan"], int(raw["frames"]), raw["reason"], _by_index(raw["lost"]))
+    dropped = tuple(map(str, raw.get("dropped", ())))
+    return ScanStop(raw["scan"], int(raw["frames"]), raw["reason"], _by_index(raw["lost"]), dropped)
 
 
 def account_text(account: Account) -> str:
@@ -256,7 +257,8 @@ def account_of(text: str) -> Account:
     groups = tuple(
         GroupAccount(g["name"], int(g["done"]), _by_index(g["failed"])) for g in raw.pop("groups")
     )
-    return Account(**{**raw, "lost": _by_index(raw["lost"]), "groups": groups})
+    dropped = tuple(map(str, raw.get("dropped", ())))
+    return Account(**{**raw, "lost": _by_index(raw["lost"]), "groups": groups, "dropped": dropped})
 
 
 def _fields(message: ScanStop | Account | GroupAccount) -> dict[str, Any]:

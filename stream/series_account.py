@@ -7,10 +7,18 @@ message says so. After the end, what has not come within a time without any prog
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
+
+from .account_words import ranges
 from .messages import ScanStart, ScanStop
 from .reasons import FewReasons
 
 NEVER_ARRIVED = "never arrived from the detector"
+CAME_AGAIN = "image that came again"
+OTHER_CONTENT = "came again with other content, the first is kept"
+_LONGEST = 200  # characters of a list of images in a message
 DIED_WITH_IT = "did not come through: the receiver was killed and started again in this series"
 
 
@@ -25,7 +33,10 @@ def taken_over(start: ScanStart, now: float) -> SeriesAccount | None:
 
 
 class SeriesAccount:
-    """The account of one open series; times are monotonic seconds."""
+    """The account of one open series; times are monotonic seconds.
+
+    dropped: kind -> how often, of messages that came meanwhile and were not handed on
+    """
 
     def __init__(self, series: int, unique: str, start: ScanStart, now: float) -> None:
         self.series = series
@@ -36,6 +47,9 @@ class SeriesAccount:
         self.damaged: dict[int, str] = {}
         self._passed = bytearray(start.frames)
         self._passed_count = 0
+        self.dropped: Counter[str] = Counter()
+        self._checksums = np.zeros(start.frames, np.uint64)
+        self._conflicts: set[int] = set()
         self._progress = now
 
     @property
@@ -56,12 +70,35 @@ class SeriesAccount:
         """Whether image index was handed on."""
         return bool(self._passed[index])
 
-    def accept(self, index: int, now: float) -> None:
+    def accept(self, index: int, checksum: int, now: float) -> None:
         """Image index was handed on; a sound one makes up for a damaged one."""
         self._passed[index] = 1
+        self._checksums[index] = checksum
         self._passed_count += 1
         self.damaged.pop(index, None)
         self._progress = now
+
+    def again(self, index: int, checksum: int | None) -> bool:
+        """Image index came once more; whether it is the one that was handed on.
+
+        checksum: of its content, None where that is damaged
+        """
+        same = checksum is not None and int(self._checksums[index]) == checksum
+        if same:
+            self.dropped[CAME_AGAIN] += 1
+        else:
+            self._conflicts.add(index)
+        return same
+
+    @property
+    def conflict(self) -> str:
+        """Which images came again as others, in words; "" where none did. Any thread may ask."""
+        found = sorted(self._conflicts.copy())
+        if not found:
+            return ""
+        which = ranges(found)
+        cut = which if len(which) <= _LONGEST else which[: _LONGEST - 1] + "…"
+        return f"{len(found)} x image that {OTHER_CONTENT}: {cut}"
 
     def damage(self, index: int, reason: str, now: float) -> None:
         """Image index came in a state that nobody can use."""
@@ -103,4 +140,6 @@ class SeriesAccount:
             for index, passed in enumerate(self._passed)
             if not passed
         }
-        return ScanStop(self.start.scan, self._passed_count, reason, lost)
+        dropped = [f"{count} x {kind}" for kind, count in sorted(self.dropped.items())]
+        dropped += [self.conflict] if self._conflicts else []
+        return ScanStop(self.start.scan, self._passed_count, reason, lost, tuple(dropped))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from operando.cli.account import account_lines, say_accounts
 from operando.cli.main import app
 from operando.stream.account_words import account_sums, by_reason, ranges
 from operando.stream.compression import checksum
+from operando.stream.ledger import ScanLedger
 from operando.stream.messages import (
     Account,
     Axis,
@@ -18,8 +20,10 @@ from operando.stream.messages import (
     Frame,
     GroupAccount,
     ScanStart,
+    ScanStop,
     Trajectory,
 )
+from operando.stream.nexus import account_of, account_text, stop_of, stop_text
 from operando.stream.recorder import Recorder
 from typer.testing import CliRunner
 
@@ -50,6 +54,20 @@ def test_an_account_with_losses_names_them_all():
     assert "  lost: 7-8: never arrived" in lines
     assert "  not recorded: 50: disk full" in lines
     assert "  failed: 51: cut" in lines
+
+
+def test_what_the_source_has_dropped_is_named_from_its_last_word_to_the_file():
+    conflict = "1 x image that came again with other content, the first is kept: 3"
+    ledger = ScanLedger("run", "scan", 1, 0, ("record", "process"))
+    stop = ScanStop("scan", 0, "complete", {}, (conflict,))
+    ledger.stop(stop)
+    account = ledger.account()
+    assert account_lines(account, 0)[1:] == [f"  dropped: {conflict}"]
+    assert account_of(account_text(account)) == account
+    assert stop_of(stop_text(stop)) == stop
+    before = json.loads(account_text(account))
+    del before["dropped"]  # of a file from before there was such a thing
+    assert account_of(json.dumps(before)).dropped == ()
 
 
 @given(st.data())

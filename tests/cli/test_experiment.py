@@ -22,6 +22,13 @@ simulation: {}
 """
 
 
+def test_a_wrong_md5_may_be_asked_of_a_stream_that_has_one():
+    text = MINIMAL.replace("{}", "{detector_faults: {bad_md5: 0.1}}")
+    assert parse(text + "detector: {format: v1}", "f").detector.format == "v1"
+    with pytest.raises(ExperimentError, match="bad_md5: the stream V2 has no md5"):
+        parse(text, "f")
+
+
 def faults(text: str) -> list[str]:
     with pytest.raises(ExperimentError) as caught:
         parse(text, "file.yaml")
@@ -104,7 +111,7 @@ def test_few_keys_are_enough_for_a_dry_run():
         ({"simulation": {"twin": {"sed": 1}}}, "simulation.twin.sed", "did you mean 'seed'"),
         ({"simulation": {"detector_faults": {"drp": 1}}}, "detector_faults.drp", "'drop'"),
         ({"simulation": {"detector_faults": {"drop": 2}}}, "detector_faults", "from 0 to 1"),
-        ({"simulation": {"detector_faults": {"bad_md5": 0.1}}}, "faults.bad_md5", "no md5"),
+        ({"simulation": {"detector_faults": {"bad_md5": 0.1}}}, "faults.bad_md5", "v1 has"),
         ({"scan": {"exposure_s": "1e999"}}, "scan.exposure_s", "finite number"),
         ({"cell": {"limits": {"temperature_C": math.nan}}}, "temperature_C", "finite number"),
         ({"simulation": {"twin": {"distance_m": math.inf}}}, "twin.distance_m", "no number"),

@@ -14,15 +14,26 @@ import numpy as np
 import pytest
 from operando.cli import soak
 from operando.cli.experiment_file import load
+from operando.cli.folder import RunFolder
 from operando.cli.observer import Observer
+from operando.cli.parts import Parts
 from operando.cli.soak import given_up, outcome_problems
 from operando.cli.soak_clock import WallClock
-from operando.cli.soak_faults import limit_files
+from operando.cli.soak_faults import Bench, limit_files, strike
 from operando.cli.soak_figure import draw_memory
 from operando.cli.soak_laboratory import Struck, fitting
 from operando.cli.soak_measure import Life, Measure, slope
 from operando.cli.soak_report import RunRecord
-from operando.cli.soak_schedule import KILL_SIM, Deck, Fault, faults
+from operando.cli.soak_schedule import (
+    ENDINGS,
+    KILL_PLAN,
+    KILL_SIM,
+    KILL_SIM_IN_CURRENT,
+    Deck,
+    Fault,
+    ending_of,
+    faults,
+)
 from operando.cli.soak_verdict import (
     Verdict,
     account_problems,
@@ -31,6 +42,7 @@ from operando.cli.soak_verdict import (
     results_problems,
 )
 from operando.cli.summary import Outcome
+from operando.stream.description import GridAxis, ScanDescription
 from operando.stream.messages import Account, GroupAccount, Result, Samples, Status
 
 
@@ -46,6 +58,67 @@ def test_every_fault_is_dealt_once_before_any_comes_again_and_the_seed_decides_t
         assert set(dealt[: len(every)]) == set(dealt[len(every) :]) == set(every)
         orders.append(dealt)
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_the_seed_decides_how_the_last_run_ends():
+    assert [ending_of(seed) for seed in (0, 1, 2, 3, 5)] == [
+        KILL_SIM_IN_CURRENT, KILL_PLAN, KILL_SIM, KILL_SIM_IN_CURRENT, KILL_SIM,
+    ]  # fmt: skip
+    assert all(fault.ends for fault in ENDINGS)
+
+
+def test_a_repeated_series_brings_frames_under_a_name_of_its_own(beamline, until, tmp_path):
+    line = beamline()
+    experiment = load(Path(soak.__file__).with_name("quick.yaml"))
+    wires = experiment.detector.model_copy(update={"rest": line.simulation.rest_url})
+    bench = Bench(
+        experiment.model_copy(update={"detector": wires}), RunFolder(tmp_path), {},
+        WallClock(tmp_path / "clock"),
+    )  # fmt: skip
+    description = ScanDescription(
+        "run", "scan", 3, "xrdct", (20, 20),
+        (GridAxis("rotation", "deg", 0, tuple(range(20))),
+         GridAxis("translation", "um", 1, tuple(range(20)))),
+    )  # fmt: skip
+    detector = line.simulation.detector
+    for name, value in (
+        ("trigger_mode", "exts"), ("nimages", 1), ("ntrigger", 400), ("count_time", 0.01),
+    ):  # fmt: skip
+        detector.write(detector.detector, name, value)
+    for name, value in (
+        ("mode", "enabled"), ("format", "cbor"), ("header_appendix", description.to_json()),
+    ):  # fmt: skip
+        detector.write(detector.stream, name, value)
+    repeat = Fault("repeat", "the series", phase="discharging", loses=True)
+    for times in (1, 2):
+        strike(repeat, bench, Parts(tmp_path, {}))
+        until(lambda times=times: len(line.of_stream("ScanStop")) == times, 20)
+    first, second = line.of_stream("ScanStop")
+    assert (first.scan, first.frames, first.lost) == ("scan", 8, {})
+    assert second.scan.startswith("scan-series-2-")
+    assert (second.frames, second.lost) == (8, {})
+    for start in line.of_stream("ScanStart"):
+        assert start.technique == "frames"  # it is not what its description says
+        assert start.notes["description_problem"]
+    until(lambda: detector.state == "idle")
+
+
+def test_hardware_that_dies_in_current_is_safe_by_its_lease_and_somebody_is_told(monkeypatch):
+    def record(*trouble: str, fault: Fault = KILL_SIM_IN_CURRENT) -> RunRecord:
+        outcome = Outcome(False, list(trouble), [], 1.0)
+        experiment = load(Path(soak.__file__).with_name("quick.yaml"))
+        struck = [Struck(1.0, fault, "discharging")]
+        return RunRecord(
+            RunFolder(Path("nowhere")), experiment, outcome, struck, Measure(), "", 1.0, 0, 1.0
+        )
+
+    monkeypatch.setattr(soak, "verdict_of", lambda *_: Verdict())
+    monkeypatch.setattr(soak, "left_behind", lambda folder: [])
+    told = "plan ended with exit 1: NotSafe: not safe, look at the hardware: cell safe: ..."
+    assert soak.judged(record("sim went down", told)).problems == []
+    (problem,) = soak.judged(record("sim went down")).problems
+    assert problem.startswith("nobody was told 'not safe")
+    assert soak.judged(record("sim went down", fault=KILL_SIM)).problems == []
 
 
 def test_a_fault_that_does_not_fit_waits_for_its_moment():
@@ -231,10 +304,20 @@ def test_trouble_is_a_problem_unless_it_was_asked_for():
 
 
 def test_a_plan_may_give_up_where_every_attempt_at_its_last_scan_lost_too_many():
-    said = Outcome(False, ["plan ended with exit 1: FramesMissing: detector: 700 of ..."], [], 1.0)
-    assert outcome_problems(said, [], given_up([0.003, 0.4, 1.0, 0.43])) == []
-    for shares in ([0.4, 1.0, 0.003], [0.4, 0.43], [0.4, 0.003, 0.4]):
-        assert "FramesMissing" in outcome_problems(said, [], given_up(shares))[0]
+    words = "plan ended with exit 1: FramesMissing: detector took 700 frames of scan 4, 0 arrived"
+    said = Outcome(False, [words], [], 1.0)
+
+    def explained(*shares: float | None) -> bool:
+        known = {n: share for n, share in enumerate(shares, 1) if share is not None}
+        return outcome_problems(said, [], given_up(known, said.trouble)) == []
+
+    assert explained(0.003, 0.4, 1.0, 0.43)
+    assert explained(0.003, None, 1.0, 0.43)  # one whose header was missed was never announced
+    assert explained(0.003, 0.4, 1.0)
+    for shares in ((0.1, 0.4, 1.0, 0.003), (0.4, 0.43, 0.003), (0.4, 0.003, 0.4)):
+        assert not explained(*shares)
+    assert not given_up({1: 0.4, 2: 0.43}, [])
+    assert not given_up({}, [])
 
 
 def test_a_soak_that_meets_what_it_was_not_made_for_still_tells_what_it_knows(

@@ -46,6 +46,17 @@ def bits(value: object) -> object:
     return [bits(each) for each in value] if isinstance(value, tuple) else value
 
 
+def test_a_scan_under_the_description_of_another_does_not_take_its_place(scan, tmp_path) -> None:
+    kept = EarlierScans(tmp_path)
+    own = whole(scan(1))
+    kept.keep(scan(1), {"xrdct": own})
+    other = scan(1, description_problem="scan run-1 came before: an old header appendix?")
+    kept.keep(other, {"xrdct": Findings.of(other)})
+    for known in (kept, EarlierScans(tmp_path)):  # in memory, and for one who is started again
+        (found,) = known.before(scan(2), "xrdct")
+        assert bits(found) == bits(own)
+
+
 def test_findings_come_in_the_order_of_scans_and_only_those_of_earlier_ones(scan) -> None:
     kept = EarlierScans()
     for number in (3, 1, 2):

@@ -116,6 +116,34 @@ def test_final_results_do_not_know_order_duplicates_or_what_was_asked_before(
     assert same(plain, named(twisted.results(final=True)))
 
 
+def test_positions_that_are_no_numbers_change_nothing_and_are_named_once_by_axis(
+    start, reductions, caplog
+) -> None:
+    planned = named(consume(start, reductions, range(start.frames)).results(final=True))
+    assert "not numbers" not in caplog.text
+    consumer = Xrdct(CONFIG, start)
+    for index in range(start.frames):
+        if index % 25 == 0:  # a line of the stage
+            indices = np.arange(index, index + 25)
+            for axis in start.trajectory.axes:
+                values = axis.values[indices].copy()
+                values[3:5] = np.nan, np.inf
+                consumer.place(Positions(start.scan, axis.name, axis.unit, indices, values))
+        consumer.absorb(index, reductions[index])
+    nowhere = np.array([-1, start.frames, 2**40])
+    consumer.place(Positions(start.scan, "rotation", "deg", nowhere, np.full(3, np.nan)))
+    again = start.trajectory.axes[0].values[3:4]
+    consumer.place(Positions(start.scan, "rotation", "deg", np.array([3]), again))
+    for _ in range(2):
+        assert same(planned, named(consumer.results(final=True)))
+    lines = [r.getMessage() for r in caplog.records if "not numbers" in r.getMessage()]
+    assert lines == [
+        f"scan {start.scan}: {count} of 600 positions of axis {axis} are not numbers: "
+        "the planned ones stand"
+        for count, axis in ((47, "rotation"), (48, "translation"))
+    ]
+
+
 def test_results_grow_from_nothing_to_everything(start, reductions) -> None:
     consumer = Xrdct(CONFIG, start)
     assert list(consumer.results()) == []

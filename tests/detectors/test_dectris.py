@@ -148,6 +148,23 @@ def fly(line: Any, detector: Any) -> Any:
     return done
 
 
+def test_a_series_that_somebody_else_has_armed_meanwhile_is_ended_and_ours_is_taken(
+    beamline: Make,
+) -> None:
+    line = beamline()
+    detector = connected(line)
+    detector.stage()
+    line.simulation.detector.arm()  # nothing can be configured now
+    detector.prepare(Exposure(described(), 0.002)).wait(10)
+    detector.kickoff().wait(5)
+    done = detector.complete()
+    for i in range(6):
+        line.simulation.detector.trigger(0.0, float(i))
+    done.wait(10)
+    detector.unstage()
+    assert line.simulation.detector.frames_sent == 6
+
+
 def test_a_flight_is_over_when_its_frames_have_arrived(beamline: Make) -> None:
     line = beamline()
     detector = connected(line, arrived=lambda scan: len(line.of_stream("Frame")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from fault_lab import FRAMES, VICTIMS, Lab, frame, scan_start, storm, take_scan
@@ -71,6 +73,37 @@ def test_after_kill_9_of_everything_recover_finds_every_frame_that_was_acknowled
     assert any("announced 64 = recorded 40 + lost 24" in line for line in said)
     with pytest.raises(RecoverError, match="exists"):
         recover_run(lab.folder.path, new, said.append)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_kill_9_of_everything_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path, seed):
+    chosen = random.Random(seed)
+    last, window = chosen.randrange(1, FRAMES), chosen.choice((1, 2, 8))
+    lab = Lab(tmp_path / "r", record=seed % 2 == 0, analysis=False)  # else the spool has to do
+    try:
+        lab.until_ready()
+        with Producer(lab.items, "source", window=window) as producer:
+            producer.put(scan_start("cut", 1))
+            producer.flush()  # a scan whose start was not acknowledged is announced nowhere
+            for index in range(last + 1):
+                producer.put(frame("cut", index))
+            # put() returned with at most a window of messages unanswered, and answers are in order
+            acknowledged = set(range(last + 1 - window))
+            lab.kill_all()
+            producer.close()
+    finally:
+        lab.end()
+    said: list[str] = []
+    assert not recover_run(lab.folder.path, tmp_path / "new.nxs", said.append)
+    with open_run(tmp_path / "new.nxs") as run:
+        found = {each.index: bytes(each.data) for each in run.frames("cut")}
+        (account,) = run.accounts()
+        assert run.damaged == {}
+    assert acknowledged <= set(found) <= set(range(last + 1)), said
+    assert all(content == frame("cut", index).data for index, content in found.items())
+    assert set(account.lost) == set(range(FRAMES)) - set(found)
+    assert all("killed" in reason for reason in account.lost.values())
+    assert not [line for line in said if "trouble" in line and "torn" not in line]
 
 
 def test_recover_names_what_has_rotted_and_keeps_the_rest(lab, tmp_path):

@@ -14,7 +14,7 @@ from whole_run import left_running, run
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(560)]
 EXPERIMENT = Path(__file__).with_name("soaked.yaml")
-SEED = 2  # even: the last run is ended by killing the simulated hardware
+SEED = 2  # the remainder of a third is 2: the last run is ended by killing the simulated hardware
 
 
 @dataclass(frozen=True)

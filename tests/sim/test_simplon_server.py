@@ -79,6 +79,25 @@ def test_a_detector_that_misbehaves_does_so_by_its_seed(beamline: Make, until: A
     assert {f.index for f in line.of_stream("Frame")} == set(range(40)) - lost
 
 
+def test_a_wrong_md5_of_stream_v1_is_lost_by_name(beamline: Make, until: Any) -> None:
+    faults = Misbehaviour(seed=3, bad_md5=0.2, wrong_size=0.2)
+    line = beamline(detector_faults=faults)
+    rest = Rest(line.simulation.rest_url)
+    rest.ready("ints", DESCRIPTION.to_json())
+    rest.put("stream/api/1.8.0/config/format", "legacy")
+    rest.put("detector/api/1.8.0/config/nimages", 40)
+    series = rest.put("detector/api/1.8.0/command/arm")["sequence id"]
+    rest.put("detector/api/1.8.0/command/trigger")
+    until(lambda: line.of_stream("ScanStop"), 20)
+    (stop,) = line.of_stream("ScanStop")
+    drawn = {i: faults.of_image(series, i) for i in range(40) if faults.of_image(series, i)}
+    assert set(drawn.values()) == {"bad_md5", "wrong_size"}
+    assert set(stop.lost) == set(drawn)
+    assert all(("md5" in stop.lost[i]) == (fault == "bad_md5") for i, fault in drawn.items())
+    for frame in line.of_stream("Frame"):
+        assert decode(frame, verify=True).shape == (64, 96)
+
+
 def test_a_longer_exposure_takes_its_frame_time_along(beamline: Make) -> None:
     rest = Rest(beamline(receive=False).simulation.rest_url)
     changed = rest.put("detector/api/1.8.0/config/count_time", 0.5)

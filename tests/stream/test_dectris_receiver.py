@@ -232,6 +232,28 @@ def test_a_description_left_over_from_an_earlier_scan_does_not_name_the_next():
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_series_that_comes_again_whole_is_a_scan_of_its_own_and_the_first_stays(version):
+    """The same number and the same description, as from a detector that was started again."""
+    start = start_of(1, user_data=DESCRIPTION.to_json())
+    with line(version) as (emitter, listening):
+        send_all(emitter, start)
+        first, frames, _ = listening.scan()
+        emitter.start(start)
+        for index in range(6):
+            emitter.image(1, index, IMAGES[(index + 1) % 6])
+        emitter.end()
+        second, others, stop = listening.scan()
+    assert first.scan == "scan-1"
+    assert second.scan.startswith("scan-1-series-1-")
+    assert "came before" in second.notes["description_problem"]
+    assert (stop.reason, stop.lost, stop.dropped) == ("complete", {}, ())
+    for index in range(6):
+        np.testing.assert_array_equal(decode(frames[index]), IMAGES[index])
+        np.testing.assert_array_equal(decode(others[index]), IMAGES[(index + 1) % 6])
+    assert listening.counters.conflicts == 0
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
 def test_images_that_never_arrive_are_lost_by_index_after_the_end(version):
     with line(version) as (emitter, listening):
         emitter.start(start_of())
@@ -298,6 +320,52 @@ def test_an_image_that_comes_twice_is_handed_on_once():
     assert len(frames) == 6
     assert listening.counters.duplicates == 3
     assert listening.counters.frames == 6
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_image_that_comes_again_as_another_is_named_and_the_first_is_kept(version, caplog):
+    with line(version) as (emitter, listening):
+        emitter.start(start_of())
+        for index, content in ((0, 0), (1, 1), (1, 1), (1, 2), (3, 3), (0, 4), (1, 3), (2, 2)):
+            emitter.image(1, index, IMAGES[content])
+        emitter.send_image(dataclasses.replace(damaged(version), index=3))
+        listening.until(lambda: listening.counters.conflicts == 4)
+        status = listening.receiver.status()
+        for index in (4, 5):
+            emitter.image(1, index, IMAGES[index])
+        emitter.end()
+        _, frames, stop = listening.scan()
+        emitter.start(start_of(2))
+        listening.until(lambda: "warning" not in listening.receiver.status())
+    words = "3 x image that came again with other content, the first is kept: 0-1, 3"
+    assert stop.lost == {}
+    assert stop.dropped == ("1 x image that came again", words)
+    assert status["warning"].endswith(words)
+    assert (status["duplicates"], status["conflicts"]) == (5, 4)
+    for index in range(6):
+        np.testing.assert_array_equal(decode(frames[index]), IMAGES[index])
+    assert caplog.text.count("came again with other content") == 1
+    assert "image 1 of series 1" in caplog.text
+
+
+def test_what_was_dropped_is_told_by_kind_in_the_scan_in_which_it_came():
+    with line() as (emitter, listening):
+        emitter.start(start_of())
+        emitter.send([b"GET / HTTP/1.1"])
+        emitter.send([b"GET / HTTP/1.1"])
+        emitter.image(1, 0, IMAGES[0])
+        emitter.send_image(Image(7, 0, SHAPE, "<u2", "raw", IMAGES[0].tobytes(), unique="u7"))
+        emitter.end()
+        _, _, stop = listening.scan()
+        send_all(emitter, start_of(2))
+        _, _, clean = listening.scan()
+        status = listening.receiver.status()
+    (kind,) = [k.removeprefix("rejected: ") for k in status if k.startswith("rejected: ")]
+    assert stop.dropped == (
+        "1 x image of another series", f"2 x message that was rejected: {kind}",
+    )  # fmt: skip
+    assert clean.dropped == ()
+    assert (status["rejected"], status[f"rejected: {kind}"], status["strays"]) == (2, 2, 1)
 
 
 def damaged(version: str) -> Image:

@@ -61,6 +61,13 @@ def test_frames_the_source_names_as_lost_keep_its_reason_and_silent_ones_get_one
     assert book.closed
 
 
+def test_what_the_source_has_dropped_stands_in_the_account():
+    book = ledger(1)
+    assert book.account().dropped == ()
+    book.stop(ScanStop("scan", 0, "complete", {}, ("2 x image that came again",)))
+    assert book.account().dropped == ("2 x image that came again",)
+
+
 def test_a_frame_both_lost_and_later_received_is_received():
     book = ledger(2)
     book.receive(0)

@@ -66,9 +66,12 @@ def frame(scan: str, index: int) -> Frame:
 
 
 class Lab:
-    """Hub, recorder, absorber and two reducers in folder."""
+    """Hub, recorder, absorber and two reducers in folder.
 
-    def __init__(self, folder: Path) -> None:
+    record, analysis: whether there is a recorder, and whether absorber and reducers
+    """
+
+    def __init__(self, folder: Path, record: bool = True, analysis: bool = True) -> None:
         folder.mkdir(parents=True)
         self.folder = RunFolder(folder)
         self.items, self.live_address = f"ipc://{folder}/i", f"ipc://{folder}/l"
@@ -87,11 +90,13 @@ class Lab:
         start = self.parts.start
         spool = ("--spool", str(self.folder.spool))
         start("hub", "hub", file, "--no-detector", *spool, restart=True)
-        start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
-        findings = ("--findings", str(self.folder.findings))
-        start("absorber", "absorb", file, *findings, restart=True)
-        for name in ("reducer-0", "reducer-1"):
-            start(name, "reduce", file, "--name", name, restart=True)
+        if record:
+            start("recorder", "record", file, "--to", str(self.folder.file), restart=True)
+        if analysis:
+            findings = ("--findings", str(self.folder.findings))
+            start("absorber", "absorb", file, *findings, restart=True)
+            for name in ("reducer-0", "reducer-1"):
+                start(name, "reduce", file, "--name", name, restart=True)
         self.live = LiveSubscriber(self.live_address)
         self.accounts: dict[str, Account] = {}
         self.outstanding = -1
@@ -154,7 +159,10 @@ class Lab:
                 raise AssertionError(f"{self.accounts} {self.outstanding} {self.members}\n{logs}")
 
     def until_ready(self) -> None:
-        self.until(lambda: len(self.members.split(", ")) == 4)
+        members = len(self.parts.parts) - 1  # all but the hub
+        self.until(
+            lambda: self.hub_heard and len([m for m in self.members.split(", ") if m]) == members
+        )
 
     def until_settled(self, scans: list[str]) -> None:
         """Accounts closed and nothing outstanding: as the hub sees it from now on, not before."""
