@@ -65,15 +65,8 @@ FLUSH_IDLE = 4  # deliveries that are worth a flush when nothing else is waiting
 DRAIN_S = 2.0
 ROOM_S = 0.2  # how often a full disk is looked at
 # what h5py, HDF5, NumPy and our own checks raise for one message that cannot be written
-UNWRITABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    RuntimeError,
-    ArithmeticError,
-    SystemError,
-)
+_MEANINGLESS = (ValueError, LookupError, TypeError, ArithmeticError)
+UNWRITABLE = (*_MEANINGLESS, OSError, RuntimeError, SystemError)
 
 
 class RecorderError(RuntimeError):
