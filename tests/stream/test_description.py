@@ -14,6 +14,7 @@ from operando.stream.messages import CellState
 
 WORDS = st.text(max_size=10)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.integers(1 - (1 << 63), (1 << 63) - 1)
 
 
 @st.composite
@@ -25,7 +26,7 @@ def descriptions(draw: st.DrawFn) -> ScanDescription:
             values = tuple(draw(st.lists(FINITE, min_size=points, max_size=points)))
             axes.append(GridAxis(draw(WORDS), draw(WORDS), dimension, values))
     cell = draw(st.none() | st.builds(CellState, FINITE, FINITE, FINITE, FINITE, FINITE, WORDS))
-    notes = draw(st.dictionaries(WORDS, st.one_of(WORDS, st.integers(), st.booleans()), max_size=3))
+    notes = draw(st.dictionaries(WORDS, st.one_of(WORDS, NUMBERS, st.booleans()), max_size=3))
     return ScanDescription(
         *(draw(WORDS), draw(WORDS), draw(st.integers(0, 99)), draw(WORDS), grid, tuple(axes)),
         *(draw(st.booleans()), draw(WORDS), cell, notes),
