@@ -103,6 +103,7 @@ class Lab:
         self.hub_time = 0.0
         self.members = ""
         self.held = ""
+        self.record_held = ""  # why the recorder takes nothing
         self.free = 1 << 62
         self.hub_heard = False
         self.kills: dict[str, int] = {}
@@ -142,6 +143,8 @@ class Lab:
         for message in self.live.poll(timeout_s):
             if isinstance(message, Account):
                 self.accounts[message.scan] = message
+            elif isinstance(message, Status) and message.component == "recorder":
+                self.record_held = str(message.values.get("held", ""))
             elif isinstance(message, Status) and message.component == "hub":
                 self.outstanding = int(message.values["outstanding"])
                 self.hub_time = message.time
