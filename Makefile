@@ -24,12 +24,15 @@ check: .venv/ready
 	@mkdir -p .build && ln -sfn "$(CURDIR)" .build/operando
 	MYPYPATH=.build .venv/bin/mypy -p operando.stream -p operando.consumers -p operando.sim
 
-# whole runs have the machine to themselves; all else goes three at a time: tests mostly wait for
-# something
-WHOLE = tests/end_to_end tests/faults/test_soak.py
+# tests mostly wait for something: three files at a time; of whole runs two; what is measured against
+# the clock of its own run has the machine to itself
+RUNS = tests/end_to_end
+ALONE = tests/end_to_end/test_adaptive.py tests/faults/test_soak.py
+SEVERAL = .venv/bin/python -m pytest --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 test: check
-	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(WHOLE:%=--ignore=%)
-	.venv/bin/python -m pytest $(WHOLE)
+	$(SEVERAL) -n 3 --ignore=$(RUNS)
+	$(SEVERAL) -n 2 $(RUNS)
+	.venv/bin/python -m pytest $(ALONE)
 
 bench: .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \

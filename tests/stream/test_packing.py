@@ -457,7 +457,7 @@ def test_the_end_of_a_large_scan_that_broke_off_is_read_as_it_was_sent():
 def test_ranges_that_make_no_sense_are_refused(table, words):
     array = np.array(table, np.int64)
     lost = [["why"], [0, "<i8", list(array.shape)]]
-    fields = {"scan": "s", "frames": 0, "reason": "aborted", "lost": lost}
+    fields = {"scan": "s", "frames": 0, "reason": "aborted", "lost": lost, "dropped": []}
     header = msgpack.packb({"v": VERSION, "kind": "scan_stop", "fields": fields})
     with pytest.raises(PackingError, match=words):
         unpack([header, array.tobytes()])
