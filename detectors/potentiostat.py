@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ophyd import Component as Cpt
-from ophyd import Device, EpicsSignal, EpicsSignalRO, Kind
+from ophyd import Device, Kind
 from ophyd.status import DeviceStatus
 
+from .asked import Asked, AskedRO
 from .epics_put import PutError, fresh, put_and_wait
 from .techniques import (
     LEASE_RENEWED_S,
@@ -53,7 +54,7 @@ class LimitError(PotentiostatError):
     """A request beyond the cell's limits, or limits that could not be verified."""
 
 
-class Fresh(EpicsSignalRO):
+class Fresh(AskedRO):
     """A signal that is monitored, but asked of the IOC anew where it is read: for decisions."""
 
     def get(self, **kwargs: Any) -> Any:
@@ -61,7 +62,7 @@ class Fresh(EpicsSignalRO):
         return super().get(**{**kwargs, "use_monitor": False})
 
 
-class Outcome(EpicsSignalRO):
+class Outcome(AskedRO):
     """How the last program ended, as a word: REACHED, CUTOFF, STOPPED, LIMIT, LEASE, FAULT."""
 
     def get(self, **kwargs: Any) -> str:
@@ -78,39 +79,39 @@ class Outcome(EpicsSignalRO):
 class Potentiostat(Device):
     """One channel. Discharge is negative in current and charge (IUPAC)."""
 
-    voltage = Cpt(EpicsSignalRO, "E", auto_monitor=True, kind=Kind.hinted)
-    current = Cpt(EpicsSignalRO, "I", auto_monitor=True, kind=Kind.normal)
-    charge = Cpt(EpicsSignalRO, "Q", auto_monitor=True, kind=Kind.normal)
-    temperature = Cpt(EpicsSignalRO, "T", auto_monitor=True, kind=Kind.normal)
-    time = Cpt(EpicsSignalRO, "TIME", auto_monitor=True, kind=Kind.normal)
+    voltage = Cpt(AskedRO, "E", auto_monitor=True, kind=Kind.hinted)
+    current = Cpt(AskedRO, "I", auto_monitor=True, kind=Kind.normal)
+    charge = Cpt(AskedRO, "Q", auto_monitor=True, kind=Kind.normal)
+    temperature = Cpt(AskedRO, "T", auto_monitor=True, kind=Kind.normal)
+    time = Cpt(AskedRO, "TIME", auto_monitor=True, kind=Kind.normal)
     state = Cpt(Fresh, "STATE", auto_monitor=True, string=True, kind=Kind.normal)
-    mode = Cpt(EpicsSignalRO, "MODE", auto_monitor=True, string=True, kind=Kind.normal)
-    heartbeat = Cpt(EpicsSignalRO, "HEARTBEAT", auto_monitor=True, kind=Kind.omitted)
-    message = Cpt(EpicsSignalRO, "MESSAGE", auto_monitor=True, string=True, kind=Kind.omitted)
-    program = Cpt(EpicsSignalRO, "PROGRAM", auto_monitor=True, kind=Kind.omitted)
+    mode = Cpt(AskedRO, "MODE", auto_monitor=True, string=True, kind=Kind.normal)
+    heartbeat = Cpt(AskedRO, "HEARTBEAT", auto_monitor=True, kind=Kind.omitted)
+    message = Cpt(AskedRO, "MESSAGE", auto_monitor=True, string=True, kind=Kind.omitted)
+    program = Cpt(AskedRO, "PROGRAM", auto_monitor=True, kind=Kind.omitted)
     outcome = Cpt(Outcome, "PROGRAM", kind=Kind.omitted)
 
-    set_mode = Cpt(EpicsSignal, "SET:MODE", string=True, kind=Kind.omitted)
-    set_current = Cpt(EpicsSignal, "SET:CURRENT", kind=Kind.config)
-    set_voltage = Cpt(EpicsSignal, "SET:VOLTAGE", kind=Kind.config)
-    set_until = Cpt(EpicsSignal, "SET:UNTIL", string=True, kind=Kind.omitted)
-    set_until_value = Cpt(EpicsSignal, "SET:UNTIL_VALUE", kind=Kind.omitted)
-    set_cutoff = Cpt(EpicsSignal, "SET:CUTOFF", kind=Kind.omitted)
-    start = Cpt(EpicsSignal, "START", kind=Kind.omitted)
-    open_circuit = Cpt(EpicsSignal, "OPEN", kind=Kind.omitted)
-    zero_command = Cpt(EpicsSignal, "ZERO", kind=Kind.omitted)
-    acknowledge_command = Cpt(EpicsSignal, "ACKNOWLEDGE", kind=Kind.omitted)
+    set_mode = Cpt(Asked, "SET:MODE", string=True, kind=Kind.omitted)
+    set_current = Cpt(Asked, "SET:CURRENT", kind=Kind.config)
+    set_voltage = Cpt(Asked, "SET:VOLTAGE", kind=Kind.config)
+    set_until = Cpt(Asked, "SET:UNTIL", string=True, kind=Kind.omitted)
+    set_until_value = Cpt(Asked, "SET:UNTIL_VALUE", kind=Kind.omitted)
+    set_cutoff = Cpt(Asked, "SET:CUTOFF", kind=Kind.omitted)
+    start = Cpt(Asked, "START", kind=Kind.omitted)
+    open_circuit = Cpt(Asked, "OPEN", kind=Kind.omitted)
+    zero_command = Cpt(Asked, "ZERO", kind=Kind.omitted)
+    acknowledge_command = Cpt(Asked, "ACKNOWLEDGE", kind=Kind.omitted)
 
-    limit_e_low = Cpt(EpicsSignal, "LIMIT:E_LOW", kind=Kind.config)
-    limit_e_high = Cpt(EpicsSignal, "LIMIT:E_HIGH", kind=Kind.config)
-    limit_i = Cpt(EpicsSignal, "LIMIT:I", kind=Kind.config)
-    limit_q = Cpt(EpicsSignal, "LIMIT:Q", kind=Kind.config)
-    limit_t = Cpt(EpicsSignal, "LIMIT:T", kind=Kind.config)
-    safe_state = Cpt(EpicsSignal, "SAFE:STATE", string=True, kind=Kind.config)
-    safe_voltage = Cpt(EpicsSignal, "SAFE:VOLTAGE", kind=Kind.config)
-    safe_now = Cpt(EpicsSignal, "SAFE:NOW", kind=Kind.omitted)
-    lease = Cpt(EpicsSignal, "LEASE", kind=Kind.omitted)
-    lease_timeout = Cpt(EpicsSignal, "LEASE:TIMEOUT", kind=Kind.config)
+    limit_e_low = Cpt(Asked, "LIMIT:E_LOW", kind=Kind.config)
+    limit_e_high = Cpt(Asked, "LIMIT:E_HIGH", kind=Kind.config)
+    limit_i = Cpt(Asked, "LIMIT:I", kind=Kind.config)
+    limit_q = Cpt(Asked, "LIMIT:Q", kind=Kind.config)
+    limit_t = Cpt(Asked, "LIMIT:T", kind=Kind.config)
+    safe_state = Cpt(Asked, "SAFE:STATE", string=True, kind=Kind.config)
+    safe_voltage = Cpt(Asked, "SAFE:VOLTAGE", kind=Kind.config)
+    safe_now = Cpt(Asked, "SAFE:NOW", kind=Kind.omitted)
+    lease = Cpt(Asked, "LEASE", kind=Kind.omitted)
+    lease_timeout = Cpt(Asked, "LEASE:TIMEOUT", kind=Kind.config)
 
     def __init__(
         self,
@@ -242,9 +243,9 @@ class Potentiostat(Device):
             return OpenCircuit(mark)
         raise PotentiostatError(f"{self.name}: mark {mark.words()} came before any technique")
 
-    def _wanted(self) -> tuple[tuple[EpicsSignal, float | str], ...]:
+    def _wanted(self) -> tuple[tuple[Asked, float | str], ...]:
         """What has to read back before anything is started."""
-        wanted: list[tuple[EpicsSignal, float | str]] = [
+        wanted: list[tuple[Asked, float | str]] = [
             (self.limit_e_low, self.limits.voltage_low_v),
             (self.limit_e_high, self.limits.voltage_high_v),
             (self.limit_i, self.limits.current_a),

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from ophyd import Component as Cpt
-from ophyd import Device, EpicsMotor, EpicsSignal, EpicsSignalRO, Kind
+from ophyd import Device, EpicsMotor, Kind
 from ophyd.status import DeviceStatus
 
+from .asked import Asked, AskedRO
 from .epics_put import fresh, put_and_wait
 
 _RUNNING, _DONE, _ABORTED, _FAULT = 1, 2, 3, 4
@@ -69,25 +70,25 @@ class ScanStage(Device):
     rotation = Cpt(EpicsMotor, "ROT", kind=Kind.hinted)
     translation = Cpt(EpicsMotor, "TRANS", kind=Kind.hinted)
 
-    fly_angles = Cpt(EpicsSignal, "FLY:ANGLES", kind=Kind.omitted)
-    fly_start = Cpt(EpicsSignal, "FLY:START", kind=Kind.config)
-    fly_stop = Cpt(EpicsSignal, "FLY:STOP", kind=Kind.config)
-    fly_points = Cpt(EpicsSignal, "FLY:POINTS", kind=Kind.config)
-    fly_dwell = Cpt(EpicsSignal, "FLY:DWELL", kind=Kind.config)
-    fly_snake = Cpt(EpicsSignal, "FLY:SNAKE", kind=Kind.config)
-    fly_beam = Cpt(EpicsSignal, "FLY:BEAM", kind=Kind.config)
-    fly_run = Cpt(EpicsSignal, "FLY:RUN", kind=Kind.omitted)
-    fly_abort = Cpt(EpicsSignal, "FLY:ABORT", kind=Kind.omitted)
-    hold = Cpt(EpicsSignal, "FLY:HOLD", kind=Kind.omitted)
-    held = Cpt(EpicsSignalRO, "FLY:HELD", kind=Kind.omitted)
+    fly_angles = Cpt(Asked, "FLY:ANGLES", kind=Kind.omitted)
+    fly_start = Cpt(Asked, "FLY:START", kind=Kind.config)
+    fly_stop = Cpt(Asked, "FLY:STOP", kind=Kind.config)
+    fly_points = Cpt(Asked, "FLY:POINTS", kind=Kind.config)
+    fly_dwell = Cpt(Asked, "FLY:DWELL", kind=Kind.config)
+    fly_snake = Cpt(Asked, "FLY:SNAKE", kind=Kind.config)
+    fly_beam = Cpt(Asked, "FLY:BEAM", kind=Kind.config)
+    fly_run = Cpt(Asked, "FLY:RUN", kind=Kind.omitted)
+    fly_abort = Cpt(Asked, "FLY:ABORT", kind=Kind.omitted)
+    hold = Cpt(Asked, "FLY:HOLD", kind=Kind.omitted)
+    held = Cpt(AskedRO, "FLY:HELD", kind=Kind.omitted)
     # set to 1: the line that is being flown is the last; frames tells how many pulses there were
-    finish = Cpt(EpicsSignal, "FLY:FINISH", kind=Kind.omitted)
-    fly_state = Cpt(EpicsSignalRO, "FLY:STATE", string=True, auto_monitor=True, kind=Kind.omitted)
-    fly_program = Cpt(EpicsSignalRO, "FLY:PROGRAM", auto_monitor=True, kind=Kind.omitted)
-    frames = Cpt(EpicsSignalRO, "FLY:FRAMES", kind=Kind.omitted)
-    rate = Cpt(EpicsSignalRO, "FLY:RATE", kind=Kind.omitted)
-    message = Cpt(EpicsSignalRO, "FLY:MESSAGE", string=True, kind=Kind.omitted)
-    line = Cpt(EpicsSignalRO, "FLY:LINE", auto_monitor=True, kind=Kind.omitted)
+    finish = Cpt(Asked, "FLY:FINISH", kind=Kind.omitted)
+    fly_state = Cpt(AskedRO, "FLY:STATE", string=True, auto_monitor=True, kind=Kind.omitted)
+    fly_program = Cpt(AskedRO, "FLY:PROGRAM", auto_monitor=True, kind=Kind.omitted)
+    frames = Cpt(AskedRO, "FLY:FRAMES", kind=Kind.omitted)
+    rate = Cpt(AskedRO, "FLY:RATE", kind=Kind.omitted)
+    message = Cpt(AskedRO, "FLY:MESSAGE", string=True, kind=Kind.omitted)
+    line = Cpt(AskedRO, "FLY:LINE", auto_monitor=True, kind=Kind.omitted)
 
     def __init__(self, prefix: str, *, name: str, **kwargs: Any) -> None:
         super().__init__(prefix, name=name, **kwargs)
