@@ -97,9 +97,11 @@ class Laboratory:
         if self.deck is None or self._bench is None or now < self._next:
             return
         fits = fitting(observer, {a.fault.victim for a in self._active})
-        due = self.disturbed_s >= self.for_s and self.deck.complete
-        ending = due and self.ending is not None and fits(self.ending)
-        fault = self.ending if ending else self.deck.deal(fits)
+        ending = self.ending is not None and self.disturbed_s >= self.for_s and self.deck.complete
+        if ending:  # nothing else any more: its moment may be short
+            fault = self.ending if self.ending is not None and fits(self.ending) else None
+        else:
+            fault = self.deck.deal(fits)
         if fault is None:
             return
         try:
