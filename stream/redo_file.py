@@ -40,9 +40,9 @@ from .redo_log import (
     record,
     records,
     session,
-    sync_folder,
     write_all,
 )
+from .segment_log import sync_folder
 
 PAGE = 4096
 LOG_BYTES = 16 << 20  # a log that has grown beyond is worked off

@@ -139,12 +139,3 @@ def write_all(descriptor: int, data: memoryview, at: int) -> None:
     while data:
         count = os.pwrite(descriptor, data, at)
         data, at = data[count:], at + count
-
-
-def sync_folder(folder: Path) -> None:
-    """Force a folder's entries to the disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

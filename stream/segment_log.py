@@ -201,7 +201,7 @@ class SegmentLog:
             for file in files:
                 os.fdatasync(file)
             if full:
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
             self.synced = last
         finally:
             for file in files:
@@ -229,7 +229,7 @@ class SegmentLog:
         file = -1
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             if file >= 0:  # it will be tried again, perhaps for hours
                 os.close(file)
@@ -368,7 +368,8 @@ def _rest(buffers: list[Buffer], written: int) -> list[Buffer]:
     return left
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

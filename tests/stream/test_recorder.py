@@ -399,7 +399,7 @@ def test_with_a_full_disk_nothing_is_taken_and_with_room_again_nothing_is_missin
 
 
 def test_what_the_disk_refuses_is_tried_again_and_acknowledged_when_it_is_there(
-    tmp_path, monkeypatch, caplog
+    tmp_path, monkeypatch, caplog, until
 ):
     """Quota, I/O error: meanwhile nothing more is taken, and the log says why."""
     refuses = threading.Event()
@@ -414,18 +414,14 @@ def test_what_the_disk_refuses_is_tried_again_and_acknowledged_when_it_is_there(
 
     def mend(live):
         held = wait_for(live, lambda m: isinstance(m, Account) and m.received == 6)
-        deadline = time.monotonic() + PATIENCE_S
-        while "could not be flushed" not in caplog.text and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: "could not be flushed" in caplog.text, PATIENCE_S)
         assert held.group("record").done == 0
         refuses.clear()
         return wait_for(live, lambda m: isinstance(m, Account) and m.closed)
 
     def messages():
         yield scan_start()
-        deadline = time.monotonic() + PATIENCE_S
-        while not log_of(tmp_path / "run.nxs.part").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(log_of(tmp_path / "run.nxs.part").exists, PATIENCE_S)
         refuses.set()
         yield from (make_frame(i) for i in range(6))
         yield ScanStop("s1", 6, "complete")
