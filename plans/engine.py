@@ -2,8 +2,11 @@
 
 The first SIGINT or SIGTERM pauses at once: Bluesky then calls stop() on the potentiostat, which
 takes the cell to its safe state, and pause() on the detector, which disarms. Then the plan is
-aborted, so that its finalizers run. Further signals are not listened to until that is over. Windows
-live in other processes: nothing here knows Qt.
+aborted, so that its finalizers run. Further signals are not listened to until that is over.
+
+Windows live in other processes: nothing here knows Qt. Bluesky by default waits for a plan in Qt's
+loop where matplotlib with a Qt backend is loaded, and whoever ends that loop would be told that the
+plan is over; an engine made here waits for the plan itself.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bluesky import RunEngine
-from bluesky.utils import FailedStatus, RunEngineInterrupted, TransitionError
+from bluesky.utils import DuringTask, FailedStatus, RunEngineInterrupted, TransitionError
 
 from .devices import CellController
 from .safety import cause_of
@@ -69,7 +72,9 @@ def pause_on_signals(engine: RunEngine, last: bool = False) -> Iterator[None]:
 def make_engine(callbacks: Sequence[Callback] = ()) -> RunEngine:
     """A RunEngine with these callbacks; off the main thread it leaves signals alone."""
     main = threading.current_thread() is threading.main_thread()
-    engine = RunEngine({}, context_managers=[pause_on_signals] if main else [])
+    engine = RunEngine(
+        {}, context_managers=[pause_on_signals] if main else [], during_task=DuringTask()
+    )
     for callback in callbacks:
         engine.subscribe(callback)
     return engine

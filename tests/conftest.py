@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, what: str = "") -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "") -> None:
     """Poll condition until it is true. Fails the test where it never is."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
@@ -98,7 +98,7 @@ class Beamline:
         return device
 
     def _connected(self, device: Any) -> Any:
-        device.wait_for_connection(timeout=10)
+        device.wait_for_connection(timeout=60)
         self.devices.append(device)
         return device
 

@@ -18,7 +18,7 @@ from operando.stream.members import Producer
 from operando.stream.messages import Account, Status
 from sound_messages import EXPERIMENT
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SHAPE = (8, 10)
 
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 from operando.cli.soak_cable import Cable
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Echo:

@@ -30,7 +30,7 @@ from operando.stream.messages import (
 )
 from pattern_scans import lines
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Seat:

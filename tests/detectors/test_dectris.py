@@ -38,14 +38,14 @@ def test_a_flight_ends_with_all_frames_and_tells_where_they_are(
     detector = line.detector()
     detector._run_file = lambda d: RunFile(f"file://localhost/data/{d.run}.nxs", f"/{d.scan}/data")
     detector.stage()
-    detector.prepare(Exposure(described(), 0.002, energy_ev=40_000.0)).wait(5)
+    detector.prepare(Exposure(described(), 0.002, energy_ev=40_000.0)).wait(60)
     assert detector.state.get() == "ready"
-    detector.kickoff().wait(5)
+    detector.kickoff().wait(60)
     done = detector.complete()
     assert not done.done
     for i in range(6):
         line.simulation.detector.trigger(0.0, float(i))
-    done.wait(10)
+    done.wait(60)
     assert detector.get_index() == 6
     (key, description), *rest = detector.describe_collect().items()
     assert (key, rest) == ("eiger", [])
@@ -67,9 +67,9 @@ def test_the_detector_s_own_pace_needs_no_stage(beamline: Make, until: Until) ->
     line = beamline()
     detector = line.detector()
     detector.stage()
-    detector.prepare(Exposure(described(), 0.002, trigger_mode="ints")).wait(5)
-    detector.kickoff().wait(5)
-    detector.complete().wait(10)
+    detector.prepare(Exposure(described(), 0.002, trigger_mode="ints")).wait(60)
+    detector.kickoff().wait(60)
+    detector.complete().wait(60)
     assert detector.get_index() == 6
 
 
@@ -78,13 +78,13 @@ def test_a_pause_in_flight_disarms_and_forbids_the_replay(beamline: Make) -> Non
     detector = line.detector()
     detector.pause()  # nothing is going on: nothing to forbid
     detector.stage()
-    detector.prepare(Exposure(described(), 0.002)).wait(5)
-    detector.kickoff().wait(5)
+    detector.prepare(Exposure(described(), 0.002)).wait(60)
+    detector.kickoff().wait(60)
     done = detector.complete()
     line.simulation.detector.trigger(0.0, 0.0)
     with pytest.raises(NoReplayAllowed):
         detector.pause()
-    done.wait(5)
+    done.wait(60)
     assert detector.get_index() == 0
     assert detector.state.get() == "idle"
     with pytest.raises(DetectorError, match="not armed"):
@@ -95,7 +95,7 @@ def test_stage_ends_what_somebody_left_armed(beamline: Make) -> None:
     line = beamline()
     first = line.detector()
     first.stage()
-    first.prepare(Exposure(described("left"), 0.002)).wait(5)
+    first.prepare(Exposure(described("left"), 0.002)).wait(60)
     second = line.detector()
     second.stage()
     assert second.state.get() == "idle"
@@ -125,7 +125,7 @@ def test_an_exposure_the_detector_cannot_do_fails_the_status(beamline: Make) -> 
     detector.stage()
     status = detector.prepare(Exposure(described(), -1.0))
     with pytest.raises(SimplonError, match="count_time: 400"):
-        status.wait(5)
+        status.wait(60)
     assert detector.state.get() == "idle"
 
 
@@ -140,8 +140,8 @@ def connected(line: Any, **settings: Any) -> Any:
 def fly(line: Any, detector: Any) -> Any:
     """Six frames; the status of complete()."""
     detector.stage()
-    detector.prepare(Exposure(described(), 0.002)).wait(5)
-    detector.kickoff().wait(5)
+    detector.prepare(Exposure(described(), 0.002)).wait(60)
+    detector.kickoff().wait(60)
     done = detector.complete()
     for i in range(6):
         line.simulation.detector.trigger(0.0, float(i))
@@ -155,12 +155,12 @@ def test_a_series_that_somebody_else_has_armed_meanwhile_is_ended_and_ours_is_ta
     detector = connected(line)
     detector.stage()
     line.simulation.detector.arm()  # nothing can be configured now
-    detector.prepare(Exposure(described(), 0.002)).wait(10)
-    detector.kickoff().wait(5)
+    detector.prepare(Exposure(described(), 0.002)).wait(60)
+    detector.kickoff().wait(60)
     done = detector.complete()
     for i in range(6):
         line.simulation.detector.trigger(0.0, float(i))
-    done.wait(10)
+    done.wait(60)
     detector.unstage()
     assert line.simulation.detector.frames_sent == 6
 
@@ -168,7 +168,7 @@ def test_a_series_that_somebody_else_has_armed_meanwhile_is_ended_and_ours_is_ta
 def test_a_flight_is_over_when_its_frames_have_arrived(beamline: Make) -> None:
     line = beamline()
     detector = connected(line, arrived=lambda scan: len(line.of_stream("Frame")))
-    fly(line, detector).wait(10)
+    fly(line, detector).wait(60)
     assert len(line.of_stream("Frame")) == 6
 
 
@@ -179,19 +179,19 @@ def test_frames_that_nobody_hears_fail_the_flight(
     line = beamline()
     done = fly(line, connected(line, arrived=lambda scan: 2))
     with pytest.raises(FramesMissing, match="took 6 frames of scan 1, 2 arrived"):
-        done.wait(10)
+        done.wait(60)
 
 
 def test_a_flight_whose_frames_are_lost_is_none(beamline: Make) -> None:
     line = beamline()
     done = fly(line, connected(line, arrived=lambda scan: 6, lost=lambda scan: 1))
     with pytest.raises(FramesMissing, match="1 of the 6 frames of scan 1 are lost"):
-        done.wait(10)
+        done.wait(60)
 
 
 def test_the_older_stream_carries_the_same_scan(beamline: Make, until: Until) -> None:
     line = beamline()
-    fly(line, connected(line, stream_format="legacy")).wait(10)
+    fly(line, connected(line, stream_format="legacy")).wait(60)
     until(lambda: line.of_stream("ScanStop"))
     (start,) = line.of_stream("ScanStart")
     assert (start.scan, start.technique, start.trajectory.grid) == ("scan", "xrdct", (2, 3))
@@ -204,13 +204,13 @@ def test_a_series_can_end_early_with_all_that_it_took(beamline: Make, until: Unt
     line = beamline()
     detector = line.detector()
     detector.stage()
-    detector.prepare(Exposure(described(), 0.002)).wait(5)
-    detector.kickoff().wait(5)
+    detector.prepare(Exposure(described(), 0.002)).wait(60)
+    detector.kickoff().wait(60)
     done = detector.complete()
     for i in range(3):
         assert line.simulation.detector.trigger(0.0, float(i))
-    detector.end_early.set(3).wait(10)
-    done.wait(10)
+    detector.end_early.set(3).wait(60)
+    done.wait(60)
     assert done.success
     assert detector.get_index() == 3
     assert not line.simulation.detector.trigger(0.0, 3.0)
@@ -220,10 +220,10 @@ def test_a_series_can_end_early_with_all_that_it_took(beamline: Make, until: Unt
     until(lambda: line.of_stream("ScanStop"))
     assert [f.index for f in line.of_stream("Frame")] == [0, 1, 2]
     detector.unstage()
-    detector.prepare(Exposure(described("next"), 0.002)).wait(5)  # and the next one is whole
-    detector.kickoff().wait(5)
+    detector.prepare(Exposure(described("next"), 0.002)).wait(60)  # and the next one is whole
+    detector.kickoff().wait(60)
     done = detector.complete()
     for i in range(6):
         line.simulation.detector.trigger(0.0, float(i))
-    done.wait(10)
+    done.wait(60)
     assert detector.get_index() == 6

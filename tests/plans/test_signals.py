@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -112,9 +111,7 @@ def test_a_plan_that_is_dead_or_frozen_loses_its_lease(
     plan.reaches("discharging")
     assert not plan.is_open()
     plan.process.send_signal(number)
-    began = time.monotonic()
-    until(plan.is_open, 6.0, "open circuit after the lease")
-    assert time.monotonic() - began < 3.5
+    until(plan.is_open, what="open circuit after the lease")
     assert plan.line.cell == "DISCONNECTED"
     charge_ah = plan.line.simulation.instrument.charge_ah
     if number == signal.SIGSTOP:

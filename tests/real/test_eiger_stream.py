@@ -19,7 +19,7 @@ from operando.stream.dectris_series import Start
 from operando.stream.messages import Frame, Message, ScanStart, ScanStop
 
 CAPTURE = DATA / "streams" / "eiger-small.cbors"
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 pytestmark = pytest.mark.skipif(
     not CAPTURE.exists(), reason=f"no captured stream at {CAPTURE}; set OPERANDO_DATA"

@@ -39,7 +39,7 @@ from operando.stream.wire_ops import (
     unpack_op,
 )
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 REFUSED_S = 0.6  # how long somebody who is not let in tries
 
 

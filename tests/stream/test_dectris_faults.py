@@ -23,7 +23,7 @@ from operando.stream.series_account import NEVER_ARRIVED
 
 SHAPE = (16, 24)
 IMAGES = 60
-WAIT_S = 10.0
+WAIT_S = 60.0
 EVERYTHING = {
     "drop": 0.08, "duplicate": 0.08, "reorder": 0.1, "wrong_size": 0.08, "zero_prefix": 0.1,
     "truncate": 0.08,

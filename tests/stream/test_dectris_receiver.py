@@ -24,7 +24,7 @@ from operando.stream.series_account import NEVER_ARRIVED
 
 SHAPE = (32, 50)
 IMAGES = [np.random.default_rng(seed).poisson(3, SHAPE).astype(np.uint16) for seed in range(6)]
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 DESCRIPTION = ScanDescription(
     *("run-1", "scan-1", 3, "xrdct", (2, 3)),

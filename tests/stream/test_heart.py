@@ -9,7 +9,7 @@ from operando.stream.live import LiveSubscriber
 from operando.stream.members import Member, Producer
 from operando.stream.messages import Detector, Frame, ScanStart, Status, Trajectory
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 HUNG_AFTER_S = 0.2
 REPORTS = 6  # of the hub, twice a second: more than after which one who hangs is given up
 

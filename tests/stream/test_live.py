@@ -19,7 +19,7 @@ from operando.stream.messages import (
 )
 from operando.stream.packing import unpack
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

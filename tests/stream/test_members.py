@@ -20,7 +20,7 @@ from operando.stream.messages import (
 from operando.stream.packing import pack
 from operando.stream.wire_ops import Got, Hello, Item, Put, WireError, pack_op, unpack_op
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ from operando.stream.redo_log import log_of
 from operando.stream.run_file import open_run
 
 SHAPE = (64, 80)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def scan_start(scan="s1", number=1, frames=6, dtype="uint16"):
@@ -421,7 +421,8 @@ def test_what_the_disk_refuses_is_tried_again_and_acknowledged_when_it_is_there(
 
     def messages():
         yield scan_start()
-        until(log_of(tmp_path / "run.nxs.part").exists, PATIENCE_S)
+        redo = log_of(tmp_path / "run.nxs.part")  # the scan's start is in it
+        until(lambda: redo.exists() and redo.stat().st_size > redo_log.BEGIN_BYTES, PATIENCE_S)
         refuses.set()
         yield from (make_frame(i) for i in range(6))
         yield ScanStop("s1", 6, "complete")

@@ -17,7 +17,7 @@ from operando.stream.wire_ops import Bye, Got, Item, Put, Share, Shared, pack_op
 
 SIZE = 200_000
 FRAMES = 40
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

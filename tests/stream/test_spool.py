@@ -34,7 +34,7 @@ from operando.stream.spool import LastPuts, PutAgain, read_spool
 from operando.stream.spool_room import SpoolConfig
 from operando.stream.wire_ops import Got, Put, pack_op, unpack_op
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def scan_start(scan="s", frames=4, number=1):

@@ -25,7 +25,7 @@ from operando.stream.messages import (
 )
 from operando.stream.spool_room import SpoolConfig
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ASKED = Proposal("r", "r-1", "roi", "s", "why", (0.0, 0.0, 5.0), 0.1, 9.0, 1.0, 60.0, 0.0)
 SAID = Decision("r", "r-1", "approved", "window", "", 1.0)
 

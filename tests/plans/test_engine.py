@@ -1,0 +1,33 @@
+"""The RunEngine as the plans use it, beside what else a process may have loaded."""
+
+import os
+import subprocess
+import sys
+
+# a window was shown and closed: whoever waits in Qt's loop afterwards does not wait at all
+BESIDE_QT = """
+import matplotlib
+matplotlib.use("qtagg")
+from PySide6.QtWidgets import QApplication
+import bluesky.plan_stubs as bps
+from operando.plans.engine import make_engine
+
+app = QApplication([])
+app.exit()
+done = []
+
+def plan():
+    yield from bps.sleep(1.0)
+    done.append("slept")
+
+make_engine()(plan())
+print(done)
+"""
+
+
+def test_a_plan_is_waited_for_also_where_matplotlib_has_loaded_qt():
+    said = subprocess.run(
+        [sys.executable, "-c", BESIDE_QT], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, check=False,
+    )  # fmt: skip
+    assert said.stdout.strip() == "['slept']", said.stderr
