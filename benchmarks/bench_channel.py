@@ -19,9 +19,10 @@ def channel(quick: bool) -> Iterator[Comparison]:
 
     Three things differ from plain PUSH and PULL: the way through a third process, that every frame
     is acknowledged, and that on one machine pixels are shared in memory instead of sent. The second
-    peer goes the same way without a word, and tells the first from the others. Then the same where
-    nothing is shared, as between machines, over TCP for both; and where the hub writes every frame
-    to its spool before it answers, as in every run with a detector, on the disk of this folder.
+    peer goes the same way without a word, and tells the first from the others. Then over TCP for
+    both: to a reducer on another machine than receiver and hub, which share; and where nothing is
+    shared, as with all three apart. And where the hub writes every frame to its spool before it
+    answers, as in every run with a detector, on the disk of this folder.
     """
     here = Path(".benchmarks").absolute()  # the disk of this folder
     here.mkdir(exist_ok=True)
@@ -34,9 +35,12 @@ def _ways(size: int, name: str, disk: Path, quick: bool) -> Iterator[Comparison]
     work = f"frames of {name} from process to process, a frame"
     how = "ours: a third process, acknowledged, pixels shared; theirs may lose frames"
     yield from _compare(size, work, Way(), how, quick)
+    work = f"frames of {name} over TCP to another machine's reducer, a frame"
+    how = "ours: a third process beside the sender, acknowledged, pixels sent once"
+    yield from _compare(size, work, Way("tcp", shared=("sender",)), how, quick)
     work = f"frames of {name} over TCP on loopback, nothing shared, a frame"
-    how = "ours: a third process, acknowledged, pixels sent; theirs may lose frames"
-    yield from _compare(size, work, Way("tcp", shared=False), how, quick)
+    how = "ours: a third process, acknowledged, pixels sent twice; theirs may lose frames"
+    yield from _compare(size, work, Way("tcp", shared=()), how, quick)
     work = f"frames of {name} through a spool on the disk, a frame"
     how = "ours: on the disk before the answer, pixels shared; theirs: no disk, may lose frames"
     yield from _compare(size, work, Way(disk=disk / name.replace(" ", "")), how, quick)

@@ -27,12 +27,13 @@ class Way:
     """How frames go from one end to the other.
 
     transport: "ipc", or "tcp" over loopback
-    shared: pixels lie in shared memory where both ends can have it; only ours asks
+    shared: the ends whose machine is the hub's: they may have pixels in shared memory; only ours
+        asks
     disk: folder on a disk, for the hub's spool; None: it has none
     """
 
     transport: str = "ipc"
-    shared: bool = True
+    shared: tuple[str, ...] = ("sender", "receiver")
     disk: Path | None = None
 
     def anywhere(self, folder: str, name: str) -> str:
@@ -182,7 +183,9 @@ def _producer(pipe: Connection, folder: str, size: int, way: Way) -> None:
 
     data = payload(size)
     crc = checksum(data)
-    with Producer(_address(folder, "items"), "source", window=16, share=way.shared) as producer:
+    with Producer(
+        _address(folder, "items"), "source", window=16, share="sender" in way.shared
+    ) as producer:
         pipe.send("ready")
         scans = 0
         while True:
@@ -200,7 +203,12 @@ def _member(pipe: Connection, folder: str, size: int, way: Way) -> None:
     from operando.stream.messages import Frame
 
     with Member(
-        _address(folder, "items"), "process", "all", "taker", credit=8, share=way.shared
+        _address(folder, "items"),
+        "process",
+        "all",
+        "taker",
+        credit=8,
+        share="receiver" in way.shared,
     ) as member:
         pipe.send("ready")
         while True:

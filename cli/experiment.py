@@ -168,6 +168,11 @@ class Simulation(Section):
         gt=0,
         description="seconds of cell time in a second of wall time; frames run in wall time",
     )
+    bench: str = Field(
+        "",
+        description="where the detector asks what stands in the beam; for processes of their own",
+    )
+    pulses: str = Field("", description="where the stage's pulses go; likewise")
     twin: dict[str, Any] = Field(
         default_factory=dict, description="settings of the twin (sim/twin.py, TwinConfig)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,22 +14,41 @@ SPOOL = Path("spool")  # beside run.nxs: `operando recover .` finds both
 PARTS = "Parts of a run (started by `operando run`; by hand on separate hosts)"
 
 
+class Hardware(StrEnum):
+    """A half of the simulated hardware."""
+
+    BENCH = "bench"
+    DETECTOR = "detector"
+
+
 @app.command(rich_help_panel=PARTS)
 def sim(
     file: ExperimentFile,
     truth: Annotated[
         Path | None, typer.Option(help="Folder for what the twin knows, a file a scan.")
     ] = None,
+    only: Annotated[
+        Hardware | None,
+        typer.Option(help="Only cell, potentiostat and stage, or only the detector server."),
+    ] = None,
 ) -> None:
     """The digital twin: detector server, potentiostat and stage, on their real protocols."""
-    from .serve import serve_sim
+    from .hardware import serve_bench, serve_detector, serve_sim
 
     experiment = part_of_a_run(file)
-    if experiment.simulation is None:
+    simulation = experiment.simulation
+    if simulation is None:
         fail(f"{file}: there is no `simulation:` section to serve", 2)
     if not (experiment.detector.rest and experiment.detector.stream):
         fail(f"{file}: detector.rest and detector.stream: say where to serve, on 127.0.0.1", 2)
-    serve_sim(experiment, truth)
+    if only is not None and not (simulation.bench and simulation.pulses):
+        fail(f"{file}: simulation.bench and simulation.pulses: say where the two halves meet", 2)
+    if only is Hardware.BENCH:
+        serve_bench(experiment)
+    elif only is Hardware.DETECTOR:
+        serve_detector(experiment, truth)
+    else:
+        serve_sim(experiment, truth)
 
 
 @app.command(rich_help_panel=PARTS)

@@ -40,8 +40,14 @@ START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a
 SETTLE_S = 60.0
 CLOSE_S = 20.0
 PLAN_STOP_S = 60.0  # longer than cell, stage and detector may each be silent when told to stop
-ESSENTIAL = ("hub", "receiver", "recorder", "absorber")  # without one of these a run is over
-
+ESSENTIAL = (
+    "detector",
+    "hub",
+    "receiver",
+    "recorder",
+    "absorber",
+)  # without one of these a run is over
+HARDWARE = ("sim", "detector")  # where it is simulated
 DISPENSABLE = ("window", "recommender")  # a run goes on without them
 
 
@@ -162,7 +168,9 @@ class Run:
             for name, seen in self.disturbance.begin(experiment).items():
                 self.views[name] = write_view(seen, self.folder, name)
         if self._simulated(experiment):
-            parts.start("sim", "sim", file, "--truth", str(self.folder.truth))
+            truth = ("--truth", str(self.folder.truth))
+            parts.start("sim", "sim", file, "--only", "bench")
+            parts.start("detector", "sim", file, "--only", "detector", *truth, restart=True)
         if self.choices.live:
             spool = ("--spool", str(self.folder.spool))
             parts.start("hub", "hub", file, "--no-detector", *spool, restart=True)
@@ -196,7 +204,7 @@ class Run:
         if self.choices.live:
             waiting.add("receiver")
         if self._simulated(experiment):
-            waiting.add("sim")
+            waiting |= set(HARDWARE)
         # a tomogram that is over before anybody judges its maps cannot be ended early
         wished = {part.name for part in parts.parts} & {"recommender"}
         began = time.monotonic()
@@ -259,10 +267,11 @@ class Run:
 
     def _settle(self, parts: Parts, live: LiveSubscriber) -> list[str]:
         """Until everything that was received is recorded and in the results."""
-        sim, receiver = parts.part("sim"), parts.part("receiver")
-        if (sim is None or sim.alive()) and self._settled(parts, live, SETTLE_S):
+        hardware = [part for name in HARDWARE if (part := parts.part(name))]
+        if all(part.alive() for part in hardware) and self._settled(parts, live, SETTLE_S):
             return []
         # nobody is left who would end an open scan: its receiver does, and names what did not come
+        receiver = parts.part("receiver")
         if receiver is not None:
             parts.stop(receiver)
             if self._settled(parts, live, CLOSE_S):

@@ -18,7 +18,7 @@ from ..stream.live import LiveSubscriber
 from ..stream.members import Member, Producer
 from ..stream.messages import Message, Scalar, ScanStart, Status
 from .experiment import Experiment, Network
-from .experiment_file import check_consumers, check_faults, check_twin, settings_checksum
+from .experiment_file import check_consumers, settings_checksum
 from .folder import epics_environment
 from .kernel_cache import require_own_cache
 from .parts import on_supervisor_gone, stop_when_asked
@@ -351,33 +351,3 @@ def serve_window(network: Network, offscreen: bool, out: Path, every_s: float, t
             producer.put(message, 1.0)
 
         return show(send)
-
-
-def serve_sim(experiment: Experiment, truth: Path | None) -> None:
-    """Serve the digital twin of an experiment with a simulation."""
-    require_own_cache()
-    use_epics(experiment)
-    from ..sim.server import Prefixes, Simulation
-    from ..sim.twin import Twin
-
-    configure_logging()
-    stop = stop_when_asked()
-    clock = experiment.simulation.clock if experiment.simulation else 1.0
-    with heartbeat(experiment, "sim") as report:
-        simulation = Simulation(
-            Twin(check_twin(experiment, "experiment")),
-            clock=clock,
-            rest_port=int(experiment.detector.rest.rsplit(":", 1)[1]),
-            stream_address=experiment.detector.stream,
-            ca_port=experiment.network.epics_port,
-            prefixes=Prefixes(experiment.potentiostat.prefix, experiment.stage.prefix),
-            truth_folder=truth,
-            detector_faults=check_faults(experiment, "experiment"),
-        )
-        simulation.start()
-        try:
-            report.state = "serving"
-            while not stop.wait(0.5):
-                report.values = {"frames_per_s": round(simulation.frames_per_s, 1)}
-        finally:
-            simulation.stop()

@@ -43,6 +43,7 @@ def faults(reducers: int) -> tuple[Fault, ...]:
     return (
         *(Fault("kill", victim) for victim in killed),
         Fault("kill", "receiver", loses=True),
+        Fault("kill", "detector", phase=scanning, loses=True),
         Fault("freeze", "hub", 2.0),
         Fault("freeze", "receiver", 2.0, phase=scanning),
         Fault("freeze", "recorder", 3.0, phase=scanning),
@@ -51,6 +52,7 @@ def faults(reducers: int) -> tuple[Fault, ...]:
         Fault("freeze", "window", 4.0),
         Fault("freeze", "plan", 2.0),  # shorter than the lease
         Fault("freeze", "sim", 2.0),
+        Fault("freeze", "detector", 3.0, phase=scanning),
         Fault("slow down", "recorder", 4.0, 0.1, scanning),
         Fault("slow down", "absorber", 4.0, 0.1, scanning),
         Fault("slow down", "window", 4.0, 0.1),
@@ -71,7 +73,7 @@ def faults(reducers: int) -> tuple[Fault, ...]:
 
 KILL_SIM = Fault("kill", "sim", phase="scanning", loses=True, ends=True)
 KILL_PLAN = Fault("kill", "plan", phase="discharging", loses=True, ends=True)
-# detector and potentiostat go, while current flows: nobody is left who could be asked or told
+# stage and potentiostat go, while current flows: nobody is left who could be asked or told
 KILL_SIM_IN_CURRENT = Fault("kill", "sim", phase="discharging", loses=True, ends=True)
 ENDINGS = (KILL_SIM_IN_CURRENT, KILL_PLAN, KILL_SIM)
 

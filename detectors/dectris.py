@@ -25,12 +25,13 @@ from ophyd.signal import Signal
 from ophyd.status import DeviceStatus
 
 from ..stream.description import ScanDescription
-from .simplon import Simplon, SimplonError
+from .simplon import NoAnswer, Simplon, SimplonError
 from .simplon_signals import EndSignal, SimplonSignal
 
 _POLL_S = 0.05
 ARRIVAL_S = 30.0  # without a new frame at the other end of the stream
 TOO_MANY_LOST = 0.05  # of a scan's frames, above which it is no scan: somebody aborted it
+INITIALIZE_S = 120.0
 _IDLE = ("idle", "na")
 
 
@@ -135,11 +136,22 @@ class DectrisDetector(Device):
         super().destroy()
         self.simplon.close()
 
+    def answers(self) -> bool:
+        """Whether there is somebody at the detector's address."""
+        try:
+            self.simplon.get("detector", "status", "state")
+        except NoAnswer:
+            return False
+        return True
+
     # -- staging ----------------------------------------------------------------------------------
 
     def stage(self) -> list[object]:
         """The stream is switched on, and whatever was going on is ended."""
-        if self.simplon.get("detector", "status", "state") not in _IDLE:
+        state = self.simplon.get("detector", "status", "state")
+        if state == "na":  # it was started, and by nobody initialized
+            self.simplon.command("initialize", timeout_s=INITIALIZE_S)
+        elif state not in _IDLE:
             self.disarm()
         for key, value in (
             ("mode", "enabled"),

@@ -16,6 +16,10 @@ class SimplonError(RuntimeError):
     """The detector refused, or did not answer."""
 
 
+class NoAnswer(SimplonError):
+    """Nobody answers where the detector should be."""
+
+
 class Simplon:
     """One detector's REST interface; may be used by several threads.
 
@@ -63,7 +67,7 @@ class Simplon:
             else:
                 response = self._client.request(method, url, json=body)
         except httpx.HTTPError as error:
-            raise SimplonError(f"{method} {url}: no answer ({_words(error)})") from error
+            raise NoAnswer(f"{method} {url}: no answer ({_words(error)})") from error
         if response.status_code != 200:
             said = " ".join(response.text.split())[:300]
             raise SimplonError(f"{method} {url}: {response.status_code} {said}")

@@ -68,3 +68,7 @@ class FlyDetector(
 
     frames: Signal
     end_early: Movable[Any]
+
+    def answers(self) -> bool:
+        """Whether there is somebody at its address: one that was started again can be armed."""
+        ...

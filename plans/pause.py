@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -10,6 +11,7 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, RunEngineControlException
 
 from ..detectors.dectris import FramesMissing
+from ..detectors.simplon import NoAnswer
 from ..stream.messages import Scalar
 from .devices import CellController, FlyDetector, FlyStage
 from .progress import Progress
@@ -17,6 +19,9 @@ from .safety import cause_of
 from .tomogram import EarlyEnd, Incomplete, Tomogram, tomogram
 
 Plan = Generator[Msg, Any, Any]
+
+BACK_S = 180.0  # for a detector that does not answer; its control unit starts in a minute or two
+_LOOK_S = 1.0
 
 
 def scans_of_pause(
@@ -125,11 +130,25 @@ def scan_until_whole(
         except Exception as error:
             if progress.adaptive is not None:
                 progress.adaptive.book(scan, len(scan.angles_deg))  # at most: how far is not asked
-            if not (witness.interrupted or _is_short(error)) or attempt == attempts:
+            away = isinstance(cause_of(error), NoAnswer)
+            if not (witness.interrupted or away or _is_short(error)) or attempt == attempts:
+                raise
+            if away and not (yield from _back(detector, progress, str(cause_of(error)))):
                 raise
             progress.tell("scan is taken again", reason=str(cause_of(error)))
         finally:
             witness.end()
+
+
+def _back(detector: FlyDetector, progress: Progress, why: str) -> Plan:
+    """Wait for a detector that does not answer; whether it does again. The cell is at rest."""
+    deadline = time.monotonic() + BACK_S
+    while not detector.answers():
+        if time.monotonic() > deadline:
+            return False
+        progress.tell("holding", reason=f"the detector is away: {why}")
+        yield from bps.sleep(_LOOK_S)
+    return True
 
 
 def _is_short(error: Exception) -> bool:

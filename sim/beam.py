@@ -12,12 +12,20 @@ cells by orders of magnitude and has to be given; without it the beam does nothi
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .lithiation import Hindrance
+
+
+def beam_width(width_um: float) -> float:
+    """The width of a beam [um]. Raises ValueError for one that is none."""
+    if not 0 < width_um < math.inf:
+        raise ValueError(f"beam of {width_um} um, a width of more than 0 is needed")
+    return float(width_um)
 
 
 class Beam:

@@ -64,6 +64,15 @@ class CellConfig:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class CellMoment:
+    """A cell at one moment: its clock [s], the charge passed [A h], mean y of LiyMn2O4."""
+
+    time_s: float
+    charge_ah: float
+    lithiation: float
+
+
 class LmoCell:
     """A LiMn2O4 half-cell; every method is safe to call from several threads."""
 
@@ -117,6 +126,11 @@ class LmoCell:
     def open_circuit_v(self) -> float:
         """The voltage the cell would reach if it rested for ever [V]."""
         return limn2o4_open_circuit_v(self.lithiation)
+
+    def moment(self) -> CellMoment:
+        """The cell as it is now, between two steps."""
+        with self._lock:
+            return CellMoment(self._time_s, self._charge_ah, self.lithiation)
 
     def step(self, dt_s: float, current_a: float | None) -> None:
         """Let dt_s pass at a constant current; None is open circuit, discharge is negative."""

@@ -1,34 +1,20 @@
-"""The whole simulated beamline behind its wires: SIMPLON and its stream, Channel Access.
+"""The whole simulated beamline behind its wires, in one process.
 
-A client that talks to it cannot see that it is one process. The cable from the stage to the
-detector is a call; everything else goes over loopback sockets.
+A client that talks to it cannot see that it is one process. The cables between stage and detector
+are calls; everything else goes over loopback sockets. Where the bench and the detector are to
+stand, and die, in processes of their own, cable.py joins them (cli/serve.py).
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..stream.dectris_faults import Misbehaviour
-from .ioc_potentiostat import PotentiostatIoc
-from .ioc_stage import StageIoc
-from .iocs import IocServer
-from .potentiostat import Instrument, InstrumentLimits
-from .simplon_detector import SimulatedDetector
-from .simplon_server import SimplonServer
+from .bench import Bench, Prefixes
+from .detector_server import DetectorServer
+from .potentiostat import InstrumentLimits
 from .twin import Twin
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Prefixes:
-    """First part of the names of the process variables."""
-
-    potentiostat: str = "SIM:CELL:"
-    stage: str = "SIM:STAGE:"
 
 
 class Simulation:
@@ -48,54 +34,50 @@ class Simulation:
         tick_hz: float = 20.0,
         detector_faults: Misbehaviour | None = None,
     ) -> None:
-        """clock: cell seconds a wall second. truth_folder: gets truth_001.npz … , one a scan.
-
-        ca_port: UDP port on which names are searched for; see IocServer
-        limits: the instrument's own, inside which a client's limits must lie
-        detector_faults: what the detector's stream does wrong
-        """
-        prefixes = prefixes or Prefixes()
+        """See Bench and DetectorServer."""
         self.twin = twin
-        self.instrument = Instrument(twin.cell, clock, limits, lease_s)
-        self.detector = SimulatedDetector(
+        self._server = DetectorServer(
             twin,
+            lambda: self._bench.in_beam(),
+            rest_port,
             stream_address,
-            self._scan_begins,
-            lambda: self._stage.where(),
-            faults=detector_faults,
+            truth_folder,
+            detector_faults,
         )
-        self._stage = StageIoc(
-            prefixes.stage, self.detector.trigger, beam=(twin.config.beam_um, twin.set_beam)
+        self.detector = self._server.detector
+        self._bench = Bench(
+            twin.cell,
+            twin.config.beam_um,
+            self.detector.trigger,
+            clock,
+            ca_port,
+            prefixes,
+            limits,
+            lease_s,
+            tick_hz,
         )
-        self._potentiostat = PotentiostatIoc(prefixes.potentiostat, self.instrument, tick_hz)
-        self._iocs = IocServer([self._potentiostat, self._stage], ca_port)
-        self._simplon = SimplonServer(self.detector, rest_port)
-        self._truth_folder = truth_folder
-        self._started = False
+        self.instrument = self._bench.instrument
 
     @property
     def rest_url(self) -> str:
         """Of the detector, e.g. "http://127.0.0.1:8080"."""
-        return self._simplon.url
+        return self._server.rest_url
 
     @property
     def stream_address(self) -> str:
         """Where the detector's stream can be fetched."""
-        return self.detector.emitter.address
+        return self._server.stream_address
 
     @property
     def frames_per_s(self) -> float:
         """Rate reached in the last series; nan before the first."""
-        return self.detector.frames_per_s
+        return self._server.frames_per_s
 
     def start(self) -> None:
         """Serve. Raises RuntimeError where a port cannot be had."""
-        if self._truth_folder is not None:
-            self._truth_folder.mkdir(parents=True, exist_ok=True)
-        self._started = True
         try:
-            self._iocs.start()
-            self._simplon.start()
+            self._bench.start()
+            self._server.start()
         except BaseException:
             self.stop()
             raise
@@ -103,9 +85,8 @@ class Simulation:
     def stop(self) -> None:
         """Open the circuit, end the series, free the ports."""
         self.instrument.open()
-        self.detector.close()
-        self._iocs.stop()
-        self._simplon.stop()
+        self._server.stop()
+        self._bench.stop()
 
     def run(self, stop_event: threading.Event) -> None:
         """start(), wait for stop_event, stop()."""
@@ -114,11 +95,3 @@ class Simulation:
             stop_event.wait()
         finally:
             self.stop()
-
-    def _scan_begins(self, number: int) -> None:
-        with self.instrument.lock:  # the cell does not step while its lithiation is frozen
-            self.twin.begin_scan(number)
-        if self._truth_folder is not None:
-            path = self._truth_folder / f"truth_{number:03d}.npz"
-            self.twin.truth().save(path)
-            _log.info("truth of scan %d is in %s", number, path)

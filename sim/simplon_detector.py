@@ -5,7 +5,8 @@ compressing and sending the one before. Between them and the pulses stand short 
 stream is not fetched, or the twin is slow, pulses wait. A real detector would drop; a simulation
 that drops proves nothing, so it is lossless and reports the rate it reached.
 
-States as the vendor's: idle -> arm -> ready -> acquire -> (last frame sent) -> idle.
+States as the vendor's: na -> initialize -> idle -> arm -> ready -> acquire -> (last frame sent) ->
+idle.
 """
 
 from __future__ import annotations
@@ -81,10 +82,12 @@ class SimulatedDetector:
         scan_begins: Callable[[int], None] | None = None,
         stage: Callable[[], tuple[float, float]] | None = None,
         faults: Misbehaviour | None = None,
+        initialized: bool = True,
     ) -> None:
         """scan_begins: called at arm with the scan's number; default the twin's begin_scan.
         stage: where the stage stands (rotation [deg], translation [um]), for internal triggers
         faults: what its stream does wrong
+        initialized: False: it has only just been switched on
         """
         self.twin = twin
         self._scan_begins = scan_begins or twin.begin_scan
@@ -105,7 +108,7 @@ class SimulatedDetector:
         self.dropped = 0
         self.frames_sent = 0
         self.frames_per_s = math.nan  # of the last series
-        self._state = "idle"
+        self._state = "idle" if initialized else "na"
         self._number = 0
         self._series: _Series | None = None
         self._lock = threading.RLock()
@@ -123,7 +126,7 @@ class SimulatedDetector:
 
     @property
     def state(self) -> str:
-        """ "idle", "ready", "acquire" or "error"."""
+        """ "na", "idle", "ready", "acquire" or "error"."""
         return self._state
 
     def write(self, parameters: dict[str, Parameter], name: str, value: object) -> list[str]:
@@ -156,6 +159,8 @@ class SimulatedDetector:
         with self._lock:
             if self._series is not None:
                 raise NotNow(f"arm: the detector is {self._state}, disarm it first")
+            if self._state == "na":
+                raise NotNow("arm: initialize the detector first")
             streamed = self.stream["mode"].value == "enabled"
             self._number += 1
             series = self._new_series(streamed)
@@ -345,9 +350,9 @@ class SimulatedDetector:
         series.over.set()
 
     def recover(self) -> None:
-        """initialize: forget an error."""
+        """initialize: begin, or forget an error."""
         with self._lock:
-            if self._state == "error" and self._series is None:
+            if self._state in ("na", "error") and self._series is None:
                 self._state = "idle"
 
     def close(self) -> None:

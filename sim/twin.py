@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..stream.messages import Detector
 from .background import air_pattern
-from .beam import Beam
-from .cell import CellConfig, LmoCell
+from .beam import Beam, beam_width
+from .cell import CellMoment, LmoCell
 from .forward import ray_weights
 from .frames import FramePainter, Pixels, detector_mask
 from .geometry import Geometry
@@ -55,12 +55,7 @@ class Twin:
         self.config = config = config or TwinConfig()
         self._specimen = Specimen(config.specimen(), config.seed)
         self.electrode = self._specimen.electrode
-        self.cell = LmoCell(
-            CellConfig(
-                capacity_ah=config.capacity_ah * self._specimen.capacity_share,
-                temperature_c=config.temperature_c,
-            )
-        )
+        self.cell = LmoCell(config.cell(self._specimen.capacity_share))
         self._beam = Beam(
             self.electrode.filling.shape,
             config.voxel_um,
@@ -131,13 +126,19 @@ class Twin:
 
         Raises ValueError for a width that is none.
         """
-        if not 0 < width_um < np.inf:
-            raise ValueError(f"beam of {width_um} um, a width of more than 0 is needed")
-        self._beam_um = float(width_um)
+        self._beam_um = beam_width(width_um)
 
-    def begin_scan(self, number: int) -> None:
-        """Freeze the sample as the cell has it now; all frames until the next call see it so."""
-        cell = self.cell
+    def begin_scan(
+        self, number: int, cell: CellMoment | None = None, beam_um: float | None = None
+    ) -> None:
+        """Freeze the sample as the cell has it now; all frames until the next call see it so.
+
+        cell: where another cell than the twin's own stands in the beam, that one
+        beam_um: another width of the beam, from now on. Raises ValueError where it is none.
+        """
+        cell = cell or self.cell.moment()
+        if beam_um is not None:
+            self.set_beam(beam_um)
         fluence = self._beam.fluence()
         moment = self._specimen.at(cell.lithiation, self._beam.hindrance(), fluence)
         self._beam.settle(moment.state.progress)

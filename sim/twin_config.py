@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from .ageing import MOST_CYCLES
+from .cell import CellConfig
 from .specimen import SpecimenConfig
 from .surroundings import Foil, Surroundings
 
@@ -141,6 +142,12 @@ class TwinConfig:
         """What of it makes the slice."""
         names = {f.name for f in dataclasses.fields(SpecimenConfig)}
         return SpecimenConfig(**{name: getattr(self, name) for name in names})
+
+    def cell(self, capacity_share: float) -> CellConfig:
+        """The cell of an electrode that takes this share of a fresh one's charge."""
+        return CellConfig(
+            capacity_ah=self.capacity_ah * capacity_share, temperature_c=self.temperature_c
+        )
 
     def surroundings(self) -> Surroundings:
         """What of it stands around. Raises ValueError."""

@@ -115,7 +115,8 @@ class Beamline:
 @pytest.fixture
 def beamline(ca_port: int, tmp_path: Path) -> Iterator[Callable[..., Beamline]]:
     """Makes a Beamline; keyword arguments go to the Simulation, twin=… to its TwinConfig."""
-    from operando.sim.server import Prefixes, Simulation
+    from operando.sim.bench import Prefixes
+    from operando.sim.server import Simulation
     from operando.sim.twin import Twin, TwinConfig
     from operando.stream.dectris_receiver import DectrisReceiver
 

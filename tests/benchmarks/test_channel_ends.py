@@ -13,7 +13,13 @@ SIZE = 1 << 16  # large enough to be shared
 
 @pytest.mark.parametrize(
     ("channel", "way"),
-    [(plain, Way("tcp")), (forwarded, Way("tcp")), (hub, Way()), (hub, Way("tcp", shared=False))],
+    [
+        (plain, Way("tcp")),
+        (forwarded, Way("tcp")),
+        (hub, Way()),
+        (hub, Way("tcp", shared=("sender",))),
+        (hub, Way("tcp", shared=())),
+    ],
 )
 def test_frames_arrive_whole_over_every_transport(channel, way: Way) -> None:
     with channel(SIZE, way) as carried:

@@ -49,6 +49,7 @@ def experiment(**changes):
         (["decide", EXAMPLE, "1", "approve"], "network.items"),
         (["decide", EXAMPLE, "1", "perhaps"], "perhaps"),
         (["sim", EXAMPLE], "network.items"),
+        (["sim", EXAMPLE, "--only", "stage"], "stage"),
         (["process", "--frames", "EMPTY", "--poni", "FILE"], "EMPTY"),
     ],
 )

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from bluesky.protocols import Flyable, Preparable, Stageable, WritesStreamAssets
 from bluesky.utils import NoReplayAllowed
-from operando.detectors.dectris import DetectorError, Exposure, FramesMissing, RunFile
+from operando.detectors.dectris import (
+    DectrisDetector,
+    DetectorError,
+    Exposure,
+    FramesMissing,
+    RunFile,
+)
 from operando.detectors.simplon import Simplon, SimplonError
 from operando.stream.description import GridAxis, ScanDescription
 
@@ -73,6 +79,26 @@ def test_the_detector_s_own_pace_needs_no_stage(beamline: Make, until: Until) ->
     assert detector.get_index() == 6
 
 
+def test_one_that_was_switched_on_is_initialized_before_it_is_armed(beamline: Make) -> None:
+    line = beamline(receive=False)
+    line.simulation.detector._state = "na"
+    detector = line.detector()
+    with pytest.raises(SimplonError, match="initialize the detector first"):
+        detector.simplon.command("arm")
+    detector.stage()
+    assert line.simulation.detector.state == "idle"
+    detector.prepare(Exposure(described(), 0.002)).wait(60)
+    assert line.simulation.detector.state == "ready"
+    detector.unstage()
+
+
+def test_it_says_whether_somebody_is_at_its_address(beamline: Make) -> None:
+    assert beamline(receive=False).detector().answers()
+    nobody = DectrisDetector("http://127.0.0.1:9", name="nobody")
+    assert not nobody.answers()
+    nobody.destroy()
+
+
 def test_a_pause_in_flight_disarms_and_forbids_the_replay(beamline: Make) -> None:
     line = beamline()
     detector = line.detector()
@@ -130,7 +156,6 @@ def test_an_exposure_the_detector_cannot_do_fails_the_status(beamline: Make) -> 
 
 
 def connected(line: Any, **settings: Any) -> Any:
-    from operando.detectors.dectris import DectrisDetector
 
     device = DectrisDetector(line.simulation.rest_url, name="eiger", **settings)
     line.devices.append(device)

@@ -92,27 +92,38 @@ def test_a_signal_ends_the_run_in_order(running, moment, number):
             assert recorded.samples(scans[0].run).current_a[-1] == 0
 
 
-def test_a_killed_reducer_costs_nothing(running):
+def test_a_killed_reducer_and_a_killed_absorber_cost_nothing(running):
     running.until("frames in the results")
     running.part("reducer-0").kill()
-    running.until("account:")
-    running.lines += running.process.stdout.readlines()
-    assert running.process.wait(60) == 0, "".join(running.lines)
-    summary = running.summary()
-    assert summary["account"]["in_results"] == summary["account"]["announced"]
-    assert any("reducer-0" in note for note in summary["notes"])
-    assert summary["lattice_error_median_A"] < 0.0015
-
-
-def test_a_killed_absorber_costs_nothing(running):
-    running.until("frames in the results")
+    running.until("reducer-0 ended")
     running.part("absorb").kill()
     running.until("account:")
     running.lines += running.process.stdout.readlines()
     assert running.process.wait(60) == 0, "".join(running.lines)
     summary = running.summary()
     assert summary["account"]["in_results"] == summary["account"]["announced"]
+    for part in ("reducer-0", "absorber"):
+        assert any(part in note for note in summary["notes"])
     assert summary["lattice_error_median_A"] < 0.0015
+
+
+def test_a_killed_detector_costs_the_frames_of_its_scan_which_is_taken_again(running):
+    running.until("scanning")
+    running.part("detector").kill()
+    running.until("account:")
+    running.lines += running.process.stdout.readlines()
+    assert running.process.wait(60) == 0, "".join(running.lines)
+    summary = running.summary()
+    assert summary["cell_state"] == "HOLD_OCV"
+    assert any("detector" in note for note in summary["notes"])
+    with open_run(running.folder / "run.nxs") as recorded:
+        accounts = recorded.accounts()
+        assert len(recorded.scans()) == 3  # of two marks
+    whole = [account for account in accounts if not account.lost]
+    assert len(whole) == 2
+    (short,) = (account for account in accounts if account.lost)
+    assert short.closed
+    assert set(short.lost.values()) == {"aborted: the next series began"}
 
 
 def test_a_killed_plan_leaves_the_cell_to_its_lease(running):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 import pytest
@@ -14,11 +16,13 @@ from bluesky.simulators import RunEngineSimulator
 from bluesky.utils import RunEngineInterrupted
 from operando.detectors.stage import FlyScan
 from operando.detectors.techniques import Galvanostatic, OpenCircuit, Potentiostatic
+from operando.plans import pause
 from operando.plans.documents import DocumentPublisher
 from operando.plans.engine import Stopped, make_engine, run_safely
 from operando.plans.hold import HeldTooLong
 from operando.plans.operando_tomography import operando_tomography
 from operando.plans.position_watch import PositionWatch
+from operando.plans.safety import NotSafe
 from operando.plans.tomogram import Incomplete
 from operando.stream.messages import Account, Document, GroupAccount, Message
 
@@ -553,3 +557,55 @@ def test_a_scan_that_somebody_aborts_at_the_detector_is_taken_again(slow: Setup)
     assert lost(second.scan) == 0
     assert "scan is taken again" in slow.phases
     assert slow.is_safe()
+
+
+class Gone:
+    """A detector that dies in its first scan and is back after some looks, where it ever is."""
+
+    def __init__(self, slow: Setup, looks: float) -> None:
+        self.away = False
+        self.cells: set[str] = set()
+        self._slow, self._looks = slow, looks
+        slow.on_report = self.look
+        slow.detector.simplon._client = httpx.Client(transport=httpx.MockTransport(self.request))
+
+    def look(self, phase: str, values: dict[str, Any]) -> None:
+        self.away = self.away or (self._looks > 0 and in_scan(phase, values))
+        if phase == "holding":
+            self.cells.add(self._slow.line.cell)
+            self._looks -= 1
+            self.away = self._looks > 0
+
+    def request(self, request: httpx.Request) -> httpx.Response:
+        if self.away:
+            raise httpx.ConnectError("connection refused")
+        answer = httpx.request(
+            request.method, request.url, content=request.content, trust_env=False, timeout=60
+        )
+        return httpx.Response(answer.status_code, content=answer.content)
+
+
+def test_a_detector_that_goes_away_is_waited_for_and_its_scan_taken_again(slow: Setup) -> None:
+    gone = Gone(slow, looks=2)
+    _, first, second = run_safely(slow.engine, slow.plan(MARKS[:1]), slow.cell)
+    stops = {d["run_start"]: d for d in slow.documents("stop")}
+    assert stops[first]["exit_status"] == "fail"
+    assert "no answer" in stops[first]["reason"]
+    assert stops[second]["exit_status"] == "success"
+    held = {v["reason"] for v in slow.values if v["phase"] == "holding"}
+    assert all(reason.startswith("the detector is away: ") for reason in held)
+    assert len(held) == 1
+    assert gone.cells == {"HOLD_OCV"}
+    assert slow.is_safe()
+
+
+def test_a_detector_that_does_not_come_back_ends_the_run_by_name(
+    slow: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pause, "BACK_S", 0.5)
+    gone = Gone(slow, looks=math.inf)
+    with pytest.raises(NotSafe, match=r"detector disarmed: PUT .*no answer"):
+        run_safely(slow.engine, slow.plan(MARKS[:1]), slow.cell)
+    assert gone.cells == {slow.line.cell} == {"HOLD_OCV"}
+    assert slow.values[-1]["phase"] == "stopped"
+    assert "no answer" in slow.values[-1]["reason"]

@@ -134,12 +134,14 @@ def test_impossible_flights_are_refused(bad: dict[str, Any]) -> None:
 
 def test_the_beam_gets_another_width_with_the_next_scan(beamline: Make) -> None:
     line = beamline(receive=False)
-    twin, width = line.simulation.twin, pv(line.stage_prefix + "FLY:BEAM")
+    twin, detector = line.simulation.twin, line.simulation.detector
+    width = pv(line.stage_prefix + "FLY:BEAM")
     assert width.get(use_monitor=False) == twin.config.beam_um == 1.0
-    twin.begin_scan(1)
+    detector.arm()
     width.put(5.0, wait=True)
     assert twin.truth().beam_um == 1.0
-    twin.begin_scan(2)
+    detector.end_series("disarm")
+    detector.arm()
     assert twin.truth().beam_um == 5.0
     width.put(-3.0, wait=True)
     assert width.get(use_monitor=False) == 5.0

@@ -1,0 +1,125 @@
+"""The simulated hardware as processes: all of it in one, or bench and detector each in its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..stream.messages import Scalar
+from .experiment import Experiment
+from .experiment import Simulation as SimulationSection
+from .experiment_file import check_faults, check_twin
+from .kernel_cache import require_own_cache
+from .parts import stop_when_asked
+from .serve import configure_logging, heartbeat, use_epics
+
+
+def serve_sim(experiment: Experiment, truth: Path | None) -> None:
+    """Serve the digital twin of an experiment with a simulation, all in this process."""
+    require_own_cache()
+    use_epics(experiment)
+    from ..sim.server import Simulation
+    from ..sim.twin import Twin
+
+    simulation = Simulation(
+        Twin(check_twin(experiment, "experiment")),
+        rest_port=_rest_port(experiment),
+        stream_address=experiment.detector.stream,
+        truth_folder=truth,
+        detector_faults=check_faults(experiment, "experiment"),
+        **_bench_settings(experiment),
+    )
+    _serve_hardware(
+        experiment, "sim", simulation, lambda: {"frames_per_s": round(simulation.frames_per_s, 1)}
+    )
+
+
+def serve_bench(experiment: Experiment) -> None:
+    """Serve the twin's cell, potentiostat and stage; the detector is another process."""
+    use_epics(experiment)
+    from ..sim.bench import Bench
+    from ..sim.cable import AnsweringEnd, PulseCable
+    from ..sim.cell import LmoCell
+    from ..sim.specimen import Specimen
+
+    config, cables = check_twin(experiment, "experiment"), _simulation(experiment)
+    share = Specimen(config.specimen(), config.seed).capacity_share
+    cell, trigger = LmoCell(config.cell(share)), PulseCable(cables.pulses)
+    bench = Bench(cell, config.beam_um, trigger, **_bench_settings(experiment))
+    asked = AnsweringEnd(cables.bench, lambda _: bench.in_beam().numbers())
+    _serve_hardware(experiment, "sim", bench, dict, asked)
+
+
+def serve_detector(experiment: Experiment, truth: Path | None) -> None:
+    """Serve the twin's detector; what stands in the beam is another process."""
+    require_own_cache()
+    from ..sim.cable import BENCH_S, AnsweringEnd, AskingEnd, InBeam
+    from ..sim.detector_server import DetectorServer
+    from ..sim.twin import Twin
+
+    cables = _simulation(experiment)
+    bench = AskingEnd(cables.bench, BENCH_S)
+    server = DetectorServer(
+        Twin(check_twin(experiment, "experiment")),
+        lambda: InBeam.of(bench.ask()),
+        _rest_port(experiment),
+        experiment.detector.stream,
+        truth,
+        check_faults(experiment, "experiment"),
+        initialized=False,
+    )
+    pulses = AnsweringEnd(cables.pulses, lambda place: (float(server.detector.trigger(*place)),))
+    _serve_hardware(
+        experiment,
+        "detector",
+        server,
+        lambda: {"frames_per_s": round(server.frames_per_s, 1)},
+        pulses,
+    )
+
+
+class _Served(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def _serve_hardware(
+    experiment: Experiment,
+    name: str,
+    hardware: _Served,
+    values: Callable[[], dict[str, Scalar]],
+    *cables: _Served,
+) -> None:
+    """Hardware and its cables, until somebody asks this process to end."""
+    configure_logging()
+    stop = stop_when_asked()
+    with heartbeat(experiment, name) as report, ExitStack() as served:
+        for one in (hardware, *cables):
+            served.callback(one.stop)
+            one.start()
+        report.state = "serving"
+        while not stop.wait(0.5):
+            report.values = values()
+
+
+def _simulation(experiment: Experiment) -> SimulationSection:
+    if experiment.simulation is None:
+        raise ValueError("there is no `simulation:` section to serve")
+    return experiment.simulation
+
+
+def _rest_port(experiment: Experiment) -> int:
+    return int(experiment.detector.rest.rsplit(":", 1)[1])
+
+
+def _bench_settings(experiment: Experiment) -> dict[str, Any]:
+    from ..sim.bench import Prefixes
+
+    return {
+        "clock": _simulation(experiment).clock,
+        "ca_port": experiment.network.epics_port,
+        "prefixes": Prefixes(experiment.potentiostat.prefix, experiment.stage.prefix),
+    }

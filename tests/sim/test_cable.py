@@ -1,0 +1,149 @@
+"""The cables between simulated hardware in several processes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+import pytest
+from operando.sim.cable import AnsweringEnd, AskingEnd, InBeam, NobodyThere, PulseCable
+from operando.sim.cell import CellMoment
+
+SERVER = """
+import sys, time
+from operando.sim.cable import AnsweringEnd
+AnsweringEnd(sys.argv[1], lambda numbers: (time.sleep(60.0),)).start()
+print("up", flush=True)
+time.sleep(60.0)
+"""
+
+
+@pytest.fixture(params=["ipc", "tcp"])
+def address(request, tmp_path):
+    if request.param == "ipc":
+        return f"ipc://{tmp_path}/cable"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def answering(request):
+    def at(address, answer):
+        end = AnsweringEnd(address, answer)
+        end.start()
+        request.addfinalizer(end.stop)
+        return end
+
+    return at
+
+
+def test_numbers_come_back_as_they_were_sent(address, answering):
+    answering(address, lambda numbers: numbers[::-1])
+    line = AskingEnd(address, 60.0)
+    for numbers in ((), (1.0,), (0.1, -0.0, 1e308), tuple(float(n) for n in range(255))):
+        assert line.ask(*numbers) == numbers[::-1]
+    line.close()
+    assert line.ask(2.0) == (2.0,)
+
+
+def test_many_threads_get_their_own_answers(address, answering):
+    answering(address, lambda numbers: (numbers[0] ** 2,))
+    line, wrong = AskingEnd(address, 60.0), []
+
+    def ask(first):
+        numbers = map(float, range(first, first + 200))
+        wrong.extend(number for number in numbers if line.ask(number) != (number**2,))
+
+    threads = [threading.Thread(target=ask, args=(1000 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_what_stands_in_the_beam_goes_over_a_line(address, answering):
+    there = InBeam(CellMoment(12.5, -3e-6, 0.4321), 0.7, 90.0, -3.25)
+    answering(address, lambda _: there.numbers())
+    assert InBeam.of(AskingEnd(address, 60.0).ask()) == there
+    for wrong in ((), (1.0,) * 5, (1.0,) * 7, (1.0, math.nan, 1.0, 1.0, 1.0, 1.0)):
+        with pytest.raises(ValueError, match="6 finite numbers"):
+            InBeam.of(wrong)
+
+
+def test_pulses_to_nobody_fall_on_the_floor_and_the_next_detector_gets_the_next(
+    address, answering, caplog
+):
+    caplog.set_level(logging.WARNING)
+    pulse = PulseCable(address)
+    assert [pulse(0.0, 0.0), pulse(0.0, 1.0)] == [False, False]
+    assert caplog.text.count("on the floor") == 1
+    taken = []
+    first = answering(address, lambda place: (float(taken.append(place) is None),))
+    assert pulse(1.0, 2.0)
+    first.stop()
+    assert not pulse(1.0, 3.0)
+    answering(address, lambda place: (0.0,))
+    assert not pulse(1.0, 4.0)  # it was heard, and not taken
+    assert taken == [(1.0, 2.0)]
+
+
+def test_an_end_that_is_killed_in_the_middle_of_a_question_is_noticed_at_once(address):
+    process = subprocess.Popen([sys.executable, "-c", SERVER, address], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    threading.Timer(0.3, process.kill).start()
+    with pytest.raises(NobodyThere, match="no answer"):
+        AskingEnd(address, 600.0).ask(1.0)
+    process.wait()
+    process.stdout.close()
+
+
+def test_an_end_that_says_nothing_is_given_up_after_a_while(address, answering):
+    go = threading.Event()
+    answering(address, lambda numbers: (float(go.wait(60)),))
+    with pytest.raises(NobodyThere, match="no answer"):
+        AskingEnd(address, 0.2).ask(1.0)
+    go.set()
+
+
+def test_what_is_no_question_is_refused_and_the_others_are_answered(address, answering):
+    def two(first, second):
+        return (first + second,)
+
+    answering(address, lambda numbers: two(*numbers))
+    kind, where = address.split("://")
+    family = socket.AF_UNIX if kind == "ipc" else socket.AF_INET
+    host, _, port = where.rpartition(":")
+    with socket.socket(family) as scanner:
+        scanner.connect(where if kind == "ipc" else (host, int(port)))
+        scanner.sendall(struct.pack("<B3d", 3, 1, 2, 3))
+        assert scanner.recv(1) == b""  # hung up
+    with socket.socket(family) as gone:
+        gone.connect(where if kind == "ipc" else (host, int(port)))
+        gone.sendall(b"\xff1234")
+    assert AskingEnd(address, 60.0).ask(1.0, 2.0) == (3.0,)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ipc://", "http://a:1", "tcp://host", "tcp://:1", "tcp://h:x"]
+)
+def test_what_is_no_address_is_told(address):
+    with pytest.raises(ValueError, match="no address of a cable"):
+        AskingEnd(address, 1.0).ask()
+    with pytest.raises(ValueError, match="no address of a cable"):
+        AnsweringEnd(address, lambda numbers: numbers)
+
+
+def test_an_address_that_is_taken_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match=address):
+            AnsweringEnd(address, lambda numbers: numbers)
