@@ -26,6 +26,7 @@ from .wire_ops import Got, Put
 log = logging.getLogger(__name__)
 
 LOGGED = 1000  # hostile messages that get a line each; later only every so manieth
+KEPT_REFUSALS = 256  # of a peer; more than a window of puts has
 SMALL_BYTES = 4096  # smaller parts are copied: they would keep ZeroMQ's whole read buffer alive
 
 
@@ -34,11 +35,24 @@ class _Sender:
     """A peer that puts: the last number taken, and those taken whose answer is withheld.
 
     held: taken out of its connection, and waiting for room in the spool, oldest first
+    refused: number -> why, of those whose answer it may not have
     """
 
     last: int
     withheld: set[int] = field(default_factory=set)
     held: deque[tuple[Put, Payload, str]] = field(default_factory=deque)
+    refused: dict[int, str] = field(default_factory=dict)
+
+    def refuse(self, seq: int, why: str) -> None:
+        """Keep the answer in case that it has to be given again."""
+        self.refused[seq] = why
+        while len(self.refused) > KEPT_REFUSALS:
+            del self.refused[next(iter(self.refused))]
+
+    def answered(self, base: int) -> None:
+        """It has the answers to everything below base."""
+        for seq in [seq for seq in self.refused if seq < base]:
+            del self.refused[seq]
 
 
 class Intake:
@@ -98,8 +112,9 @@ class Intake:
         self._senders.move_to_end(identity)
         if op.seq <= sender.last:  # put again after a reconnection
             if op.seq not in sender.withheld:
-                self._send(identity, Got(op.seq, ""), ())
+                self._send(identity, Got(op.seq, sender.refused.get(op.seq, "")), ())
             return
+        sender.answered(op.base)
         sender.last = max(sender.last, op.base - 1)  # a hub before this one has answered those
         if op.seq > sender.last + 1:
             return  # what comes before it was lost on the way; all of it will be put again
@@ -169,6 +184,8 @@ class Intake:
             if worth_a_line(self.refused):
                 log.exception("hub: refused from %s: %s", identity[:60], refused)
         sender.withheld.discard(op.seq)
+        if refused:
+            sender.refuse(op.seq, refused)
         if not refused and not self._has_room(kind):
             sender.withheld.add(op.seq)
             self._withheld.append((identity, op.seq, kind))

@@ -35,7 +35,7 @@ from operando.stream.messages import (
     Trajectory,
 )
 from operando.stream.packing import pack
-from operando.stream.wire_ops import Put, pack_op
+from operando.stream.wire_ops import Put, pack_op, unpack_op
 
 PATIENCE_S = 60.0
 
@@ -511,6 +511,26 @@ def test_a_frame_nobody_announced_is_refused_with_the_reason(open_hub, joined, c
     assert producer.refused == 3
     assert "not announced" in caplog.text
     assert "announced 2 frames" in caplog.text
+
+
+def test_what_was_refused_is_refused_for_the_same_reason_when_it_is_put_again(open_hub, context):
+    hub = open_hub()
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(hub.items_address)
+
+    def answer_to(seq, base, message):
+        dealer.send_multipart([pack_op(Put(seq, base, "")), *pack(message)])
+        assert dealer.poll(PATIENCE_S * 1000)
+        return unpack_op(dealer.recv_multipart()[0])
+
+    first = answer_to(1, 1, make_frame(0))
+    assert "not announced" in first.refused
+    assert answer_to(2, 1, scan_start()).refused == ""
+    assert answer_to(1, 1, make_frame(0)) == first  # the answer was lost on its way
+    assert answer_to(2, 1, scan_start()).refused == ""
+    assert answer_to(3, 2, make_frame(0)).refused == ""  # from here on it has that answer
+    assert answer_to(1, 1, make_frame(0)).refused == ""
+    dealer.close(linger=0)
 
 
 def test_garbage_is_counted_and_harms_nobody(open_hub, context, joined):
