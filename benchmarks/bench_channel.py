@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from . import ours
-from .channel_ends import Channel, Way, forwarded, hub, plain
+from .channel_ends import Channel, Way, forwarded, hub, plain, written
 from .harness import Agreement, Comparison, Contender
 from .machine import version_of
 
 GOAL = 0.9
+PLAIN = "plain PUSH and PULL"
 
 
 def channel(quick: bool) -> Iterator[Comparison]:
@@ -22,7 +25,8 @@ def channel(quick: bool) -> Iterator[Comparison]:
     peer goes the same way without a word, and tells the first from the others. Then over TCP for
     both: to a reducer on another machine than receiver and hub, which share; and where nothing is
     shared, as with all three apart. And where the hub writes every frame to its spool before it
-    answers, as in every run with a detector, on the disk of this folder.
+    answers, as in every run with a detector, on the disk of this folder; there a third peer writes
+    every frame, too, to one file that is forced to the disk as often.
     """
     here = Path(".benchmarks").absolute()  # the disk of this folder
     here.mkdir(exist_ok=True)
@@ -48,18 +52,19 @@ def _ways(size: int, name: str, disk: Path, quick: bool) -> Iterator[Comparison]
 
 def _compare(size: int, work: str, way: Way, note: str, quick: bool) -> Iterator[Comparison]:
     frames = (40 if quick else 200) * (2 << 20) // size
-    with (
-        hub(size, way) as with_hub,
-        plain(size, way) as without,
-        forwarded(size, way) as further,
-    ):
+    ways = {PLAIN: plain, "PUSH and PULL through a proxy": forwarded}
+    if way.disk is not None:
+        ways["PUSH and PULL, written to a file"] = written
+    with ExitStack() as open_ways:
+        with_hub = open_ways.enter_context(hub(size, way))
+        theirs = {name: open_ways.enter_context(make(size, way)) for name, make in ways.items()}
         zmq = version_of("pyzmq")
         yield Comparison(
             work=work,
             ours=_over(with_hub, "operando hub", ours.version(), frames),
             peers=[
-                _over(without, "plain PUSH and PULL", zmq, frames, GOAL),
-                _over(further, "PUSH and PULL through a proxy", zmq, frames),
+                _over(channel, name, zmq, frames, GOAL if channel is theirs[PLAIN] else math.nan)
+                for name, channel in theirs.items()
             ],
             agree=lambda mine, theirs: Agreement(
                 mine == theirs and mine > 0, f"{mine} and {theirs} frames arrived whole"
@@ -70,7 +75,5 @@ def _compare(size: int, work: str, way: Way, note: str, quick: bool) -> Iterator
         )
 
 
-def _over(
-    channel: Channel, name: str, version: str, frames: int, goal: float = float("nan")
-) -> Contender:
+def _over(channel: Channel, name: str, version: str, frames: int, goal: float) -> Contender:
     return Contender(name, version, lambda _: channel.move(frames), goal, scale=1 / frames)

@@ -8,7 +8,9 @@ channel's folder before that, and who connects reads it there.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 
 WAIT_S = 60.0
+FORCED_EVERY_S = 0.1  # to the disk, as the spool does
 SPOOL_BYTES = 1 << 30
 
 
@@ -29,7 +32,7 @@ class Way:
     transport: "ipc", or "tcp" over loopback
     shared: the ends whose machine is the hub's: they may have pixels in shared memory; only ours
         asks
-    disk: folder on a disk, for the hub's spool; None: it has none
+    disk: folder on a disk, for the hub's spool, or for what written() writes; None: there is none
     """
 
     transport: str = "ipc"
@@ -100,6 +103,11 @@ def forwarded(size: int, way: Way) -> Channel:
     return Channel(size, way, {"receiver": _pull, "forwarder": _forward, "sender": _push_further})
 
 
+def written(size: int, way: Way) -> Channel:
+    """PUSH and PULL whose receiver writes every frame to a file on way.disk, and reads none."""
+    return Channel(size, way, {"receiver": _pull_and_write, "sender": _push})
+
+
 def hub(size: int, way: Way) -> Channel:
     """Producer, hub and member: every frame is acknowledged by the member."""
     return Channel(size, way, {"hub": _hub, "receiver": _member, "sender": _producer})
@@ -162,6 +170,33 @@ def _pull(pipe: Connection, folder: str, size: int, way: Way) -> None:
     while True:
         frames = pipe.recv()
         pipe.send(sum(checksum(socket.recv(copy=False).buffer) == wanted for _ in range(frames)))
+
+
+def _pull_and_write(pipe: Connection, folder: str, size: int, way: Way) -> None:
+    from operando.stream.compression import checksum
+
+    if way.disk is None:
+        raise ValueError("there is no disk to write to")
+    way.disk.mkdir(parents=True, exist_ok=True)
+    socket = _bound(folder, "plain", way)
+    wanted = checksum(payload(size))
+    with (way.disk / "written").open("wb", buffering=0) as file:
+        stop = threading.Event()
+
+        def force() -> None:
+            while not stop.wait(FORCED_EVERY_S):
+                os.fdatasync(file.fileno())
+
+        threading.Thread(target=force, daemon=True).start()
+        pipe.send("ready")
+        while True:
+            frames, whole = pipe.recv(), 0
+            file.seek(0)
+            file.truncate()
+            for _ in range(frames):
+                data = socket.recv(copy=False).buffer
+                whole += checksum(data) == wanted and file.write(data) == size
+            pipe.send(whole)
 
 
 def _hub(pipe: Connection, folder: str, size: int, way: Way) -> None:

@@ -38,5 +38,5 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
     pyplot.close(figure)

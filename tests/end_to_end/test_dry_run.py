@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -12,10 +15,12 @@ import pytest
 from operando.sim.truth import load_truth
 from operando.stream.run_file import open_run
 from silx.io import nxdata
-from whole_run import left_running, run
+from whole_run import environment, left_running, run
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(420)]
 FRAMES = 21 * 24
+ROOT = Path(__file__).resolve().parents[2]
+TUTORIAL = ROOT / "docs" / "tutorials" / "first-dry-run.md"
 
 
 def test_it_ends_well_and_the_account_closes(quick_run):
@@ -34,8 +39,9 @@ def test_it_ends_well_and_the_account_closes(quick_run):
     assert "account: announced 1008 = recorded 1008 + lost 0" in quick_run.said
 
 
-def test_the_first_map_comes_soon(quick_run):
-    assert 0 <= quick_run.summary()["first_map_s"] < 15
+def test_the_first_map_comes_while_the_scan_is_taken(quick_run):
+    summary = quick_run.summary()
+    assert 0 <= summary["first_map_s"] < FRAMES / summary["scans"][0]["frames_per_s"]
 
 
 def test_the_cell_ends_at_open_circuit_below_its_last_mark(quick_run):
@@ -169,11 +175,29 @@ def test_no_process_is_left(quick_run):
     assert left_running(quick_run.folder) == []
 
 
-def test_replay_gives_the_same_maps_bit_for_bit(quick_run, tmp_path):
-    done = run(tmp_path / "again", "replay", quick_run.folder / "run.nxs", "--offscreen")
-    assert done.code == 0, done.said
-    same = re.search(r"(\d+) of (\d+) final results are the same, bit for bit", done.said)
-    assert same is not None, done.said
+def test_every_command_of_the_tutorial_works(quick_run):
+    """Line by line; its first one is the run that the other tests look at."""
+    parent = quick_run.folder.parent
+    (parent / "examples").symlink_to(ROOT / "examples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    first, *others = re.findall(r"```(sh|python)\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
+    assert first == ("sh", "operando demo --quick --offscreen --out first\n")
+    said = quick_run.said
+    assert [kind for kind, _ in others].count("sh") >= 3
+    for kind, code in others:
+        arguments = ["sh", "-ec", code] if kind == "sh" else [sys.executable, "-c", code]
+        done = subprocess.run(
+            arguments, cwd=parent, env={**environment(), "PATH": path}, text=True,
+            capture_output=True, timeout=180, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+        said += done.stdout
+    assert "account: announced 1008 = recorded 1008 + lost 0" in said
+    assert "('y', 'x') (21, 21) Å complete: 100%" in said
+    assert "ready to run" in said
+    assert (parent / "figures" / "evolution.png").is_file()
+    same = re.search(r"(\d+) of (\d+) final results are the same, bit for bit", said)
+    assert same is not None, said
     assert same[1] == same[2]
     assert int(same[2]) >= 26
 

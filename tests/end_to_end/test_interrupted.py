@@ -65,11 +65,10 @@ def running(tmp_path):
     ("moment", "number"),
     [
         ("starting:", signal.SIGINT),
-        ("discharging", signal.SIGINT),
+        ("discharging", signal.SIGTERM),
         ("scanning", signal.SIGINT),
-        ("scanning", signal.SIGTERM),
     ],
-    ids=["start-up", "discharge", "scan", "scan-sigterm"],
+    ids=["start-up", "discharge", "scan"],
 )
 def test_a_signal_ends_the_run_in_order(running, moment, number):
     running.until(moment)
@@ -124,16 +123,6 @@ def test_a_killed_detector_costs_the_frames_of_its_scan_which_is_taken_again(run
     (short,) = (account for account in accounts if account.lost)
     assert short.closed
     assert set(short.lost.values()) == {"aborted: the next series began"}
-
-
-def test_a_killed_plan_leaves_the_cell_to_its_lease(running):
-    running.until("discharging")
-    running.part("plan").kill()
-    running.until("account:")
-    running.lines += running.process.stdout.readlines()
-    assert running.process.wait(60) == 1
-    assert any("plan" in line for line in running.summary()["trouble"])
-    assert left_running(running.folder) == []
 
 
 def test_parts_do_not_outlive_a_killed_supervisor(running):
