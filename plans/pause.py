@@ -8,14 +8,14 @@ from typing import Any
 
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.utils import Msg, RunEngineControlException
+from bluesky.utils import Msg
 
 from ..detectors.dectris import FramesMissing
 from ..detectors.simplon import NoAnswer
 from ..stream.messages import Scalar
 from .devices import CellController, FlyDetector, FlyStage
 from .progress import Progress
-from .safety import cause_of
+from .safety import cause_of, end_asked
 from .tomogram import EarlyEnd, Incomplete, Tomogram, tomogram
 
 Plan = Generator[Msg, Any, Any]
@@ -65,9 +65,9 @@ def _given_up_where_it_fails(rescan: Plan) -> Plan:
     """
     try:
         return (yield from rescan), ""
-    except RunEngineControlException:
-        raise
     except Exception as error:
+        if (request := end_asked(error)) is not None:
+            raise request from error
         return None, str(cause_of(error)) or type(error).__name__
 
 
@@ -125,9 +125,9 @@ def scan_until_whole(
                 f"scan-{progress.number}",
             )  # fmt: skip
             return taken
-        except RunEngineControlException:
-            raise
         except Exception as error:
+            if (request := end_asked(error)) is not None:
+                raise request from error
             if progress.adaptive is not None:
                 progress.adaptive.book(scan, len(scan.angles_deg))  # at most: how far is not asked
             away = isinstance(cause_of(error), NoAnswer)

@@ -33,6 +33,18 @@ def cause_of(error: BaseException) -> BaseException:
     return error
 
 
+def end_asked(error: BaseException) -> RunEngineControlException | None:
+    """The request to end that error is, or hides; None where nobody asked.
+
+    A finalizer that fails puts its own error in the place of the request that made it run. Who
+    takes that for the scan's fault takes the scan again, and lets current flow in an ended run.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, RunEngineControlException):
+        found = found.__context__
+    return found
+
+
 def safe_end(
     potentiostat: CellController, stage: FlyStage, detector: FlyDetector
 ) -> Generator[Msg, Any, None]:

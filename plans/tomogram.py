@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.utils import Msg, RunEngineControlException
+from bluesky.utils import Msg
 
 from ..detectors.dectris import Exposure
 from ..detectors.stage import FlyScan
@@ -19,7 +19,7 @@ from ..stream.messages import CellState, Scalar
 from .devices import CellController, FlyDetector, FlyStage
 from .hold import Hold
 from .pause_witness import PauseWitness
-from .safety import cause_of
+from .safety import cause_of, end_asked
 from .scan_account import AccountOf, closed_account, nobody_counts, write_account
 
 Plan = Generator[Msg, Any, Any]
@@ -204,10 +204,10 @@ def tomogram(
         yield from bps.close_run("success", "; ".join(w for w in (taken.ended, words) if w))
 
     def failed(error: Exception) -> Plan:
-        if isinstance(error, RunEngineControlException):
+        if (request := end_asked(error)) is not None:
             words = yield from write_account(account_of(uid))  # not waited for: the end is urgent
             said = "; ".join(w for w in (_FROM_OUTSIDE, words) if w)
-            yield from bps.close_run(getattr(error, "exit_status", "abort"), said)
+            yield from bps.close_run(getattr(request, "exit_status", "abort"), said)
             return
         account = yield from closed_account(uid, account_of, _ABORTED_CLOSING_S)
         words = yield from write_account(account)

@@ -599,6 +599,23 @@ def test_a_detector_that_goes_away_is_waited_for_and_its_scan_taken_again(slow: 
     assert slow.is_safe()
 
 
+@pytest.mark.parametrize("how", ["abort", "stop"])
+def test_who_ends_a_scan_whose_detector_cannot_be_disarmed_ends_the_run(
+    slow: Setup, how: str
+) -> None:
+    gone = Gone(slow, looks=0)
+    slow.pause_once(in_scan)
+    with pytest.raises(RunEngineInterrupted):
+        slow.engine(slow.plan())
+    assert slow.line.cell == "HOLD_OCV"
+    gone.away = True
+    with pytest.raises(NotSafe, match=r"detector disarmed: PUT .*no answer"):
+        getattr(slow.engine, how)()
+    assert len(slow.documents("start")) == 2  # the run and the scan: nothing more was begun
+    assert "scan is taken again" not in slow.phases
+    assert slow.line.cell == "HOLD_OCV"
+
+
 def test_a_detector_that_does_not_come_back_ends_the_run_by_name(
     slow: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
