@@ -242,7 +242,8 @@ class DectrisReceiver:
 
     def _start(self, start: Start) -> None:
         current = self._open
-        if current is not None and start.unique and current.matches(start.series, start.unique):
+        # a detector that was started anew counts its series from 1 again: their names tell them
+        if current is not None and start.unique and start.unique == current.unique:
             self.counters.duplicates += 1
             return
         self._close("aborted", "aborted: the next series began")

@@ -238,6 +238,8 @@ def _described(start: Start) -> tuple[ScanDescription | None, dict[str, Scalar]]
         "detector_series": start.series,
         "detector_serial_number": start.serial_number,
     }
+    if start.unique:
+        notes["detector_series_unique"] = start.unique
     if start.warnings:
         notes["detector_warnings"] = "; ".join(start.warnings)
     if not start.user_data:

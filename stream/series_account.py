@@ -27,7 +27,7 @@ def taken_over(start: ScanStart, now: float) -> SeriesAccount | None:
     series = start.notes.get("detector_series")
     if not isinstance(series, int) or isinstance(series, bool):
         return None
-    account = SeriesAccount(series, "", start, now)
+    account = SeriesAccount(series, str(start.notes.get("detector_series_unique", "")), start, now)
     account.resumed = True
     return account
 

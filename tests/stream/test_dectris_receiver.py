@@ -715,6 +715,49 @@ def test_a_receiver_takes_over_the_series_of_one_that_was_killed():
     assert "receiver was killed" in stop.lost[1]
 
 
+@pytest.mark.parametrize("emits", ["v1", "v2"])
+def test_a_detector_started_anew_begins_another_scan_though_its_numbers_begin_again(emits):
+    described = {"user_data": dataclasses.replace(DESCRIPTION, scan="scan-2").to_json()}
+    with line(emits) as (emitter, listening):
+        emitter.start(start_of(unique="first"))
+        emitter.image(1, 0, IMAGES[0])
+        begun = listening.take(ScanStart)
+        assert listening.take(Frame).index == 0
+        emitter.start(start_of(unique="second", **described))
+        emitter.image(1, 0, IMAGES[1])
+        former, again = listening.take(ScanStop), listening.take(ScanStart)
+        frame = listening.take(Frame)
+    assert (former.scan, former.reason) == (begun.scan, "aborted")
+    assert (again.scan, frame.scan, frame.index) == ("scan-2", "scan-2", 0)
+    assert listening.counters.duplicates == 0
+
+
+@pytest.mark.parametrize("emits", ["v1", "v2"])
+def test_a_series_taken_over_is_not_mixed_with_that_of_a_detector_started_anew(emits):
+    described = {"user_data": dataclasses.replace(DESCRIPTION, scan="scan-2").to_json()}
+    with line(emits) as (emitter, listening):
+        emitter.start(start_of(unique="first"))
+        begun = listening.take(ScanStart)
+    with line(emits, resume=begun) as (emitter, successor):  # both were killed
+        send_all(emitter, start_of(unique="second", **described))
+        former = successor.take(ScanStop)
+        start, frames, stop = successor.scan()
+    assert (former.scan, former.reason, former.frames) == (begun.scan, "aborted", 0)
+    assert (start.scan, len(frames), stop.lost) == ("scan-2", 6, {})
+
+
+def test_an_image_of_a_detector_started_anew_is_none_of_a_series_taken_over():
+    with line() as (emitter, listening):
+        emitter.start(start_of(unique="first"))
+        begun = listening.take(ScanStart)
+    with line(resume=begun) as (emitter, successor):
+        emitter.start(start_of(unique="first"))
+        emitter.send_image(Image(1, 0, SHAPE, "<u2", "raw", IMAGES[0].tobytes(), unique="second"))
+        emitter.image(1, 1, IMAGES[1])
+        assert successor.take(Frame).index == 1
+    assert successor.counters.strays == 1
+
+
 def test_a_scan_of_no_detector_is_not_taken_over():
     with line() as (emitter, listening):
         send_all(emitter, start_of())
