@@ -46,7 +46,7 @@ def run_plan(experiment: Experiment, record: Path) -> int:
     from ophyd.signal import EpicsSignalBase
 
     from ..detectors.dectris import DectrisDetector
-    from ..detectors.dectris import RunFile as FileOfScan
+    from ..detectors.exposure import RunFile as FileOfScan
     from ..detectors.potentiostat import Limits, Potentiostat
     from ..detectors.stage import CentringStage, ScanStage
     from ..detectors.techniques import OpenCircuit, Potentiostatic

@@ -14,7 +14,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,9 @@ from ophyd.signal import Signal
 from ophyd.status import DeviceStatus
 
 from ..stream.description import ScanDescription
-from .simplon import NoAnswer, Simplon, SimplonError
+from .exposure import Exposure, RunFile, no_file
+from .simplon import NoAnswer, Simplon, SimplonError, Value
+from .simplon_settings import put_back, settings_of
 from .simplon_signals import EndSignal, SimplonSignal
 
 _POLL_S = 0.05
@@ -41,37 +42,6 @@ class DetectorError(RuntimeError):
 
 class FramesMissing(DetectorError):
     """The series ended, but its frames, or too many of them, did not come through."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """A series to prepare.
-
-    description: what the detector passes on in its stream
-    exposure_s: count time of a frame [s]
-    frame_s: period of the frames, at least the exposure [s]; 0 means as short as it can be
-    energy_ev: photon energy to set [eV]; 0 leaves it as it is
-    trigger_mode: "exts" for pulses from the stage, "ints" for the detector's own pace
-    """
-
-    description: ScanDescription
-    exposure_s: float
-    frame_s: float = 0.0
-    energy_ev: float = 0.0
-    trigger_mode: str = "exts"
-
-
-@dataclass(frozen=True, slots=True)
-class RunFile:
-    """Where the frames of a scan will be found: uri "file://localhost/…" and HDF5 dataset."""
-
-    uri: str
-    dataset: str
-
-
-def no_file(description: ScanDescription) -> RunFile:
-    """The answer where nobody said which file is being written."""
-    return RunFile(f"file://localhost/{description.run}.nxs", "/entry/instrument/detector/data")
 
 
 class DectrisDetector(Device):
@@ -129,6 +99,8 @@ class DectrisDetector(Device):
         self._arming = threading.Lock()  # an end that comes while arming ends what it armed
         self._resource = ""
         self._collected = 0
+        self._settings: dict[str, Value] = {}  # as people had made them
+        self._is_new = False  # it was initialized, and they are not all put back yet
         super().__init__(prefix, name=name, **kwargs)
 
     def destroy(self) -> None:
@@ -147,12 +119,21 @@ class DectrisDetector(Device):
     # -- staging ----------------------------------------------------------------------------------
 
     def stage(self) -> list[object]:
-        """The stream is switched on, and whatever was going on is ended."""
+        """The stream is switched on, and whatever was going on is ended.
+
+        One that was started anew is initialized, and gets the settings that it had before.
+        """
         state = self.simplon.get("detector", "status", "state")
         if state == "na":  # it was started, and by nobody initialized
+            self._is_new = True
             self.simplon.command("initialize", timeout_s=INITIALIZE_S)
         elif state not in _IDLE:
             self.disarm()
+        if self._is_new:
+            changed = ", ".join(put_back(self.simplon, self._settings)) or "nothing"
+            self.log.warning("%s was initialized; put back of its settings: %s", self.name, changed)
+            self._is_new = False
+        self._settings = settings_of(self.simplon)
         for key, value in (
             ("mode", "enabled"),
             ("format", self._stream_format),

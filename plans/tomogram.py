@@ -12,7 +12,7 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
-from ..detectors.dectris import Exposure
+from ..detectors.exposure import Exposure
 from ..detectors.stage import FlyScan
 from ..stream.description import GridAxis, ScanDescription
 from ..stream.messages import CellState, Scalar

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from bluesky.protocols import Flyable, Preparable, Stageable, WritesStreamAssets
 from bluesky.utils import NoReplayAllowed
-from operando.detectors.dectris import (
-    DectrisDetector,
-    DetectorError,
-    Exposure,
-    FramesMissing,
-    RunFile,
-)
-from operando.detectors.simplon import Simplon, SimplonError
+from operando.detectors.dectris import DectrisDetector, DetectorError, FramesMissing
+from operando.detectors.exposure import Exposure, RunFile
+from operando.detectors.simplon import NoAnswer, Simplon, SimplonError
 from operando.stream.description import GridAxis, ScanDescription
 
 Make = Callable[..., Any]
@@ -92,10 +88,43 @@ def test_one_that_was_switched_on_is_initialized_before_it_is_armed(beamline: Ma
     detector.unstage()
 
 
+def test_one_that_was_started_anew_gets_the_settings_that_people_gave_it(
+    beamline: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = beamline(receive=False)
+    detector, server = line.detector(), line.simulation.detector
+    given = {
+        "photon_energy": 60_000.0, "threshold_energy": 25_000.0, "compression": "lz4",
+        "countrate_correction_applied": True, "beam_center_x": 31.5,
+    }  # fmt: skip
+
+    def gone(*_: Any) -> Any:
+        raise NoAnswer("nobody")
+
+    makers = {name: server.detector[name].value for name in given}
+    for name, value in given.items():
+        detector.simplon.put("detector", name, value)
+    detector.stage()
+    for name, value in makers.items():
+        server.detector[name].value = value
+    server._state = "na"
+    with monkeypatch.context() as context:
+        context.setattr(detector.simplon, "put", gone)  # once more, before all of them are back
+        with pytest.raises(NoAnswer):
+            detector.stage()
+    detector.stage()
+    assert {name: server.detector[name].value for name in given} == given
+    detector.simplon.put("detector", "beam_center_x", 7.0)  # while it is well, people may
+    detector.stage()
+    assert server.detector["beam_center_x"].value == 7.0
+
+
 def test_it_says_whether_somebody_is_at_its_address(beamline: Make) -> None:
     assert beamline(receive=False).detector().answers()
-    nobody = DectrisDetector("http://127.0.0.1:9", name="nobody")
-    assert not nobody.answers()
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and listens to nobody
+        nobody = DectrisDetector(f"http://127.0.0.1:{deaf.getsockname()[1]}", name="nobody")
+        assert not nobody.answers()
     nobody.destroy()
 
 
