@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import zmq
 
 from ..stream.messages import Scalar
 from .experiment import Experiment
@@ -16,6 +19,16 @@ from .parts import stop_when_asked
 from .serve import configure_logging, heartbeat, use_epics
 
 
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What keeps hardware from being served ends the process in a line: an address, mostly."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, zmq.ZMQError) as error:
+        raise SystemExit(f"operando: simulated hardware cannot be served: {error}") from None
+
+
+@_one_line()
 def serve_sim(experiment: Experiment, truth: Path | None) -> None:
     """Serve the digital twin of an experiment with a simulation, all in this process."""
     require_own_cache()
@@ -36,8 +49,10 @@ def serve_sim(experiment: Experiment, truth: Path | None) -> None:
     )
 
 
+@_one_line()
 def serve_bench(experiment: Experiment) -> None:
     """Serve the twin's cell, potentiostat and stage; the detector is another process."""
+    require_own_cache()
     use_epics(experiment)
     from ..sim.bench import Bench
     from ..sim.cable import AnsweringEnd, PulseCable
@@ -52,6 +67,7 @@ def serve_bench(experiment: Experiment) -> None:
     _serve_hardware(experiment, "sim", bench, dict, asked)
 
 
+@_one_line()
 def serve_detector(experiment: Experiment, truth: Path | None) -> None:
     """Serve the twin's detector; what stands in the beam is another process."""
     require_own_cache()
@@ -112,7 +128,11 @@ def _simulation(experiment: Experiment) -> SimulationSection:
 
 
 def _rest_port(experiment: Experiment) -> int:
-    return int(experiment.detector.rest.rsplit(":", 1)[1])
+    rest = experiment.detector.rest
+    port = urlsplit(rest).port
+    if not port:
+        raise ValueError(f"detector.rest {rest} has no port: http://127.0.0.1:PORT is needed")
+    return port
 
 
 def _bench_settings(experiment: Experiment) -> dict[str, Any]:

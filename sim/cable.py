@@ -69,8 +69,8 @@ class AnsweringEnd:
     def __init__(self, address: str, answer: Answer) -> None:
         self._answer = answer
         family, where = _place(address)
-        if family == socket.AF_UNIX:
-            Path(str(where)).unlink(missing_ok=True)  # a killed one leaves it behind
+        if isinstance(where, str):
+            _clear(Path(where))
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,7 +78,7 @@ class AnsweringEnd:
             self._listener.listen()
         except OSError as error:
             self._listener.close()
-            raise OSError(f"{address}: {error.strerror}") from error
+            raise OSError(f"{address}: {error.strerror or error}") from error
         self._there: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -119,10 +119,14 @@ class AnsweringEnd:
 
 
 class AskingEnd:
-    """Asks whoever answers at address; may be used by several threads, one after another."""
+    """Asks whoever answers at address; may be used by several threads, one after another.
+
+    Raises ValueError for an address that is none.
+    """
 
     def __init__(self, address: str, patience_s: float) -> None:
         self._address = address
+        self._family, self._where = _place(address)
         self._patience_s = patience_s
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
@@ -145,15 +149,14 @@ class AskingEnd:
             self._hang_up()
 
     def _connected(self) -> socket.socket:
-        family, where = _place(self._address)
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection = socket.socket(self._family, socket.SOCK_STREAM)
         connection.settimeout(self._patience_s)
         try:
-            connection.connect(where)
+            connection.connect(self._where)
         except OSError:
             connection.close()
             raise
-        if family == socket.AF_INET:
+        if self._family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -185,12 +188,26 @@ class PulseCable:
 
 def _place(address: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
     kind, _, where = address.partition("://")
-    if kind == "ipc" and where:
+    if kind == "ipc" and where and hasattr(socket, "AF_UNIX"):  # not everywhere
         return socket.AF_UNIX, where
     host, _, port = where.rpartition(":")
-    if kind == "tcp" and host and port.isdecimal():
+    if kind == "tcp" and host and port.isdecimal() and int(port) < 1 << 16:
         return socket.AF_INET, (host, int(port))
     raise ValueError(f"{address!r} is no address of a cable: ipc://path or tcp://host:port")
+
+
+def _clear(path: Path) -> None:
+    """Take away the socket of an end that was killed; none that is served, and no other file."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.settimeout(BENCH_S)
+        try:
+            knock.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:  # what it is, bind() tells
+            pass
 
 
 def _send(connection: socket.socket, numbers: tuple[float, ...]) -> None:

@@ -22,6 +22,7 @@ class DetectorServer:
     truth_folder: gets truth_001.npz … , one a scan
     faults: what its stream does wrong
     initialized: False: somebody has to initialize it before it can be armed
+    Raises OSError where the port cannot be had, ZMQError where the stream's address cannot.
     """
 
     def __init__(
@@ -40,7 +41,11 @@ class DetectorServer:
         self.detector = SimulatedDetector(
             twin, stream_address, self._scan_begins, self._where, faults, initialized
         )
-        self._simplon = SimplonServer(self.detector, rest_port)
+        try:
+            self._simplon = SimplonServer(self.detector, rest_port)
+        except OSError:
+            self.detector.close()
+            raise
 
     @property
     def rest_url(self) -> str:

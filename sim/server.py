@@ -2,7 +2,7 @@
 
 A client that talks to it cannot see that it is one process. The cables between stage and detector
 are calls; everything else goes over loopback sockets. Where the bench and the detector are to
-stand, and die, in processes of their own, cable.py joins them (cli/serve.py).
+stand, and die, in processes of their own, cable.py joins them (cli/hardware.py).
 """
 
 from __future__ import annotations

@@ -31,7 +31,10 @@ class _Answer(Exception):
 
 
 class SimplonServer:
-    """Serves a simulated detector on loopback, from start() to stop()."""
+    """Serves a simulated detector on loopback, from start() to stop().
+
+    Raises OSError where the port cannot be had.
+    """
 
     def __init__(self, detector: SimulatedDetector, port: int = 0, host: str = "127.0.0.1") -> None:
         self.detector = detector
@@ -78,7 +81,10 @@ class SimplonServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Requests are not news."""
 
-        self._http = ThreadingHTTPServer((host, port), Handler)
+        try:
+            self._http = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise OSError(f"http://{host}:{port}: {error.strerror or error}") from error
         self._http.daemon_threads = True
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="simplon"

@@ -131,13 +131,29 @@ def test_what_is_no_question_is_refused_and_the_others_are_answered(address, ans
 
 
 @pytest.mark.parametrize(
-    "address", ["", "ipc://", "http://a:1", "tcp://host", "tcp://:1", "tcp://h:x"]
+    "address", ["", "ipc://", "http://a:1", "tcp://host", "tcp://:1", "tcp://h:x", "tcp://h:99999"]
 )
 def test_what_is_no_address_is_told(address):
     with pytest.raises(ValueError, match="no address of a cable"):
-        AskingEnd(address, 1.0).ask()
+        AskingEnd(address, 1.0)
     with pytest.raises(ValueError, match="no address of a cable"):
         AnsweringEnd(address, lambda numbers: numbers)
+
+
+def test_the_socket_of_one_that_was_killed_is_taken_over_and_nothing_else(tmp_path, answering):
+    ends = [f"ipc://{tmp_path}/{name}" for name in ("killed", "alive", "notes", "longer" * 40)]
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(f"{tmp_path}/killed")
+        killed.listen()
+    answering(ends[0], lambda numbers: (1.0,))
+    assert AskingEnd(ends[0], 60.0).ask() == (1.0,)
+    answering(ends[1], lambda numbers: (2.0,))
+    (tmp_path / "notes").write_text("somebody's")
+    for address in ends[1:]:
+        with pytest.raises(OSError, match=address):
+            AnsweringEnd(address, lambda numbers: numbers)
+    assert AskingEnd(ends[1], 60.0).ask() == (2.0,)
+    assert (tmp_path / "notes").read_text() == "somebody's"
 
 
 def test_an_address_that_is_taken_is_named():
