@@ -9,6 +9,7 @@ import json
 
 import httpx
 
+_AWAY = (502, 503, 504)  # a web server stands before the detector's own, which is not there
 Value = bool | int | float | str | list[str]
 
 
@@ -69,8 +70,10 @@ class Simplon:
         except httpx.HTTPError as error:
             raise NoAnswer(f"{method} {url}: no answer ({_words(error)})") from error
         if response.status_code != 200:
-            said = " ".join(response.text.split())[:300]
-            raise SimplonError(f"{method} {url}: {response.status_code} {said}")
+            said = f"{response.status_code} {' '.join(response.text.split())[:300]}"
+            if response.status_code in _AWAY:
+                raise NoAnswer(f"{method} {url}: no answer ({said})")
+            raise SimplonError(f"{method} {url}: {said}")
         return response
 
     def _json(self, response: httpx.Response) -> object:

@@ -95,6 +95,8 @@ def run_safely(engine: RunEngine, plan: Any, potentiostat: CellController) -> tu
         except FailedStatus as error:
             raise cause_of(error) from error
         finally:
-            if engine.state == "paused":
-                engine.abort("stopped by a signal")
-            potentiostat.stop(success=True)
+            try:
+                if engine.state == "paused":
+                    engine.abort("stopped by a signal")
+            finally:  # also where the plan's own finalizers have failed
+                potentiostat.stop(success=True)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from bluesky.protocols import Flyable, Preparable, Stageable, WritesStreamAssets
 from bluesky.utils import NoReplayAllowed
@@ -126,6 +127,17 @@ def test_it_says_whether_somebody_is_at_its_address(beamline: Make) -> None:
         nobody = DectrisDetector(f"http://127.0.0.1:{deaf.getsockname()[1]}", name="nobody")
         assert not nobody.answers()
     nobody.destroy()
+
+
+@pytest.mark.parametrize("code", [502, 503, 504])
+def test_a_server_that_stands_before_one_that_is_away_is_nobody(code: int) -> None:
+    detector = DectrisDetector("http://detector", name="eiger")
+    words = httpx.MockTransport(lambda request: httpx.Response(code, text="<h1>Bad\ngateway</h1>"))
+    detector.simplon._client = httpx.Client(transport=words)
+    assert not detector.answers()
+    with pytest.raises(NoAnswer, match=rf"no answer \({code} <h1>Bad gateway</h1>\)"):
+        detector.stage()
+    detector.destroy()
 
 
 def test_a_pause_in_flight_disarms_and_forbids_the_replay(beamline: Make) -> None:

@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+from bluesky import plan_stubs as bps
+from operando.plans.engine import make_engine, run_safely
+from operando.plans.safety import NotSafe
+
 # a window was shown and closed: whoever waits in Qt's loop afterwards does not wait at all
 BESIDE_QT = """
 import matplotlib
@@ -31,3 +36,22 @@ def test_a_plan_is_waited_for_also_where_matplotlib_has_loaded_qt():
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, check=False,
     )  # fmt: skip
     assert said.stdout.strip() == "['slept']", said.stderr
+
+
+def test_the_cell_is_told_once_more_also_where_the_end_of_the_plan_fails():
+    told = []
+
+    class Cell:
+        def stop(self, *, success=False):
+            told.append(success)
+
+    def plan():
+        try:
+            yield from bps.checkpoint()
+            yield from bps.pause()
+        finally:
+            raise NotSafe("the detector")
+
+    with pytest.raises(NotSafe, match="the detector"):
+        run_safely(make_engine(), plan(), Cell())
+    assert told == [True]
