@@ -1,10 +1,10 @@
 """The cables between simulated hardware that stands in several processes.
 
 A line carries numbers both ways: one end asks, the other answers, one question after another. The
-stage asks the detector for every pulse (rotation, translation: was it taken?), which waits where
-the detector has no room; the detector asks when it is armed what stands in the beam. As with a
-cable, what is sent to nobody is gone: an end that dies is noticed at once, and the next question
-tries a new connection.
+stage asks the detector for every pulse (rotation, translation: was it taken?), which waits while
+the detector has no room, however long; the detector asks when it is armed what stands in the beam.
+As with a cable, what is sent to nobody is gone: an end that dies is noticed at once, and the next
+question tries a new connection.
 
 On the wire: a byte, how many numbers; the numbers, float64, little-endian.
 """
@@ -25,8 +25,8 @@ from typing import Self
 from .cell import CellMoment
 
 _log = logging.getLogger(__name__)
-PULSE_S = 30.0  # a detector that has not answered by then does not work any more
-BENCH_S = 5.0
+CONNECT_S = 5.0
+BENCH_S = 5.0  # the bench answers at once
 
 Answer = Callable[[tuple[float, ...]], tuple[float, ...]]
 
@@ -121,10 +121,11 @@ class AnsweringEnd:
 class AskingEnd:
     """Asks whoever answers at address; may be used by several threads, one after another.
 
+    patience_s: for an answer; None: as long as the other end lives
     Raises ValueError for an address that is none.
     """
 
-    def __init__(self, address: str, patience_s: float) -> None:
+    def __init__(self, address: str, patience_s: float | None) -> None:
         self._address = address
         self._family, self._where = _place(address)
         self._patience_s = patience_s
@@ -150,12 +151,13 @@ class AskingEnd:
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(self._family, socket.SOCK_STREAM)
-        connection.settimeout(self._patience_s)
+        connection.settimeout(CONNECT_S)
         try:
             connection.connect(self._where)
         except OSError:
             connection.close()
             raise
+        connection.settimeout(self._patience_s)
         if self._family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
@@ -170,7 +172,7 @@ class PulseCable:
     """From the stage to a detector in another process: the stage's Trigger."""
 
     def __init__(self, address: str) -> None:
-        self._line = AskingEnd(address, PULSE_S)
+        self._line = AskingEnd(address, None)
         self._heard = True
 
     def __call__(self, rotation_deg: float, translation_um: float) -> bool:
@@ -201,7 +203,7 @@ def _clear(path: Path) -> None:
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-        knock.settimeout(BENCH_S)
+        knock.settimeout(CONNECT_S)
         try:
             knock.connect(str(path))
         except ConnectionRefusedError:

@@ -94,6 +94,14 @@ def test_pulses_to_nobody_fall_on_the_floor_and_the_next_detector_gets_the_next(
     assert taken == [(1.0, 2.0)]
 
 
+def test_a_pulse_waits_while_the_detector_has_no_room(address, answering, monkeypatch):
+    monkeypatch.setattr("operando.sim.cable.CONNECT_S", 0.2)
+    room = threading.Event()
+    answering(address, lambda place: (float(room.wait(60.0)),))
+    threading.Timer(0.6, room.set).start()
+    assert PulseCable(address)(1.0, 2.0)
+
+
 def test_an_end_that_is_killed_in_the_middle_of_a_question_is_noticed_at_once(address):
     process = subprocess.Popen([sys.executable, "-c", SERVER, address], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"up\n"
