@@ -265,6 +265,8 @@ class DectrisDetector(Device):
                 state = str(self.simplon.get("detector", "status", "state"))
                 if self._ended_by_us.is_set():
                     break
+                if state == "na":
+                    raise NoAnswer(f"{self.name} was started anew in the middle of a series")
                 if state == "error":
                     raise DetectorError(f"{self.name}: the detector reports an error")
                 if state in _IDLE:

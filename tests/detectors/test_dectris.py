@@ -197,7 +197,6 @@ def test_an_exposure_the_detector_cannot_do_fails_the_status(beamline: Make) -> 
 
 
 def connected(line: Any, **settings: Any) -> Any:
-
     device = DectrisDetector(line.simulation.rest_url, name="eiger", **settings)
     line.devices.append(device)
     return device
@@ -236,6 +235,20 @@ def test_a_flight_is_over_when_its_frames_have_arrived(beamline: Make) -> None:
     detector = connected(line, arrived=lambda scan: len(line.of_stream("Frame")))
     fly(line, detector).wait(60)
     assert len(line.of_stream("Frame")) == 6
+
+
+def test_a_detector_that_was_started_anew_has_not_ended_its_series(beamline: Make) -> None:
+    line = beamline(receive=False)
+    detector = line.detector()
+    detector.stage()
+    detector.prepare(Exposure(described(), 0.002)).wait(60)
+    detector.kickoff().wait(60)
+    done = detector.complete()
+    line.simulation.detector._state = "na"
+    with pytest.raises(NoAnswer, match="started anew in the middle of a series"):
+        done.wait(60)
+    assert detector.get_index() == 0
+    line.simulation.detector._state = "ready"
 
 
 def test_frames_that_nobody_hears_fail_the_flight(
