@@ -599,6 +599,18 @@ def test_a_detector_that_goes_away_is_waited_for_and_its_scan_taken_again(slow: 
     assert slow.is_safe()
 
 
+def test_a_detector_that_does_not_come_back_ends_the_run_by_name(
+    slow: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pause, "BACK_S", 0.5)
+    gone = Gone(slow, looks=math.inf)
+    with pytest.raises(NotSafe, match=r"detector disarmed: PUT .*no answer"):
+        run_safely(slow.engine, slow.plan(MARKS[:1]), slow.cell)
+    assert gone.cells == {slow.line.cell} == {"HOLD_OCV"}
+    assert slow.values[-1]["phase"] == "stopped"
+    assert "no answer" in slow.values[-1]["reason"]
+
+
 @pytest.mark.parametrize("how", ["abort", "stop"])
 def test_who_ends_a_scan_whose_detector_cannot_be_disarmed_ends_the_run(
     slow: Setup, how: str
@@ -614,15 +626,3 @@ def test_who_ends_a_scan_whose_detector_cannot_be_disarmed_ends_the_run(
     assert len(slow.documents("start")) == 2  # the run and the scan: nothing more was begun
     assert "scan is taken again" not in slow.phases
     assert slow.line.cell == "HOLD_OCV"
-
-
-def test_a_detector_that_does_not_come_back_ends_the_run_by_name(
-    slow: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pause, "BACK_S", 0.5)
-    gone = Gone(slow, looks=math.inf)
-    with pytest.raises(NotSafe, match=r"detector disarmed: PUT .*no answer"):
-        run_safely(slow.engine, slow.plan(MARKS[:1]), slow.cell)
-    assert gone.cells == {slow.line.cell} == {"HOLD_OCV"}
-    assert slow.values[-1]["phase"] == "stopped"
-    assert "no answer" in slow.values[-1]["reason"]
