@@ -35,7 +35,7 @@ MISBEHAVIOUR = {
 PICTURE_EVERY_S = 5.0
 MOST_RUNS = 1000
 LEAST_S = 10.0  # counts for a run that was none
-GAVE_UP = ("FramesMissing",)
+GAVE_UP = ("FramesMissing", "no answer (")  # of a detector killed in the last attempt
 NOT_SAFE = "not safe, look at the hardware"
 UNWRITTEN = ("frames could not be recorded", "nothing is thrown away")
 

@@ -320,6 +320,13 @@ def test_a_plan_may_give_up_where_every_attempt_at_its_last_scan_lost_too_many()
     assert not given_up({}, [])
 
 
+def test_a_plan_whose_detector_was_killed_in_its_last_attempt_may_give_up():
+    words = "NotSafe: not safe, look at the hardware: detector disarmed: PUT http://h: no answer ("
+    said = Outcome(False, [f"plan ended with exit 1: {words}"], [], 1.0)
+    assert outcome_problems(said, [], given_up({1: 0.4, 2: 1.0, 3: 0.43}, said.trouble)) == []
+    assert len(outcome_problems(said, [], given_up({1: 0.0, 2: 0.43}, said.trouble))) == 1
+
+
 def test_a_soak_that_meets_what_it_was_not_made_for_still_tells_what_it_knows(
     tmp_path, monkeypatch
 ):
