@@ -99,7 +99,8 @@ class Soak:
         quiet, *disturbed = (record.measure for record in self.records)
         try:
             draw_memory(quiet, disturbed, self.folder)
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            log.exception("soak: memory.png")
             self.say(f"no figure of the memory: {error}")
 
     def _stop(self, number: int, frame: object) -> None:

@@ -147,6 +147,7 @@ def _back(detector: FlyDetector, progress: Progress, why: str) -> Plan:
         if time.monotonic() > deadline:
             return False
         progress.tell("holding", reason=f"the detector is away: {why}")
+        yield from bps.checkpoint()  # a pause from here must not begin the failed scan again
         yield from bps.sleep(_LOOK_S)
     return True
 

@@ -8,6 +8,7 @@ the font without these takes a tenth of that. Shapes, widths and the font's own 
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ def family() -> str:
     try:
         folder = Path(_folder().name)
         faces = [_lean_face(usual, weight, folder) for weight in ("regular", "bold")]
-    except (OSError, TTLibError):  # a full disk, a font of another kind: as it is, then
+    except (OSError, TTLibError, LookupError):  # a full disk, another kind of font: as it is, then
         return usual
     fontManager.ttflist.extend(faces)
     return LEAN
@@ -47,5 +48,10 @@ def _lean_face(name: str, weight: str, folder: Path) -> FontEntry:
             if table in font:
                 del font[table]
         font.save(folder / f"{weight}.ttf")
-    known = next(face for face in fontManager.ttflist if face.fname == str(found))
+    # the list may name it by another path to the same place
+    known = next(
+        (face for face in fontManager.ttflist if os.path.realpath(face.fname) == str(found)), None
+    )
+    if known is None:
+        raise LookupError(f"{found} is not in the list of fonts")
     return dataclasses.replace(known, fname=str(folder / f"{weight}.ttf"), name=LEAN)

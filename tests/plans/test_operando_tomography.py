@@ -599,6 +599,24 @@ def test_a_detector_that_goes_away_is_waited_for_and_its_scan_taken_again(slow: 
     assert slow.is_safe()
 
 
+def test_a_pause_while_the_detector_is_away_replays_nothing_of_the_failed_scan(
+    slow: Setup,
+) -> None:
+    gone = Gone(slow, looks=math.inf)
+    slow.pause_once(lambda phase, values: gone.look(phase, values) or phase == "holding")
+    with pytest.raises(RunEngineInterrupted):
+        slow.engine(slow.plan(MARKS[:1]))
+    assert slow.line.cell == "HOLD_OCV"
+    begun = len(slow.documents("start"))
+    gone.away = False
+    slow.on_report = lambda phase, values: None
+    slow.engine.resume()
+    assert [d["exit_status"] for d in slow.documents("stop")] == ["fail", "success", "success"]
+    assert begun == 2  # the run and the failed scan; then one more scan
+    assert len(slow.documents("start")) == 3
+    assert slow.is_safe()
+
+
 def test_a_detector_that_does_not_come_back_ends_the_run_by_name(
     slow: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
