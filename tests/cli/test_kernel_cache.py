@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from operando.cli import check, kernel_cache, serve
+from operando.cli import check, hardware, kernel_cache, serve
 from operando.cli.experiment_file import load
 from operando.cli.kernel_cache import cache_fault, others_who_write
 from operando.cli.run import compile_kernels
@@ -77,7 +77,9 @@ def test_check_a_run_and_every_part_that_runs_kernels_refuse_it(monkeypatch) -> 
         lambda: compile_kernels(print),
         lambda: serve.serve_absorber(experiment),
         lambda: serve.serve_reducer(experiment, "reducer-0"),
-        lambda: serve.serve_sim(experiment, None),
+        lambda: hardware.serve_sim(experiment, None),
+        lambda: hardware.serve_bench(experiment),
+        lambda: hardware.serve_detector(experiment, None),
     ):
         with pytest.raises(SystemExit, match="everybody can write"):
             start()
