@@ -32,8 +32,8 @@ class IocServer:
         """
         # its warnings of "high load" are about 30 ms, which nobody here waits for
         logging.getLogger("caproto").setLevel(logging.ERROR)
-        self._repeater_port = int(os.environ.get("EPICS_CA_REPEATER_PORT", "0"))
-        self._repeater = Repeater(self._repeater_port) if self._repeater_port else None
+        repeater_port = int(os.environ.get("EPICS_CA_REPEATER_PORT", "0"))
+        self._repeater = Repeater(repeater_port) if repeater_port else None
         self.pvdb: Mapping[str, Any] = {
             name: channel for group in groups for name, channel in group.pvdb.items()
         }
@@ -75,7 +75,7 @@ class IocServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         with ExitStack() as environment:
-            environment.enter_context(_on_loopback(self.port, self._repeater_port))
+            environment.enter_context(_on_loopback(self.port))
             context = Context(dict(self.pvdb), interfaces=["127.0.0.1"])
 
             async def up(async_lib: Any) -> None:
@@ -95,17 +95,13 @@ _environment = threading.Lock()
 
 
 @contextmanager
-def _on_loopback(port: int, repeater_port: int) -> Iterator[None]:
-    """The environment of a server that neither listens nor speaks beyond this machine.
-
-    repeater_port: where its beacons go; 0: to the usual one
-    """
+def _on_loopback(port: int) -> Iterator[None]:
+    """The environment of a server that neither listens nor speaks beyond this machine."""
     wanted = {
         "EPICS_CA_SERVER_PORT": str(port),
         "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
         "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-        **({"EPICS_CAS_BEACON_PORT": str(repeater_port)} if repeater_port else {}),
     }
     with _environment:
         before = {name: os.environ.get(name) for name in wanted}

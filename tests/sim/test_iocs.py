@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import gc
-import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from operando.sim.fly import Flight, FlyProgram, Line
-from operando.sim.ioc_stage import StageIoc
-from operando.sim.iocs import IocServer
 
 Make = Callable[..., Any]
 
@@ -55,22 +51,6 @@ def test_a_server_that_stops_hangs_up(beamline: Make, until: Callable[..., None]
         until(lambda: not voltage.connected)
     finally:
         gc.enable()
-
-
-def test_beacons_go_to_the_repeater_of_the_run(
-    ca_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeater:
-        repeater.bind(("127.0.0.1", 0))
-        repeater.settimeout(60.0)
-        monkeypatch.setenv("EPICS_CA_REPEATER_PORT", str(repeater.getsockname()[1]))
-        server = IocServer([StageIoc("BEACON:", lambda rotation, translation: True)], ca_port)
-        server.start()
-        try:
-            beacon = repeater.recv(4096)
-        finally:
-            server.stop()
-    assert struct.unpack_from(">H", beacon) == (13,)  # CA_PROTO_RSRV_IS_UP
 
 
 def test_limits_beyond_the_instrument_s_own_are_not_taken(beamline: Make) -> None:
