@@ -155,6 +155,8 @@ def fitting(observer: Observer, disturbed: set[str]) -> Callable[[Fault], bool]:
     def fits(fault: Fault) -> bool:
         if fault.victim in disturbed or phase == "starting":
             return False
+        if fault.kind in ("abort", "repeat") and "detector" in disturbed:  # it could not answer
+            return False
         if fault.kind == "repeat" and not observer.scans:
             return False
         if fault.phase == "scanning":

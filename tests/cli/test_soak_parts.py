@@ -142,6 +142,14 @@ def test_nothing_is_done_twice_to_the_same_part_nor_before_the_plan_runs():
     assert not fitting(observer, set())(Fault("repeat", "the series", phase="discharging"))
 
 
+def test_nothing_is_asked_of_a_detector_that_is_frozen():
+    observer = Observer()
+    observer.take(Status("plan", "discharging", 0.0, {}))
+    asked = Fault("abort", "the series", phase="discharging")
+    assert fitting(observer, set())(asked)
+    assert not fitting(observer, {"detector"})(asked)
+
+
 def test_a_clock_that_jumps_is_seen_by_programs_and_not_by_their_waiting(tmp_path):
     clock = WallClock(tmp_path / "clock")
     code = (
