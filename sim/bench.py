@@ -47,13 +47,13 @@ class Bench:
         self._cell = cell
         self._beam_um = beam_um
         self.instrument = Instrument(cell, clock, limits, lease_s)
-        self._stage = StageIoc(prefixes.stage, trigger, beam=(beam_um, self._set_beam))
+        self.stage = StageIoc(prefixes.stage, trigger, beam=(beam_um, self._set_beam))
         self._potentiostat = PotentiostatIoc(prefixes.potentiostat, self.instrument, tick_hz)
-        self._iocs = IocServer([self._potentiostat, self._stage], ca_port)
+        self._iocs = IocServer([self._potentiostat, self.stage], ca_port)
 
     def in_beam(self) -> InBeam:
         """Cell, beam and stage at this moment."""
-        return InBeam(self._cell.moment(), self._beam_um, *self._stage.where())
+        return InBeam(self._cell.moment(), self._beam_um, *self.stage.where())
 
     def start(self) -> None:
         """Serve. Raises RuntimeError where the port cannot be had."""

@@ -56,7 +56,7 @@ class Simulation:
             lease_s,
             tick_hz,
         )
-        self.instrument = self._bench.instrument
+        self.instrument, self.stage = self._bench.instrument, self._bench.stage
 
     @property
     def rest_url(self) -> str:

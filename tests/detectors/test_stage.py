@@ -127,7 +127,7 @@ def test_the_detector_sees_the_place_that_the_centring_stages_put_on_the_axis(
 ) -> None:
     line = beamline(receive=False)
     seen: list[tuple[float, float]] = []
-    line.simulation._stage._trigger = lambda *ray: seen.append(ray) or True
+    line.simulation.stage._trigger = lambda *ray: seen.append(ray) or True
     stage = line._connected(CentringStage(line.stage_prefix, name="stage"))
     stage.centre_x.set(3.0).wait(60)
     stage.centre_y.set(-2.0).wait(60)

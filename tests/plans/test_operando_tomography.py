@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -121,7 +122,9 @@ PHASES: dict[str, Callable[[str, dict[str, Any]], bool]] = {
 }
 
 
-def test_the_experiment_runs_from_mark_to_mark_to_the_cut_off(setup: Setup, until: Until) -> None:
+def test_the_experiment_runs_from_mark_to_mark_to_the_cut_off(
+    setup: Setup, until: Until, tmp_path: Path
+) -> None:
     positions = PositionWatch(setup.stage, setup.messages.append)
     positions.start()
     run, *scans = run_safely(setup.engine, setup.plan(), setup.cell)
@@ -163,7 +166,7 @@ def test_the_experiment_runs_from_mark_to_mark_to_the_cut_off(setup: Setup, unti
         "baseline", "voltage", "current", "charge", "cell_time", "cell", "primary",
     }  # fmt: skip
     assert [d["indices"] for d in setup.documents("stream_datum")] == [{"start": 0, "stop": 64}] * 2
-    truth = sorted((setup.line.simulation._truth_folder).glob("truth_*.npz"))
+    truth = sorted((tmp_path / "truth").glob("truth_*.npz"))
     assert [p.name for p in truth] == ["truth_001.npz", "truth_002.npz"]
 
 
@@ -270,7 +273,7 @@ def test_missing_frames_are_noticed_and_the_scan_given_up_after_its_attempts(set
         lost.append(translation)
         return bool(trigger(rotation, translation))
 
-    setup.line.simulation._stage._trigger = deaf
+    setup.line.simulation.stage._trigger = deaf
     with pytest.raises(Incomplete, match=r"stands at frame|announced"):
         run_safely(
             setup.engine,
@@ -365,7 +368,7 @@ def hold_from(setup: Setup, frame: int, asks: int) -> tuple[Callable[[], str], l
     given: list[int] = []
 
     def why_hold() -> str:
-        flight = setup.line.simulation._stage._flight
+        flight = setup.line.simulation.stage._flight
         pulses = flight.pulses if flight is not None else 0
         if pulses < frame or len(given) >= asks:
             return ""
