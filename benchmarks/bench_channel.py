@@ -75,5 +75,7 @@ def _compare(size: int, work: str, way: Way, note: str, quick: bool) -> Iterator
         )
 
 
-def _over(channel: Channel, name: str, version: str, frames: int, goal: float) -> Contender:
+def _over(
+    channel: Channel, name: str, version: str, frames: int, goal: float = math.nan
+) -> Contender:
     return Contender(name, version, lambda _: channel.move(frames), goal, scale=1 / frames)
