@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import compression
+from .consistency import inconsistency
 from .description import DescriptionError, ScanDescription, from_json
 from .messages import Axis, Detector, Frame, Scalar, ScanStart, Trajectory
 
 MAX_IMAGES = 100_000_000
+_UNIQUE = 64  # characters of a series' own name that go into a scan's
 IMAGE_TYPES = ("uint8", "uint16", "uint32")
 
 
@@ -196,7 +198,8 @@ def scan_start(start: Start, taken: Set[str] = frozenset()) -> ScanStart:
             f"series {start.series} announces {images} images of shape {start.shape}; "
             f"header_detail must be basic or all",
         )
-    fallback = f"series-{start.series}-{start.unique or format(time.time_ns(), 'x')}"
+    unique = "".join(c for c in start.unique[:_UNIQUE] if c.isalnum() or c in "-_")
+    fallback = f"series-{start.series}-{unique or format(time.time_ns(), 'x')}"
     plain = ScanDescription("", fallback, 1, "frames", (images,), ())
     whole = described is not None and described.frames() == images
     if described is not None and not whole:
@@ -210,13 +213,30 @@ def scan_start(start: Start, taken: Set[str] = frozenset()) -> ScanStart:
     if scan.scan in taken:
         notes["description_problem"] = f"scan {scan.scan} came before: an old header appendix?"
         scan = dataclasses.replace(scan, scan=f"{scan.scan}-{fallback}")
+    detector = _detector(start, start.shape)
+    made = _scan_start(start, scan, detector, images, notes)
+    if wrong := inconsistency(made):  # nobody would take it, and all its frames would go with it
+        notes["description_problem"] = wrong[:200]
+        bare = ScanDescription("", fallback, 1, "frames", (images,), ())
+        made = _scan_start(start, bare, detector, images, notes)
+    return made
+
+
+def _scan_start(
+    start: Start,
+    scan: ScanDescription,
+    detector: Detector,
+    images: int,
+    notes: dict[str, Scalar],
+) -> ScanStart:
+    """The scan that start announces, as scan describes it."""
     return ScanStart(
         run=scan.run,
         scan=scan.scan,
         number=scan.number,
         technique=scan.technique,
         frames=images,
-        detector=_detector(start, start.shape),
+        detector=detector,
         trajectory=scan.trajectory() if scan.axes else frames_trajectory(images),
         poni=scan.poni,
         energy_ev=start.energy_ev,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import struct
@@ -16,6 +17,8 @@ from operando.stream import bounded_cbor, dectris_series, dectris_v2
 from operando.stream.bounded_cbor import CborError, Tagged
 from operando.stream.compression import decode, encode
 from operando.stream.dectris_series import End, Image, ImageError, Start, StreamError
+from operando.stream.description import GridAxis, ScanDescription
+from operando.stream.packing import pack, unpack
 
 PIXELS = np.random.default_rng(3).poisson(4, (6, 10)).astype(np.uint16)
 START = Start(
@@ -182,6 +185,31 @@ def test_what_a_header_at_detail_basic_leaves_out_is_missed_by_nobody():
     assert start.saturation is None
     assert math.isnan(start.exposure_s)
     assert dectris_series.scan_start(start).detector.saturation == 65535
+
+
+@pytest.mark.parametrize(
+    ("changes", "unique"),
+    [
+        ({"scan": "s" * 1000}, "01ab"),
+        ({"scan": "\0"}, "01ab"),
+        ({"technique": "\0"}, "01ab"),
+        ({"axes": (GridAxis("a/b", "um", 0, (1.0, 2.0)),)}, "01ab"),
+        ({"scan": "\0"}, "\0" * 100 + "u" * 1000),
+    ],
+    ids=["long scan", "zero in scan", "zero in technique", "axis", "and in its unique name"],
+)
+def test_a_description_that_nobody_would_take_costs_the_description_and_not_the_frames(
+    changes, unique
+):
+    described = dataclasses.replace(ScanDescription("r", "s", 1, "xrdct", (2,), ()), **changes)
+    start = Start(
+        7, 2, (4, 6), "uint16", unique=unique, pixel_m=(1e-4, 1e-4), user_data=described.to_json()
+    )
+    scan = dectris_series.scan_start(start)
+    assert unpack([bytes(part) for part in pack(scan)]).scan == scan.scan
+    assert scan.scan.startswith("series-7-")
+    assert (scan.technique, scan.frames) == ("frames", 2)
+    assert scan.notes["description_problem"]
 
 
 def test_a_header_appendix_given_as_a_structure_arrives_as_json():
