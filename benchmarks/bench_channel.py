@@ -23,10 +23,10 @@ def channel(quick: bool) -> Iterator[Comparison]:
     Three things differ from plain PUSH and PULL: the way through a third process, that every frame
     is acknowledged, and that on one machine pixels are shared in memory instead of sent. The second
     peer goes the same way without a word, and tells the first from the others. Then over TCP for
-    both: to a reducer on another machine than receiver and hub, which share; and where nothing is
-    shared, as with all three apart. And where the hub writes every frame to its spool before it
-    answers, as in every run with a detector, on the disk of this folder; there a third peer writes
-    every frame, too, to one file that is forced to the disk as often.
+    both: on one machine; to a reducer on another machine than receiver and hub, which share; and
+    where nothing is shared, as with all three apart. And where the hub writes every frame to its
+    spool before it answers, as in every run with a detector, on the disk of this folder; there a
+    third peer writes every frame, too, to one file that is forced to the disk as often.
     """
     here = Path(".benchmarks").absolute()  # the disk of this folder
     here.mkdir(exist_ok=True)
@@ -39,6 +39,8 @@ def _ways(size: int, name: str, disk: Path, quick: bool) -> Iterator[Comparison]
     work = f"frames of {name} from process to process, a frame"
     how = "ours: a third process, acknowledged, pixels shared; theirs may lose frames"
     yield from _compare(size, work, Way(), how, quick)
+    work = f"frames of {name} on one machine by a TCP address, a frame"
+    yield from _compare(size, work, Way("tcp"), how, quick)
     work = f"frames of {name} over TCP to another machine's reducer, a frame"
     how = "ours: a third process beside the sender, acknowledged, pixels sent once"
     yield from _compare(size, work, Way("tcp", shared=("sender",)), how, quick)
