@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -181,10 +182,10 @@ def _pull_and_write(pipe: Connection, folder: str, size: int, way: Way) -> None:
     socket = _bound(folder, "plain", way)
     wanted = checksum(payload(size))
     with (way.disk / "written").open("wb", buffering=0) as file:
-        stop = threading.Event()
 
         def force() -> None:
-            while not stop.wait(FORCED_EVERY_S):
+            while True:
+                time.sleep(FORCED_EVERY_S)
                 os.fdatasync(file.fileno())
 
         threading.Thread(target=force, daemon=True).start()

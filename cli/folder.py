@@ -91,17 +91,15 @@ def with_addresses(experiment: Experiment, sockets: Path) -> Experiment:
     network["items"] = network["items"] or f"ipc://{sockets}/items"
     network["live"] = network["live"] or f"ipc://{sockets}/live"
     detector = experiment.detector.model_dump()
-    simulation = experiment.simulation
-    if simulation is not None:
-        simulation = simulation.model_copy(
-            update={"bench": f"ipc://{sockets}/bench", "pulses": f"ipc://{sockets}/pulses"}
-        )
+    simulated = {}
+    if experiment.simulation is not None:
+        cables = {name: f"ipc://{sockets}/{name}" for name in ("bench", "pulses")}
+        simulated = {"simulation": {**experiment.simulation.model_dump(), **cables}}
         detector["rest"] = f"http://127.0.0.1:{free_port()}"
         detector["stream"] = f"tcp://127.0.0.1:{free_port()}"
         network["epics_addresses"] = "127.0.0.1"
         network["epics_port"] = free_port()
         network["epics_repeater_port"] = free_port()
-    simulated = {"simulation": simulation.model_dump() if simulation is not None else None}
     return Experiment.model_validate(
         {**experiment.model_dump(), "network": network, "detector": detector, **simulated}
     )

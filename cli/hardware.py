@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -61,10 +61,11 @@ def serve_bench(experiment: Experiment) -> None:
 
     config, cables = check_twin(experiment, "experiment"), _simulation(experiment)
     share = Specimen(config.specimen(), config.seed).capacity_share
-    cell, trigger = LmoCell(config.cell(share)), PulseCable(cables.pulses)
-    bench = Bench(cell, config.beam_um, trigger, **_bench_settings(experiment))
-    asked = AnsweringEnd(cables.bench, lambda _: bench.in_beam().numbers())
-    _serve_hardware(experiment, "sim", bench, dict, asked)
+    with closing(PulseCable(cables.pulses)) as trigger:
+        cell = LmoCell(config.cell(share))
+        bench = Bench(cell, config.beam_um, trigger, **_bench_settings(experiment))
+        asked = AnsweringEnd(cables.bench, lambda _: bench.in_beam().numbers())
+        _serve_hardware(experiment, "sim", bench, dict, asked)
 
 
 @_one_line()
@@ -76,24 +77,26 @@ def serve_detector(experiment: Experiment, truth: Path | None) -> None:
     from ..sim.twin import Twin
 
     cables = _simulation(experiment)
-    bench = AskingEnd(cables.bench, BENCH_S)
-    server = DetectorServer(
-        Twin(check_twin(experiment, "experiment")),
-        lambda: InBeam.of(bench.ask()),
-        _rest_port(experiment),
-        experiment.detector.stream,
-        truth,
-        check_faults(experiment, "experiment"),
-        initialized=False,
-    )
-    pulses = AnsweringEnd(cables.pulses, lambda place: (float(server.detector.trigger(*place)),))
-    _serve_hardware(
-        experiment,
-        "detector",
-        server,
-        lambda: {"frames_per_s": round(server.frames_per_s, 1)},
-        pulses,
-    )
+    with closing(AskingEnd(cables.bench, BENCH_S)) as bench:
+        server = DetectorServer(
+            Twin(check_twin(experiment, "experiment")),
+            lambda: InBeam.of(bench.ask()),
+            _rest_port(experiment),
+            experiment.detector.stream,
+            truth,
+            check_faults(experiment, "experiment"),
+            initialized=False,
+        )
+        pulses = AnsweringEnd(
+            cables.pulses, lambda place: (float(server.detector.trigger(*place)),)
+        )
+        _serve_hardware(
+            experiment,
+            "detector",
+            server,
+            lambda: {"frames_per_s": round(server.frames_per_s, 1)},
+            pulses,
+        )
 
 
 class _Served(Protocol):

@@ -40,13 +40,8 @@ START_UP_S = 90.0  # the slowest part imports and compiles for some seconds on a
 SETTLE_S = 60.0
 CLOSE_S = 20.0
 PLAN_STOP_S = 60.0  # longer than cell, stage and detector may each be silent when told to stop
-ESSENTIAL = (
-    "detector",
-    "hub",
-    "receiver",
-    "recorder",
-    "absorber",
-)  # without one of these a run is over
+# without one of these a run is over
+ESSENTIAL = ("detector", "hub", "receiver", "recorder", "absorber")
 HARDWARE = ("sim", "detector")  # where it is simulated
 DISPENSABLE = ("window", "recommender")  # a run goes on without them
 

@@ -97,17 +97,15 @@ class Laboratory:
         if self.deck is None or self._bench is None or now < self._next:
             return
         fits = fitting(observer, {a.fault.victim for a in self._active})
-        ending = self.ending is not None and self.disturbed_s >= self.for_s and self.deck.complete
-        if ending:  # nothing else any more: its moment may be short
-            fault = self.ending if self.ending is not None and fits(self.ending) else None
-        else:
-            fault = self.deck.deal(fits)
-        if fault is None:
+        ending = self.ending if self.disturbed_s >= self.for_s and self.deck.complete else None
+        # once the ending is due nothing else is done any more: its moment may be short
+        fault = self.deck.deal(fits) if ending is None else ending
+        if fault is None or not fits(fault):
             return
         try:
             self._active.append(strike(fault, self._bench, parts))
         except NotNow:  # in the next round
-            if not ending:
+            if ending is None:
                 self.deck.back(fault)
             return
         if fault.ends:

@@ -187,6 +187,10 @@ class PulseCable:
         self._heard = True
         return taken == 1.0
 
+    def close(self) -> None:
+        """Hang up; the next pulse connects again."""
+        self._line.close()
+
 
 def _place(address: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
     kind, _, where = address.partition("://")
